@@ -1,0 +1,262 @@
+"""Every table, for SQLite and PostgreSQL alike. Times are aware UTC; points keep time as unix seconds."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.types import TypeDecorator
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware UTC time. SQLite keeps no zone, so it is put back on reading; a naive time is refused."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a stored time must be aware, got a naive one")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+Id = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+"""SQLite gives out row ids only to a column declared exactly INTEGER."""
+
+
+class Base(DeclarativeBase):
+    type_annotation_map = {
+        datetime: UtcDateTime(),
+        dict[str, Any]: sa.JSON(),
+        dict[str, str]: sa.JSON(),
+        list[str]: sa.JSON(),
+        bytes: sa.LargeBinary(),
+        int: sa.BigInteger(),
+    }
+
+
+class Installation(Base):
+    """Facts fixed when the database was made, such as the number of partitions."""
+
+    __tablename__ = "installation"
+    name: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[str]
+
+
+class Token(Base):
+    """A bearer token: only its hash is kept."""
+
+    __tablename__ = "token"
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    name: Mapped[str]
+    scope: Mapped[str]
+    hash: Mapped[str] = mapped_column(unique=True)
+    new_series_limit: Mapped[int]
+    new_series_count: Mapped[int] = mapped_column(default=0)
+    created_at: Mapped[datetime]
+    revoked_at: Mapped[datetime | None]
+
+
+class Series(Base):
+    """One metric with one set of dimensions, and where its state lies."""
+
+    __tablename__ = "series"
+    __table_args__ = (sa.UniqueConstraint("partition", "slot"), sa.Index("ix_series_metric", "metric"))
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    key: Mapped[bytes] = mapped_column(sa.LargeBinary(16), unique=True)  # digest of metric and dimensions
+    metric: Mapped[str]
+    dimensions: Mapped[dict[str, str]]
+    partition: Mapped[int]
+    slot: Mapped[int]  # row of this series in its partition's arrays
+    timezone: Mapped[str]
+    cadence_seconds: Mapped[int] = mapped_column(default=0)  # 0: not known yet
+    token_id: Mapped[int | None] = mapped_column(sa.ForeignKey("token.id"))
+    created_at: Mapped[datetime]
+
+
+class LogBatch(Base):
+    """Points as they were accepted, in order, until a fold moves them into tiles."""
+
+    __tablename__ = "log_batch"
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    partition: Mapped[int] = mapped_column(index=True)
+    batch_id: Mapped[str] = mapped_column(sa.String(64))
+    received_at: Mapped[datetime]
+    point_count: Mapped[int]
+    columns: Mapped[bytes]
+    __table_args__ = (sa.UniqueConstraint("partition", "batch_id"),)
+
+
+class TileGroup(Base):
+    """Up to 256 series of one cadence whose points share tiles."""
+
+    __tablename__ = "tile_group"
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    partition: Mapped[int] = mapped_column(index=True)
+    cadence_seconds: Mapped[int]
+    series_count: Mapped[int]
+
+
+class TileMember(Base):
+    """The row a series has in the tiles of a group. A series whose cadence changes joins another group too."""
+
+    __tablename__ = "tile_member"
+    group_id: Mapped[int] = mapped_column(sa.ForeignKey("tile_group.id"), primary_key=True)
+    row: Mapped[int] = mapped_column(primary_key=True)
+    series_id: Mapped[int] = mapped_column(sa.ForeignKey("series.id"), index=True)
+
+
+class Tile(Base):
+    """A 2-D array of 256 series by a span of steps, its planes compressed one by one."""
+
+    __tablename__ = "tile"
+    group_id: Mapped[int] = mapped_column(sa.ForeignKey("tile_group.id"), primary_key=True)
+    start: Mapped[int] = mapped_column(primary_key=True)  # unix seconds of the first column
+    values: Mapped[bytes]
+    scores: Mapped[bytes | None]
+
+
+class BaselineVersion(Base):
+    """One training of a partition's series: learned parameters are versioned data with a reason."""
+
+    __tablename__ = "baseline_version"
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    partition: Mapped[int]
+    created_at: Mapped[datetime]
+    reason: Mapped[str]
+    series_count: Mapped[int]
+
+
+class StateBlock(Base):
+    """Checkpoint of a block of 256 slots of a partition: baseline, state and life of each series."""
+
+    __tablename__ = "state_block"
+    partition: Mapped[int] = mapped_column(primary_key=True)
+    block: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    arrays: Mapped[bytes]
+    baseline_version_id: Mapped[int | None] = mapped_column(sa.ForeignKey("baseline_version.id"))
+
+
+class Alert(Base):
+    """What people are told."""
+
+    __tablename__ = "alert"
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    kind: Mapped[str]  # anomaly, data
+    status: Mapped[str]  # firing, resolved, closed, withdrawn
+    severity: Mapped[str]
+    title: Mapped[str]
+    started_at: Mapped[datetime] = mapped_column(index=True)
+    ended_at: Mapped[datetime | None]
+    created_at: Mapped[datetime]
+    acknowledged_at: Mapped[datetime | None]
+    acknowledged_by: Mapped[str | None]
+    snoozed_until: Mapped[datetime | None]
+    delivery: Mapped[str]  # live, digest, silent, stale: whether anybody is told, and why not
+
+
+class Anomaly(Base):
+    """A run of abnormal points of one series; kept too where it fell short of an alert, to learn from."""
+
+    __tablename__ = "anomaly"
+    __table_args__ = (sa.UniqueConstraint("series_id", "started_at"), sa.Index("ix_anomaly_alert", "alert_id"))
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    series_id: Mapped[int] = mapped_column(sa.ForeignKey("series.id"))
+    alert_id: Mapped[int | None] = mapped_column(sa.ForeignKey("alert.id"))
+    started_at: Mapped[datetime] = mapped_column(index=True)
+    last_abnormal_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+    direction: Mapped[int]
+    rarity: Mapped[float]  # log10 weeks, at the peak
+    peak_at: Mapped[datetime]
+    actual: Mapped[float]
+    expected: Mapped[float | None]
+    lower: Mapped[float | None]
+    upper: Mapped[float | None]
+    impact: Mapped[float]
+    point_count: Mapped[int]
+    threshold: Mapped[float]  # log10 weeks, what it was measured against, tolerance included
+    detector: Mapped[str]
+    evidence: Mapped[dict[str, Any]]
+    outcome: Mapped[str]  # told, or the reason it was not: below_threshold, tolerated, warming_up, stale, silent
+
+
+class Channel(Base):
+    """Where alerts go. The address is a secret and encrypted."""
+
+    __tablename__ = "channel"
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    kind: Mapped[str]
+    secrets: Mapped[bytes]  # encrypted JSON: url, signing secret
+    created_at: Mapped[datetime]
+    disabled_at: Mapped[datetime | None]
+    disabled_reason: Mapped[str | None]
+    not_before: Mapped[datetime | None]  # a Retry-After being honoured
+
+
+class Notification(Base):
+    """One delivery of an alert to one channel: the outbox."""
+
+    __tablename__ = "notification"
+    __table_args__ = (
+        sa.UniqueConstraint("alert_id", "channel_id", "step"),
+        sa.Index("ix_notification_due", "status", "next_attempt_at"),
+    )
+    id: Mapped[str] = mapped_column(sa.String(36), primary_key=True)  # also the webhook-id
+    alert_id: Mapped[int] = mapped_column(sa.ForeignKey("alert.id"))
+    channel_id: Mapped[int] = mapped_column(sa.ForeignKey("channel.id"))
+    step: Mapped[int]  # 0 is the first message of an alert to a channel
+    reason: Mapped[str]  # firing, updated, resolved, closed, withdrawn
+    status: Mapped[str]  # pending, sent, dead, skipped
+    attempts: Mapped[int] = mapped_column(default=0)
+    next_attempt_at: Mapped[datetime]
+    leased_until: Mapped[datetime | None]
+    lease_epoch: Mapped[int] = mapped_column(default=0)
+    created_at: Mapped[datetime]
+    sent_at: Mapped[datetime | None]
+    error: Mapped[str | None]
+
+
+class Label(Base):
+    """A verdict with span, author and time. Never changed, only revoked: what was learned is a fold over those that stand."""
+
+    __tablename__ = "label"
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    verdict: Mapped[str]
+    series_id: Mapped[int] = mapped_column(sa.ForeignKey("series.id"), index=True)
+    alert_id: Mapped[int | None] = mapped_column(sa.ForeignKey("alert.id"), index=True)
+    started_at: Mapped[datetime]
+    ended_at: Mapped[datetime]
+    direction: Mapped[int]
+    rarity: Mapped[float | None]  # log10 weeks, of the labelled anomaly at its peak
+    author: Mapped[str]
+    source: Mapped[str]  # api, link
+    weight: Mapped[float]
+    comment: Mapped[str | None]
+    once_key: Mapped[str | None] = mapped_column(unique=True)  # the same link pressed twice is one label
+    created_at: Mapped[datetime]
+    revoked_at: Mapped[datetime | None]
+    revoked_by: Mapped[str | None]
+    receipt: Mapped[dict[str, Any]]
+
+
+class JobSlot(Base):
+    """A schedule's slot that some process has taken, so that a job fires once however many processes there are."""
+
+    __tablename__ = "job_slot"
+    schedule: Mapped[str] = mapped_column(primary_key=True)
+    slot: Mapped[datetime] = mapped_column(primary_key=True)
+    taken_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
+    outcome: Mapped[str | None]
