@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ClassVar
 
 import sqlalchemy as sa
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -34,7 +34,7 @@ Id = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 class Base(DeclarativeBase):
-    type_annotation_map = {
+    type_annotation_map: ClassVar[dict[Any, Any]] = {
         datetime: UtcDateTime(),
         dict[str, Any]: sa.JSON(),
         dict[str, str]: sa.JSON(),
@@ -88,7 +88,7 @@ class LogBatch(Base):
 
     __tablename__ = "log_batch"
     id: Mapped[int] = mapped_column(Id, primary_key=True)
-    partition: Mapped[int] = mapped_column(index=True)
+    partition: Mapped[int]
     batch_id: Mapped[str] = mapped_column(sa.String(64))
     received_at: Mapped[datetime]
     point_count: Mapped[int]
@@ -229,7 +229,7 @@ class Notification(Base):
 
 
 class Label(Base):
-    """A verdict with span, author and time. Never changed, only revoked: what was learned is a fold over those that stand."""
+    """A verdict with span, author and time. Never changed, only revoked: learning is a fold over those that stand."""
 
     __tablename__ = "label"
     id: Mapped[int] = mapped_column(Id, primary_key=True)
