@@ -1,0 +1,15 @@
+#!/bin/sh
+# Installs what the tests need beside Python: the programs of a PostgreSQL server, and Chromium.
+# The server that Debian's package would start is not used: the tests start their own, on a free port.
+set -eu
+. "$(dirname "$0")/apt.sh"
+missing=
+
+command -v pg_ctl >/dev/null || ls /usr/lib/postgresql/*/bin/pg_ctl >/dev/null 2>&1 || missing="$missing postgresql"
+command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null \
+  || missing="$missing chromium"
+
+[ -z "$missing" ] && exit 0
+echo "The tests use a real database and a real browser: installing$missing ..."
+# shellcheck disable=SC2086
+install_packages $missing
