@@ -120,7 +120,7 @@ def find_or_create(
 
 def _free_slots(session: Session, partitions: set[int]) -> dict[int, int]:
     last = sa.select(Series.partition, sa.func.max(Series.slot)).where(Series.partition.in_(partitions))
-    taken: dict[int, int] = dict(session.execute(last.group_by(Series.partition)).tuples())
+    taken: dict[int, int] = dict(session.execute(last.group_by(Series.partition)).all())
     return {partition: taken.get(partition, -1) + 1 for partition in partitions}
 
 
