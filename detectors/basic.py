@@ -1,0 +1,112 @@
+"""The heuristic to fall back on: the same phase of the last weeks, and a robust band around its median.
+
+One profile, one scale, no level, nothing that follows the series between trainings: little to go wrong.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from detectors.contract import Bools, Fields, Floats, History, Points, Scores
+from detectors.profile import WEEK_HOURS, fit_profile, phase
+from detectors.rarity import WEEK_SECONDS, block_length, block_maxima, evidence_at, fit_tail, rarity_of
+from detectors.robust import mean, median, spread
+
+FEWEST_POINTS = 14
+LARGEST = 1e9
+
+
+class Basic:
+    """Median of the same hour of the week, or of the day while weeks are few; one robust band."""
+
+    name = "basic"
+    version = 1
+    evidence = ("point",)
+
+    def cold(self, count: int) -> tuple[Fields, Fields]:
+        """Fields of series of which nothing is known."""
+        baseline: Fields = {
+            "trained": np.zeros(count, bool),
+            "center": np.zeros(count),
+            "unit": np.ones(count),
+            "profile": np.zeros((count, WEEK_HOURS), np.float32),
+            "scale": np.ones(count),
+            "tail_level": np.full(count, 3.0),
+            "tail_excess": np.ones(count),
+            "tail_log_rate": np.zeros(count),
+        }
+        return baseline, {"count": np.zeros(count, np.int64)}
+
+    def fit(self, history: History) -> tuple[Fields, Fields]:
+        """Profile, scale and tail of each series with at least 14 points."""
+        baseline, state = self.cold(len(history.values))
+        values = np.where(np.isfinite(history.values), history.values, np.nan)
+        count = (~np.isnan(values)).sum(axis=1)
+        enough = count >= FEWEST_POINTS
+        if enough.any():
+            with np.errstate(all="ignore"):
+                for name, array in _fit(values[enough], history).items():
+                    baseline[name][enough] = array
+        state["count"][:] = count
+        return baseline, state
+
+    def score(self, points: Points, baseline: Fields, state: Fields) -> tuple[Scores, Fields]:
+        """Distance from the phase's median in robust scales; learns nothing but how many points it saw."""
+        rows = {name: array[points.row] for name, array in baseline.items() if name != "profile"}
+        with np.errstate(all="ignore"):
+            scores = _score(points, baseline["profile"], rows)
+        known = np.isfinite(points.value) & ~points.frozen
+        return scores, {"count": state["count"] + known}
+
+
+def _score(points: Points, profile: np.ndarray, rows: Fields) -> Scores:
+    hour, following, weight = phase(points.local, points.cadence)
+    usual = (1 - weight) * profile[points.row, hour] + weight * profile[points.row, following]
+    trained: Bools = rows["trained"].astype(bool)
+    center, unit, scale = rows["center"], rows["unit"], rows["scale"]
+    standard = (np.clip(points.value / unit - center / unit, -LARGEST, LARGEST) - usual) / scale
+    tail = (rows["tail_level"], rows["tail_excess"], rows["tail_log_rate"])
+    judged = trained & np.isfinite(points.value)
+    rarity = np.where(judged, rarity_of(np.abs(standard), *tail), np.nan)
+    expected = center + unit * usual
+    above, below = (
+        unit * scale * np.maximum(evidence_at(threshold, *tail), 1.0)
+        for threshold in (points.threshold_up, points.threshold_down)
+    )
+    return Scores(
+        expected=np.where(trained, expected, np.nan),
+        lower=np.where(trained, expected - below, np.nan),
+        upper=np.where(trained, expected + above, np.nan),
+        rarity=rarity,
+        direction=np.where(judged, np.sign(standard), 0).astype(np.int8),
+        evidence=rarity[:, None].astype(np.float32),
+    )
+
+
+def _fit(values: Floats, history: History) -> Fields:
+    center = median(values, 1)
+    distance = np.abs(values - center[:, None])
+    unit = 1.4826 * median(distance, 1)
+    unit = np.where(unit > 0, unit, mean(distance, 1))
+    unit = np.where((unit > 0) & np.isfinite(unit), unit, np.maximum(np.abs(center) * 0.01, 1e-12))
+    y = np.clip(values / unit[:, None] - (center / unit)[:, None], -LARGEST, LARGEST)
+    season = fit_profile(y, history.local, history.cadence)
+    hour, following, weight = phase(history.local, history.cadence)
+    residual = y - (season.hours[:, hour] * (1 - weight) + season.hours[:, following] * weight)
+    floor = np.maximum(1e-3 * np.abs(center) / unit, 1e-6)
+    stretch = 1.0 / (1.0 - season.leverage)
+    scale = np.maximum(spread(residual) * stretch, floor)
+    length = block_length(history.cadence)
+    peaks = block_maxima(np.abs(residual) * (stretch / scale)[:, None], length)
+    weeks = length * history.cadence / WEEK_SECONDS
+    tail = fit_tail(peaks, block_weeks=weeks, prior_level=3.0, prior_excess=1.0)
+    return {
+        "trained": np.ones(len(values), bool),
+        "center": center,
+        "unit": unit,
+        "profile": season.hours.astype(np.float32),
+        "scale": scale,
+        "tail_level": tail.level,
+        "tail_excess": tail.excess,
+        "tail_log_rate": tail.log_rate,
+    }

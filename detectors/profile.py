@@ -1,0 +1,118 @@
+"""What each phase of the week looks like: hour of day, day of week and hour of week, combined by shrinkage.
+
+A profile has 168 hours of the week in local time. Cadences finer than an hour read it by interpolation between the
+middles of hours; coarser ones fill every hour of their step.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from detectors.contract import Floats, Ints
+from detectors.robust import mean, median
+
+HOUR, DAY, WEEK_HOURS = 3_600, 86_400, 168
+MEDIAN_VARIANCE = 1.57  # variance of a median over that of a mean, normal noise
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Profiles of S series.
+
+    hours: float64 (S, 168), deviation from the series' level by local hour of the week.
+    leverage: (S,), share of a point's own deviation that its phase has absorbed, 0 to under 1.
+    daily, weekly: (S,), 0 to 1, how much of the daily and of the weekly pattern is believed.
+    """
+
+    hours: Floats
+    leverage: Floats
+    daily: Floats
+    weekly: Floats
+
+
+def phase(local: Ints, cadence: Ints | int) -> tuple[Ints, Ints, Floats]:
+    """Hour of the week, the next one to blend with, and the blend's weight, for wall-clock seconds."""
+    step = np.asarray(cadence)
+    fine = (step > 0) & (step < HOUR)
+    centred = local - np.where(fine, (HOUR - step) // 2, 0)
+    hour = centred // HOUR
+    weight = np.where(fine, (centred - hour * HOUR) / HOUR, 0.0)
+    return hour % WEEK_HOURS, (hour + 1) % WEEK_HOURS, weight
+
+
+def fit_profile(values: Floats, local: Ints, cadence: int) -> Profile:
+    """Profiles of (S, N) values; columns lie at wall-clock seconds `local`."""
+    series = len(values)
+    if cadence > DAY or values.shape[1] < 2:
+        nothing = np.zeros(series)
+        return Profile(np.zeros((series, WEEK_HOURS)), nothing, nothing, nothing)
+    slots = int(np.clip(DAY // cadence, 1, 24))
+    weeks = _by_week(values, local, slots)
+    return _shrunk_profile(weeks, slots)
+
+
+def _by_week(values: Floats, local: Ints, slots: int) -> Floats:
+    """Mean of the values in each slot of local time: (S, weeks, 7, slots), NaN where none fell."""
+    day = local // DAY
+    slot = day * slots + np.minimum((local - day * DAY) * slots // DAY, slots - 1)
+    order = np.argsort(slot, kind="stable")
+    present, starts = np.unique(slot[order], return_index=True)
+    first = present[0] // (7 * slots) * (7 * slots)
+    count = -(-(present[-1] + 1 - first) // (7 * slots))
+    ordered = values if (np.diff(slot) >= 0).all() else values[:, order]
+    grid = np.full((len(values), int(count) * 7 * slots), np.nan)
+    if len(present) == values.shape[1]:
+        grid[:, present - first] = ordered
+    else:
+        known = ~np.isnan(ordered)
+        total = np.add.reduceat(np.where(known, ordered, 0.0), starts, axis=1)
+        number = np.add.reduceat(known.astype(np.int32), starts, axis=1)
+        grid[:, present - first] = np.where(number > 0, total / np.maximum(number, 1), np.nan)
+    return grid.reshape(len(values), int(count), 7, slots)
+
+
+def _shrunk_profile(weeks: Floats, slots: int) -> Profile:
+    """Daily pattern + day-of-week level + hour-of-week rest, each kept as far as its signal exceeds its noise."""
+    series, count = weeks.shape[:2]
+    day_level = median(weeks, 3)
+    inside = weeks - day_level[..., None]
+    daily, trust_daily, n_daily = _pattern(inside.reshape(series, count * 7, slots))
+    week_level = median(day_level, 2)
+    week_level[(~np.isnan(day_level)).sum(axis=2) < 4] = np.nan
+    weekday, trust_weekday, n_weekly = _pattern(day_level - week_level[..., None])
+    rest = (inside - daily[:, None, None, :]).reshape(series, count, 7 * slots)
+    own, trust_rest, _ = _pattern(rest)
+    by_hour = daily[:, None, :] + weekday[:, :, None] + own.reshape(series, 7, slots)
+    hours = np.repeat(by_hour.reshape(series, 7 * slots), WEEK_HOURS // (7 * slots) or 1, axis=1)
+    leverage = trust_rest / n_weekly + (1 - trust_rest) * (trust_daily / n_daily)
+    leverage = np.maximum(leverage, trust_weekday / (n_weekly * max(slots // 4, 1)))
+    return Profile(
+        hours=_as_week(hours, slots),
+        leverage=np.minimum(leverage, 0.75),
+        daily=trust_daily,
+        weekly=np.maximum(trust_weekday, trust_rest),
+    )
+
+
+def _as_week(hours: Floats, slots: int) -> Floats:
+    """Any number of slots a day as 168 hours, each hour taking the slot it lies in."""
+    if hours.shape[1] == WEEK_HOURS:
+        return hours
+    by_day = hours.reshape(len(hours), 7, -1)[:, :, : max(slots, 1)]
+    return by_day[:, :, np.arange(24) * slots // 24].reshape(len(hours), WEEK_HOURS)
+
+
+def _pattern(cycles: Floats) -> tuple[Floats, Floats, Floats]:
+    """Median over cycles of (S, cycles, phases), shrunk; how much was kept (S,); cycles behind it (S,)."""
+    number = (~np.isnan(cycles)).sum(axis=1).max(axis=1)
+    enough = np.maximum(number, 2)
+    middle = np.nan_to_num(median(cycles, 1))
+    noise = 1.2533 * mean(np.abs(cycles - middle[:, None, :]), (1, 2))
+    noise_squared = noise**2 * enough / (enough - 1)
+    signal_squared = (1.2533 * np.abs(middle).mean(axis=1)) ** 2
+    floor = MEDIAN_VARIANCE * noise_squared / enough
+    kept = np.clip(1 - floor / np.maximum(signal_squared, 1e-300), 0.0, 1.0)
+    kept = np.where((number >= 2) & (signal_squared > 1e-18), kept, 0.0)
+    return kept[:, None] * middle, kept, enough.astype(np.float64)

@@ -1,0 +1,154 @@
+"""Training many series at once: what each may be trained on yet, and what is done when one of them fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from detectors.contract import Bools, Detector, Fields, Floats, History, Ints, put
+
+MINUTE, HOUR, DAY = 60, 3_600, 86_400
+LEARNING_DAYS = 14
+"""Days of history after which a weekly pattern is trusted and learning counts as done."""
+ALERT_AFTER_DAYS = 2
+ALERT_AFTER_POINTS = 30
+ALERT_AFTER_DAILY_POINTS = 14
+SLOWEST_CADENCE = 7 * DAY
+
+_USUAL = np.array(
+    [1, 2, 5, 10, 15, 20, 30]
+    + [MINUTE * m for m in (1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30)]
+    + [HOUR * h for h in (1, 2, 3, 4, 6, 8, 12)]
+    + [DAY, SLOWEST_CADENCE],
+    np.int64,
+)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a series has learned: "12 of 14 days".
+
+    days: whole days of history seen. of_days: days until learning is done.
+    may_alert: whether there is ground for alerts yet. reason: why not, in plain words; empty where it may.
+    """
+
+    days: int
+    of_days: int
+    may_alert: bool
+    reason: str
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing is left to count down."""
+        return self.days >= self.of_days
+
+    def __str__(self) -> str:
+        return f"{min(self.days, self.of_days)} of {self.of_days} days"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What `fit_many` made of S series.
+
+    baselines, states: fields of each detector that was used, for all S series (cold where it was not the one used).
+    detector: which one each series got, (S,). reason: why it is not the one asked for, "" where it is, (S,).
+    """
+
+    baselines: dict[str, Fields]
+    states: dict[str, Fields]
+    detector: list[str]
+    reason: list[str]
+
+
+def usual_cadence(timestamp: Ints) -> int:
+    """Usual spacing in seconds of rising unix seconds; 0 while fewer than 3 points tell.
+
+    The median spacing, taken to the nearest round one (a minute, an hour, a day) if that is within a tenth.
+    """
+    steps = np.diff(np.asarray(timestamp))
+    steps = steps[steps > 0]
+    if len(steps) < 2:
+        return 0
+    spacing = float(np.median(steps))
+    nearest = int(_USUAL[np.argmin(np.abs(np.log(_USUAL / spacing)))])
+    if abs(spacing - nearest) <= 0.1 * nearest:
+        return nearest
+    return max(1, round(min(spacing, SLOWEST_CADENCE)))
+
+
+def progress(points: int, first: int, last: int, cadence: int) -> Progress:
+    """Learning progress of a series of so many known points between two unix seconds."""
+    span = max(0, last - first + cadence) if points else 0
+    days = int(span // DAY)
+    daily = cadence >= DAY
+    needed = ALERT_AFTER_DAILY_POINTS if daily else ALERT_AFTER_POINTS
+    reason = ""
+    if span < ALERT_AFTER_DAYS * DAY:
+        reason = f"less than {ALERT_AFTER_DAYS} days of history"
+    elif points < needed:
+        reason = f"{points} of {needed} points"
+    return Progress(days=days, of_days=LEARNING_DAYS, may_alert=not reason, reason=reason)
+
+
+def may_alert(points: Ints, first: Ints, last: Ints, cadence: Ints) -> Bools:
+    """`Progress.may_alert` of many series at once, arrays of one shape."""
+    span = last - first + cadence
+    needed = np.where(cadence >= DAY, ALERT_AFTER_DAILY_POINTS, ALERT_AFTER_POINTS)
+    return np.asarray((points >= needed) & (span >= ALERT_AFTER_DAYS * DAY))
+
+
+def on_grid(timestamp: Ints, value: Floats, cadence: int) -> tuple[Ints, Floats]:
+    """One series' points on a regular grid: its columns' unix seconds and values, NaN where none fell.
+
+    Of several points in one column the last one counts.
+    """
+    first = int(timestamp[0]) // cadence
+    place = timestamp // cadence - first
+    values = np.full(int(place[-1]) + 1, np.nan)
+    values[place] = value
+    offset = int(np.median(timestamp - (place + first) * cadence))
+    return (np.arange(len(values), dtype=np.int64) + first) * cadence + offset, values
+
+
+def fit_many(detector: Detector, history: History, *, fall_back: Detector) -> Trained:
+    """Fit all series at once; where that fails, one by one, and with `fall_back` where even that fails."""
+    series = len(history.values)
+    wanted = detector.fit
+    try:
+        baseline, state = wanted(history)
+    except Exception:  # a detector may fail on any series in any way; the others must still be trained
+        return _fit_each(detector, history, fall_back)
+    return Trained({detector.name: baseline}, {detector.name: state}, [detector.name] * series, [""] * series)
+
+
+def _fit_each(detector: Detector, history: History, fall_back: Detector) -> Trained:
+    series = len(history.values)
+    baselines, states = {}, {}
+    for one in (detector, fall_back):
+        baselines[one.name], states[one.name] = one.cold(series)
+    used, reasons = [], []
+    for row in range(series):
+        one = History(history.values[row : row + 1], history.timestamp, history.local, history.cadence)
+        name, reason, fields = _fit_one(detector, one, fall_back)
+        if fields is not None:
+            put(baselines[name], np.array([row]), fields[0])
+            put(states[name], np.array([row]), fields[1])
+        used.append(name)
+        reasons.append(reason)
+    return Trained(baselines, states, used, reasons)
+
+
+def _fit_one(detector: Detector, history: History, fall_back: Detector) -> tuple[str, str, tuple[Fields, Fields] | None]:
+    reason = ""
+    attempts: list[tuple[str, Callable[[History], tuple[Fields, Fields]]]] = [
+        (detector.name, detector.fit),
+        (fall_back.name, fall_back.fit),
+    ]
+    for name, fit in attempts:
+        try:
+            return name, reason, fit(history)
+        except Exception as fault:
+            reason = reason or f"{name} could not be trained: {type(fault).__name__}"
+    return fall_back.name, reason, None
