@@ -21,7 +21,7 @@ class Basic:
 
     name = "basic"
     version = 1
-    evidence = ("point",)
+    evidence: tuple[str, ...] = ("point",)
 
     def cold(self, count: int) -> tuple[Fields, Fields]:
         """Fields of series of which nothing is known."""

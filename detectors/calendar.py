@@ -26,9 +26,9 @@ def local_seconds(timestamp: Ints, zone: str) -> Ints:
     """
     starts, offsets = zone_changes(zone)
     if len(offsets) == 1:
-        return timestamp + offsets[0]
+        return np.asarray(timestamp + offsets[0])
     place = np.searchsorted(starts, timestamp, side="right") - 1
-    return timestamp + offsets[np.maximum(place, 0)]
+    return np.asarray(timestamp + offsets[np.maximum(place, 0)])
 
 
 def local_seconds_of_many(timestamp: Ints, zones: list[str], zone: Ints) -> Ints:
@@ -44,8 +44,8 @@ def local_seconds_of_many(timestamp: Ints, zones: list[str], zone: Ints) -> Ints
 def zone_changes(zone: str) -> tuple[Ints, Ints]:
     """When each UTC offset of a zone starts (unix seconds) and what it is (seconds)."""
     rules = ZoneInfo(zone)
-    starts, offsets = [_unix(datetime(FIRST_YEAR, 1, 1, tzinfo=UTC))], [_offset(rules, datetime(FIRST_YEAR, 1, 1, tzinfo=UTC))]
     day, last = datetime(FIRST_YEAR, 1, 1, tzinfo=UTC), datetime(LAST_YEAR, 1, 1, tzinfo=UTC)
+    starts, offsets = [_unix(day)], [_offset(rules, day)]
     while day < last:
         following = day + timedelta(days=7)
         if _offset(rules, following) != offsets[-1]:
@@ -61,9 +61,11 @@ def _first_with_another_offset(rules: ZoneInfo, before: datetime, after: datetim
     """First unix second in (before, after] at which the offset is no longer the one at `before`."""
     usual = _offset(rules, before)
     start = _unix(before)
-    seconds = range(start, _unix(after) + 1)
-    changed = bisect_right(seconds, False, key=lambda second: _offset(rules, datetime.fromtimestamp(second, UTC)) != usual)
-    return start + changed
+
+    def is_another(second: int) -> bool:
+        return _offset(rules, datetime.fromtimestamp(second, UTC)) != usual
+
+    return start + bisect_right(range(start, _unix(after) + 1), False, key=is_another)
 
 
 def _offset(rules: ZoneInfo, instant: datetime) -> int:
@@ -93,4 +95,4 @@ def hour_of_week(local: Ints) -> Ints:
 def day_of_month(local: Ints) -> Ints:
     """1 to 31 of wall-clock seconds."""
     day = local.astype("datetime64[s]").astype("datetime64[D]")
-    return (day - day.astype("datetime64[M]")).astype(np.int64) + 1
+    return np.asarray((day - day.astype("datetime64[M]")).astype(np.int64) + 1)

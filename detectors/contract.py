@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
-Fields = dict[str, NDArray[np.generic]]
+Fields = dict[str, NDArray[Any]]
 """A struct of arrays: every array's first axis is the series."""
 
 
@@ -115,12 +115,12 @@ class Detector(Protocol):
         ...
 
 
-def take(fields: Mapping[str, NDArray[np.generic]], rows: Ints | Bools) -> Fields:
+def take(fields: Mapping[str, NDArray[Any]], rows: Ints | Bools) -> Fields:
     """A copy of the given rows of every field."""
     return {name: array[rows] for name, array in fields.items()}
 
 
-def put(fields: Fields, rows: Ints | Bools, new: Mapping[str, NDArray[np.generic]]) -> None:
+def put(fields: Fields, rows: Ints | Bools, new: Mapping[str, NDArray[Any]]) -> None:
     """Write `new` into the given rows, in place."""
     for name, array in new.items():
         fields[name][rows] = array

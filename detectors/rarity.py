@@ -57,7 +57,7 @@ def block_maxima(evidence: Floats, length: int) -> Floats:
     blocks = evidence.shape[1] // length
     recent = evidence[:, evidence.shape[1] - blocks * length :]
     known = np.where(np.isnan(recent), -np.inf, recent)
-    return known.reshape(len(evidence), blocks, length).max(axis=2)
+    return np.asarray(known.reshape(len(evidence), blocks, length).max(axis=2), dtype=np.float64)
 
 
 def fit_tail(peaks: Floats, *, block_weeks: float, prior_level: float, prior_excess: float) -> Tail:

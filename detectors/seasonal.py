@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.signal import lfilter
 
 from detectors.contract import Bools, Fields, Floats, History, Points, Scores
 from detectors.profile import WEEK_HOURS, fit_profile, phase
@@ -33,6 +34,7 @@ DECAY = np.array([1.0 - 1.0 / span for span in SPANS[1:]])
 LOUDEST = 6.0  # an innovation counts at most this many scales in a sum, so that a spike is not remembered as a drift
 CLIP = 2.5  # learning from one innovation is cut at this many scales
 FEWEST_POINTS = 14
+_FOLLOWED = ("carry", "level_rate", "scale_rate", "scale_floor", "profile_scale")
 LARGEST = 1e9  # in robust units; keeps squares and sums finite
 
 
@@ -41,7 +43,7 @@ class Seasonal:
 
     name = "seasonal"
     version = 1
-    evidence = ("point", "short", "long", "profile")
+    evidence: tuple[str, ...] = ("point", "short", "long", "profile")
 
     def cold(self, count: int) -> tuple[Fields, Fields]:
         """Fields of series of which nothing is known: expected only, no rarity."""
@@ -152,7 +154,9 @@ def _judge(deviation: Floats, steps: Floats, learn: Bools, rows: Fields, state: 
     nudge = np.clip(deviation - level, -cut, cut)
     learned = {
         "level": np.where(teach, level + rows["level_rate"] * nudge, level),
-        "last": np.where(teach, np.clip(deviation - level, carried - cut, carried + cut), np.where(known, carried, last)),
+        "last": np.where(
+            teach, np.clip(deviation - level, carried - cut, carried + cut), np.where(known, carried, last)
+        ),
         "scale": np.where(
             teach,
             scale + rows["scale_rate"] * (1.2533 * np.minimum(np.abs(innovation), 3.0 * spread_now) - scale),
@@ -199,7 +203,7 @@ def _fit(values: Floats, history: History) -> tuple[Fields, Fields]:
     season = fit_profile(y, history.local, cadence)
     hours = season.hours.astype(np.float32)
     hour, following, weight = phase(history.local, cadence)
-    residual = y - hours[:, hour] if not weight.any() else y - (hours[:, hour] * (1 - weight) + hours[:, following] * weight)
+    residual = y - hours[:, hour] * (1 - weight) - hours[:, following] * weight
     level_rate = 1.0 / float(np.clip(86_400 / cadence, 20, 1_440))
     scale_rate = 1.0 / float(np.clip(604_800 / cadence, 60, 4_000))
     smooth = _smoothed(residual, level_rate)
@@ -239,8 +243,6 @@ def _last_known(values: Floats, history: History) -> np.ndarray:
 
 def _smoothed(residual: Floats, rate: float) -> Floats:
     """Causal level of (S, N) winsorised residuals by exponential smoothing, started at their early median."""
-    from scipy.signal import lfilter
-
     start = np.nan_to_num(median(residual[:, : int(1 / rate) + 1], 1))
     bound = 3 * spread(residual)
     filled = np.where(np.isnan(residual), start[:, None], residual)
@@ -254,10 +256,10 @@ def _carry(dev: Floats) -> Floats:
     now, before = dev[:, 1:], dev[:, :-1]
     both = ~(np.isnan(now) | np.isnan(before))
     n, b = np.where(both, now, 0.0), np.where(both, before, 0.0)
-    return np.clip((n * b).sum(axis=1) / np.maximum((b * b).sum(axis=1), 1e-300), 0.0, 0.98)
+    return np.asarray(np.clip((n * b).sum(axis=1) / np.maximum((b * b).sum(axis=1), 1e-300), 0.0, 0.98))
 
 
-def _replay(residual: Floats, cadence: int, scale: Floats, baseline: Fields) -> tuple[Floats, Fields]:
+def _replay(residual: Floats, cadence: int, scale: Floats, baseline: Fields) -> tuple[np.ndarray, Fields]:
     """Run the recursion over (S, N) residuals: evidence (S, N', KINDS) of recent columns, and the state at the end.
 
     A long history is cut into pieces that run side by side, each warmed up on the points before it.
@@ -271,7 +273,7 @@ def _replay(residual: Floats, cadence: int, scale: Floats, baseline: Fields) -> 
     windows = np.lib.stride_tricks.sliding_window_view(padded, length + warm, axis=1)[:, ::length]
     steps_first = np.ascontiguousarray(windows.transpose(2, 0, 1).reshape(length + warm, series * pieces))
     owner = np.repeat(np.arange(series), pieces)
-    rows = {name: baseline[name][owner] for name in ("carry", "level_rate", "scale_rate", "scale_floor", "profile_scale")}
+    rows = {name: baseline[name][owner] for name in _FOLLOWED}
     state = _quiet_state(len(owner))
     state["scale"] = scale[owner]
     state["level"] = np.nan_to_num(median(np.ascontiguousarray(steps_first[: max(warm, 3)].T), 1))
@@ -289,7 +291,7 @@ def _replay(residual: Floats, cadence: int, scale: Floats, baseline: Fields) -> 
     return by_series, last
 
 
-def _tails(evidence: Floats, cadence: int) -> Fields:
+def _tails(evidence: np.ndarray, cadence: int) -> Fields:
     """Tail of each kind of evidence (S, N, KINDS), then of what they say together."""
     length = block_length(cadence)
     weeks = length * cadence / WEEK_SECONDS

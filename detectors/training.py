@@ -115,10 +115,9 @@ def on_grid(timestamp: Ints, value: Floats, cadence: int) -> tuple[Ints, Floats]
 def fit_many(detector: Detector, history: History, *, fall_back: Detector) -> Trained:
     """Fit all series at once; where that fails, one by one, and with `fall_back` where even that fails."""
     series = len(history.values)
-    wanted = detector.fit
     try:
-        baseline, state = wanted(history)
-    except Exception:  # a detector may fail on any series in any way; the others must still be trained
+        baseline, state = detector.fit(history)
+    except Exception:  # noqa: BLE001 - one series may fail in any way; the others must still be trained
         return _fit_each(detector, history, fall_back)
     return Trained({detector.name: baseline}, {detector.name: state}, [detector.name] * series, [""] * series)
 
@@ -126,8 +125,8 @@ def fit_many(detector: Detector, history: History, *, fall_back: Detector) -> Tr
 def _fit_each(detector: Detector, history: History, fall_back: Detector) -> Trained:
     series = len(history.values)
     baselines, states = {}, {}
-    for one in (detector, fall_back):
-        baselines[one.name], states[one.name] = one.cold(series)
+    for either in (detector, fall_back):
+        baselines[either.name], states[either.name] = either.cold(series)
     used, reasons = [], []
     for row in range(series):
         one = History(history.values[row : row + 1], history.timestamp, history.local, history.cadence)
@@ -140,7 +139,9 @@ def _fit_each(detector: Detector, history: History, fall_back: Detector) -> Trai
     return Trained(baselines, states, used, reasons)
 
 
-def _fit_one(detector: Detector, history: History, fall_back: Detector) -> tuple[str, str, tuple[Fields, Fields] | None]:
+def _fit_one(
+    detector: Detector, history: History, fall_back: Detector
+) -> tuple[str, str, tuple[Fields, Fields] | None]:
     reason = ""
     attempts: list[tuple[str, Callable[[History], tuple[Fields, Fields]]]] = [
         (detector.name, detector.fit),
@@ -149,6 +150,6 @@ def _fit_one(detector: Detector, history: History, fall_back: Detector) -> tuple
     for name, fit in attempts:
         try:
             return name, reason, fit(history)
-        except Exception as fault:
+        except Exception as fault:  # noqa: BLE001
             reason = reason or f"{name} could not be trained: {type(fault).__name__}"
     return fall_back.name, reason, None
