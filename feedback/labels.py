@@ -1,0 +1,143 @@
+"""Verdicts, and what each does: five effects that are separate primitives, of which a button is a named combination."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+
+class Verdict(StrEnum):
+    """A person's judgement of an alert, or of a span of a series."""
+
+    FALSE_ALARM = "false_alarm"
+    REAL = "real"
+    MISSED = "missed"
+    EVENT = "event"
+    NEW_NORMAL = "new_normal"
+    BAD_DATA = "bad_data"
+
+
+class AlertEffect(StrEnum):
+    """What becomes of the labelled alert."""
+
+    STAYS = "stays"
+    CLOSED = "closed"
+    OPENED_SILENTLY = "opened_silently"
+    WITHDRAWN = "withdrawn"
+
+
+class TrainingEffect(StrEnum):
+    """What trainings make of the labelled span."""
+
+    INCLUDED = "included"
+    EXCLUDED = "excluded"
+    LEVEL_FORGOTTEN = "level_forgotten"
+
+
+class ToleranceEffect(StrEnum):
+    """What becomes of the tolerance of similar anomalies."""
+
+    UNCHANGED = "unchanged"
+    RAISED = "raised"
+    PINNED = "pinned"
+    LOWERED = "lowered"
+    WIDENED = "widened"
+
+
+class Creates(StrEnum):
+    """What the label brings into being besides."""
+
+    NOTHING = "nothing"
+    EVENT = "event"
+    DESENSITISATION = "desensitisation"
+    GAP = "gap"
+
+
+@dataclass(frozen=True)
+class Effects:
+    """What one verdict does."""
+
+    alert: AlertEffect
+    training: TrainingEffect
+    tolerance: ToleranceEffect
+    creates: Creates = Creates.NOTHING
+
+
+EFFECTS = {
+    Verdict.FALSE_ALARM: Effects(AlertEffect.CLOSED, TrainingEffect.INCLUDED, ToleranceEffect.RAISED),
+    Verdict.REAL: Effects(AlertEffect.STAYS, TrainingEffect.EXCLUDED, ToleranceEffect.PINNED),
+    Verdict.MISSED: Effects(AlertEffect.OPENED_SILENTLY, TrainingEffect.EXCLUDED, ToleranceEffect.LOWERED),
+    Verdict.EVENT: Effects(AlertEffect.CLOSED, TrainingEffect.EXCLUDED, ToleranceEffect.UNCHANGED, Creates.EVENT),
+    Verdict.NEW_NORMAL: Effects(
+        AlertEffect.CLOSED, TrainingEffect.LEVEL_FORGOTTEN, ToleranceEffect.WIDENED, Creates.DESENSITISATION
+    ),
+    Verdict.BAD_DATA: Effects(AlertEffect.WITHDRAWN, TrainingEffect.EXCLUDED, ToleranceEffect.UNCHANGED, Creates.GAP),
+}
+
+BUILT = frozenset({Verdict.FALSE_ALARM, Verdict.REAL})
+"""Verdicts whose effects exist; the others are refused with a clear sentence."""
+
+
+@dataclass(frozen=True)
+class LabelEvidence:
+    """A standing label, as far as learning needs it.
+
+    direction: +1 the labelled anomaly was too high, -1 too low, 0 not known.
+    rarity: log10 weeks of that anomaly at its peak; None where there was no anomaly in the span.
+    weight: how much its author counts, in (0, 1].
+    """
+
+    label_id: int
+    verdict: Verdict
+    series_id: int
+    metric: str
+    direction: int
+    rarity: float | None
+    weight: float
+    author: str
+    started_at: datetime
+    ended_at: datetime
+    created_at: datetime
+    alert_id: int | None = None
+
+    @property
+    def subject(self) -> Hashable:
+        """What was judged: two labels of one subject may disagree."""
+        if self.alert_id is not None:
+            return self.alert_id
+        return self.series_id, self.started_at, self.ended_at
+
+    @property
+    def was_growing(self) -> bool:
+        """True where the anomaly had not ended when it was labelled, so that its peak was not known yet."""
+        return self.ended_at >= self.created_at
+
+    @property
+    def authority(self) -> tuple[float, datetime, int]:
+        """The stronger identity decides; of equals, the newest."""
+        return self.weight, self.created_at, self.label_id
+
+
+def decisive(labels: Iterable[LabelEvidence]) -> list[LabelEvidence]:
+    """Of the labels on each subject the one that acts, in an order that does not depend on that of `labels`."""
+    by_subject: defaultdict[Hashable, list[LabelEvidence]] = defaultdict(list)
+    for label in labels:
+        by_subject[label.subject].append(label)
+    return sorted((max(each, key=_authority) for each in by_subject.values()), key=_canonical)
+
+
+def disagreeing(label: LabelEvidence, others: Iterable[LabelEvidence]) -> list[LabelEvidence]:
+    """The labels that give the same subject another verdict, oldest first."""
+    same_subject = (other for other in others if other.subject == label.subject and other.label_id != label.label_id)
+    return sorted((other for other in same_subject if other.verdict != label.verdict), key=lambda o: o.created_at)
+
+
+def _authority(label: LabelEvidence) -> tuple[float, datetime, int]:
+    return label.authority
+
+
+def _canonical(label: LabelEvidence) -> tuple[int, datetime, datetime, int]:
+    return label.series_id, label.started_at, label.created_at, label.label_id

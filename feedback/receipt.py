@@ -1,0 +1,149 @@
+"""The receipt: what a label changed, or would change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Generic, TypeVar
+
+from feedback import guards
+from feedback.labels import Effects, LabelEvidence, Verdict
+
+T = TypeVar("T")
+
+HINDSIGHT_DAYS = 60
+"""How far back a receipt looks for alerts that would not, or would, have been sent."""
+
+
+class Action(StrEnum):
+    """What was done, or only tried."""
+
+    LABELLED = "labelled"
+    WOULD_LABEL = "would_label"
+    UNDONE = "undone"
+    WOULD_UNDO = "would_undo"
+
+
+@dataclass(frozen=True)
+class Change(Generic[T]):
+    """One thing before the label and after it."""
+
+    before: T
+    after: T
+
+    @property
+    def is_none(self) -> bool:
+        return self.before == self.after
+
+
+@dataclass(frozen=True)
+class Band:
+    """What the next point is expected to be, and between which values it is not told, in the series' unit."""
+
+    timestamp: datetime
+    expected: float
+    lower: float
+    upper: float
+
+
+@dataclass(frozen=True)
+class Power:
+    """Share of injected drops and spikes, each of `size` of the expected value, that are told."""
+
+    drops: float
+    spikes: float
+    size: float = 0.3
+
+
+@dataclass(frozen=True)
+class SeriesName:
+    """A series as people know it."""
+
+    series_id: int
+    metric: str
+    dimensions: Mapping[str, str]
+
+    def __str__(self) -> str:
+        if not self.dimensions:
+            return self.metric
+        return f"{self.metric} ({', '.join(f'{name} {value}' for name, value in sorted(self.dimensions.items()))})"
+
+
+@dataclass(frozen=True)
+class PastAnomaly:
+    """An anomaly of the last weeks whose telling depends on the label. rarity: log10 weeks."""
+
+    anomaly_id: int
+    alert_id: int | None
+    series: SeriesName
+    started_at: datetime
+    direction: int
+    rarity: float
+
+
+@dataclass(frozen=True)
+class Hindsight:
+    """Some anomalies of the last 60 days, newest first, and how many there are in all."""
+
+    count: int = 0
+    anomalies: Sequence[PastAnomaly] = ()
+
+
+@dataclass(frozen=True)
+class Disagreement:
+    """Another verdict on the same alert. Both are kept; `decides` says whether the other one is acted upon."""
+
+    other: LabelEvidence
+    decides: bool
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Alerts of the last 60 days by what people said of them."""
+
+    alerts: int
+    real: int
+    false_alarm: int
+
+    @property
+    def unlabelled(self) -> int:
+        return self.alerts - self.real - self.false_alarm
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What a label did. tolerance, siblings: decades; threshold: log10 weeks; `pinned_by`: labels that held it down."""
+
+    action: Action
+    label_id: int | None
+    verdict: Verdict
+    author: str
+    source: str
+    series: SeriesName
+    direction: int
+    started_at: datetime
+    ended_at: datetime
+    effects: Effects
+    tolerance: Change[float]
+    siblings: Change[float]
+    threshold: Change[float]
+    effective_from: datetime
+    alert_id: int | None = None
+    alert_status: Change[str] | None = None
+    comment: str | None = None
+    band: Change[Band] | None = None
+    power: Change[Power] | None = None
+    no_longer_sent: Hindsight = Hindsight()
+    now_sent: Hindsight = Hindsight()
+    pinned_by: Sequence[int] = ()
+    disagreements: Sequence[Disagreement] = ()
+    statistics: Statistics | None = None
+    undo_url: str | None = None
+    weight: float = field(default=guards.ANALYST_WEIGHT)
+
+    @property
+    def acts(self) -> bool:
+        """False where another label on the same alert is heeded instead."""
+        return not any(each.decides for each in self.disagreements)

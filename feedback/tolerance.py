@@ -1,0 +1,190 @@
+"""Tolerance: how much rarer than the alert budget asks an anomaly must be, for people called its like false alarms.
+
+A pure fold over the labels that stand. Per direction there are three layers: what was learned about the series itself,
+about its metric, and about everything; the widest of them counts, unless a real problem pins it down.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import accumulate
+
+import numpy as np
+
+from detectors.contract import Floats, Ints
+from feedback import guards
+from feedback.labels import LabelEvidence, Verdict, decisive
+
+UP, DOWN = 1, -1
+
+
+@dataclass(frozen=True)
+class Pin:
+    """A real problem that must be told again: tolerance above `decades` is taken back, by the share that it holds."""
+
+    label_id: int
+    decades: float
+    hold: float
+
+    def lowers(self, decades: float) -> float:
+        return decades - self.hold * max(decades - self.decades, 0.0)
+
+
+@dataclass(frozen=True)
+class Share:
+    """Where the tolerance of one series comes from, in decades. `total` is what counts."""
+
+    own: float
+    siblings: float
+    everything: float
+    total: float
+    pinned_by: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What the labels on one series taught about one direction.
+
+    called: decades that false alarms alone would give; own: the same with the pins heeded. strength: of those calls, at
+    most 1, so that many labels on one series speak no louder to its siblings than one.
+    """
+
+    metric: str
+    called: float
+    own: float
+    strength: float
+    pins: tuple[Pin, ...]
+
+    def against(self, ceiling: float) -> float:
+        """How strongly real problems that a tolerance of `ceiling` might hide speak against any."""
+        return max((pin.hold for pin in self.pins if pin.decades < ceiling), default=0.0)
+
+
+@dataclass(frozen=True)
+class DirectionTolerance:
+    """Tolerance against rises, or against falls. `series` holds the final tolerance of series with labels."""
+
+    everything: float = 0.0
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    series: Mapping[int, float] = field(default_factory=dict)
+    lessons: Mapping[int, Lesson] = field(default_factory=dict)
+
+    def decades(self, series_id: Ints, metric: Ints, metric_names: Sequence[str]) -> Floats:
+        by_metric = np.array([self._unlabelled(name) for name in metric_names] or [self.everything])
+        decades = by_metric[metric] if metric_names else np.full(series_id.size, self.everything)
+        if self.series:
+            known = np.array(sorted(self.series), np.int64)
+            place = np.minimum(np.searchsorted(known, series_id), known.size - 1)
+            labelled = np.flatnonzero(known[place] == series_id)
+            decades[labelled] = np.array([self.series[int(each)] for each in known])[place[labelled]]
+        return decades
+
+    def share(self, series_id: int, metric: str) -> Share:
+        lesson = self.lessons.get(series_id, Lesson(metric, 0.0, 0.0, 0.0, ()))
+        siblings = self.metrics.get(metric, 0.0)
+        unpinned = max(lesson.called, siblings, self.everything)
+        return Share(
+            own=lesson.own,
+            siblings=siblings,
+            everything=self.everything,
+            total=self.series.get(series_id, self._unlabelled(metric)),
+            pinned_by=tuple(pin.label_id for pin in lesson.pins if pin.lowers(unpinned) < unpinned),
+        )
+
+    def _unlabelled(self, metric: str) -> float:
+        return max(self.metrics.get(metric, 0.0), self.everything)
+
+
+@dataclass(frozen=True)
+class Tolerances:
+    """What the standing labels taught, for every series."""
+
+    up: DirectionTolerance = DirectionTolerance()
+    down: DirectionTolerance = DirectionTolerance()
+
+    def decades(self, series_id: Ints, metric: Ints, metric_names: Sequence[str], direction: int) -> Floats:
+        """Tolerance of many series against a rise (+1) or a fall (-1): float64 (n,), log10 weeks, never negative.
+
+        series_id, metric: integers (n,); `metric[i]` is the place of that series' metric in `metric_names`.
+        """
+        return self._towards(direction).decades(series_id, metric, metric_names)
+
+    def share(self, series_id: int, metric: str, direction: int) -> Share:
+        """The tolerance of one series and where it comes from."""
+        return self._towards(direction).share(series_id, metric)
+
+    def of(self, series_id: int, metric: str, direction: int) -> float:
+        """The tolerance of one series."""
+        return self.share(series_id, metric, direction).total
+
+    def _towards(self, direction: int) -> DirectionTolerance:
+        return self.up if direction > 0 else self.down
+
+
+def fold(labels: Iterable[LabelEvidence], now: datetime, base_threshold: float) -> Tolerances:
+    """What these labels teach, whatever order they came in.
+
+    `base_threshold` is the rarity in log10 weeks that the alert budget alone asks for.
+    """
+    speaking = [label for label in decisive(labels) if label.rarity is not None]
+    up = [label for label in speaking if label.direction > 0]
+    down = [label for label in speaking if label.direction < 0]
+    return Tolerances(_fold_direction(up, now, base_threshold), _fold_direction(down, now, base_threshold))
+
+
+def _fold_direction(labels: Sequence[LabelEvidence], now: datetime, base_threshold: float) -> DirectionTolerance:
+    by_series: defaultdict[int, list[LabelEvidence]] = defaultdict(list)
+    for label in labels:
+        by_series[label.series_id].append(label)
+    lessons = {series: _lesson(mine, now, base_threshold) for series, mine in by_series.items()}
+    by_metric: defaultdict[str, list[Lesson]] = defaultdict(list)
+    for lesson in lessons.values():
+        by_metric[lesson.metric].append(lesson)
+    metrics = {metric: _pooled(each, guards.SIBLING_STEP, guards.SIBLING_CEILING) for metric, each in by_metric.items()}
+    everything = _pooled(list(lessons.values()), guards.OTHERS_STEP, guards.OTHERS_CEILING)
+    series = {
+        series: _pinned(max(lesson.own, metrics[lesson.metric], everything), lesson.pins)
+        for series, lesson in lessons.items()
+    }
+    return DirectionTolerance(everything, metrics, series, lessons)
+
+
+def _lesson(labels: Sequence[LabelEvidence], now: datetime, base_threshold: float) -> Lesson:
+    calls, pins = [], []
+    for label in labels:
+        left = guards.strength(label.weight, label.created_at, now)
+        rarity = label.rarity or 0.0
+        if label.verdict is Verdict.FALSE_ALARM:
+            silenced = guards.reach(rarity, growing=label.was_growing) - base_threshold
+            calls.append((guards.bounded(silenced), left))
+        elif label.verdict is Verdict.REAL:
+            told = guards.bounded(guards.pin(rarity) - base_threshold)
+            pins.append(Pin(label.label_id, told, guards.hold(left)))
+    called = _furthest(calls)
+    strength = min(1.0, sum(left for _, left in sorted(calls)))
+    return Lesson(labels[0].metric, called, _pinned(called, pins), strength, tuple(pins))
+
+
+def _furthest(calls: Iterable[tuple[float, float]]) -> float:
+    """The widest tolerance that the calls (decades, strength) support: a wide call also speaks for less."""
+    widest_first = sorted(calls, reverse=True)
+    support = accumulate(left for _, left in widest_first)
+    return max((decades * guards.hold(s) for (decades, _), s in zip(widest_first, support, strict=True)), default=0.0)
+
+
+def _pinned(decades: float, pins: Iterable[Pin]) -> float:
+    return min((pin.lowers(decades) for pin in pins), default=decades)
+
+
+def _pooled(lessons: Sequence[Lesson], step: float, ceiling: float) -> float:
+    """What series without labels learn: a step for each series that agrees, at most what is usual among those."""
+    agreeing = [(lesson.own, lesson.strength) for lesson in lessons if lesson.strength > 0]
+    votes = sum(strength for _, strength in agreeing)
+    if not votes:
+        return 0.0
+    usual = sum(own * strength for own, strength in agreeing) / votes
+    against = sum(lesson.against(ceiling) for lesson in lessons)
+    return guards.bounded(min(step * (votes - against), usual), ceiling)

@@ -1,0 +1,185 @@
+"""A receipt, and rarities, in plain words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from feedback import guards
+from feedback.labels import ToleranceEffect, TrainingEffect, Verdict
+from feedback.receipt import HINDSIGHT_DAYS, Action, Receipt
+
+_VERDICT_WORDS = {verdict: verdict.value.replace("_", " ") for verdict in Verdict}
+_LARGEST_WEEKS = 1e300
+
+
+def sentences(receipt: Receipt) -> list[str]:
+    """What the receipt says, the most important first."""
+    return [sentence for part in _PARTS for sentence in part(receipt)]
+
+
+def warnings(receipt: Receipt) -> list[str]:
+    """What the person who labelled should think over."""
+    return list(_warnings(receipt))
+
+
+def weeks(rarity: float) -> float:
+    """Return period in weeks of a rarity in log10 weeks, kept within what JSON can say."""
+    return float(min(10.0 ** min(rarity, 300.0), _LARGEST_WEEKS))
+
+
+def rarity_in_words(rarity: float) -> str:
+    """How often one would see it on normal data: "once in 40 weeks"."""
+    period = weeks(rarity)
+    if period < 1:
+        often = 1 / period
+        return f"{often:.0f} times a week" if often >= 1.5 else "once a week"
+    if period < 104:
+        return "once a week" if period < 1.5 else f"once in {period:.0f} weeks"
+    years = period * 7 / 365.25
+    if years < 10:
+        return f"once in {years:.1f} years"
+    if years < 1_000_000:
+        return f"once in {_two_digits(years)} years"
+    return f"once in 10^{rarity:.0f} weeks"
+
+
+def _two_digits(number: float) -> str:
+    digits = len(str(int(number)))
+    return f"{round(number, min(0, 2 - digits)):,.0f}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
+
+
+def _movement(direction: int) -> str:
+    return {1: "Rises", -1: "Falls"}.get(direction, "Anomalies")
+
+
+def _on_trial(receipt: Receipt) -> Iterator[str]:
+    if receipt.action is Action.WOULD_LABEL:
+        yield "Nothing has changed yet; this is what the label would do."
+    elif receipt.action is Action.WOULD_UNDO:
+        yield "Nothing has changed yet; this is what the undo would do."
+    elif receipt.action is Action.UNDONE:
+        yield f"The label “{_VERDICT_WORDS[receipt.verdict]}” is taken back, and so is all that it taught."
+
+
+def _on_alert(receipt: Receipt) -> Iterator[str]:
+    status = receipt.alert_status
+    if status is None:
+        return
+    if status.is_none:
+        if status.after == "firing":
+            yield "The alert stays open until the anomaly ends."
+        elif receipt.action in (Action.LABELLED, Action.WOULD_LABEL):
+            yield f"The alert was {status.after} already."
+    elif status.after == "closed":
+        yield "The alert is closed, and its channels are told."
+    elif status.after == "firing":
+        yield "The alert is open again."
+    else:
+        yield f"The alert is {status.after} again."
+
+
+def _on_threshold(receipt: Receipt) -> Iterator[str]:
+    kind, change = f"{_movement(receipt.direction)} of {receipt.series}", receipt.threshold
+    after = rarity_in_words(change.after)
+    if not change.is_none:
+        yield f"{kind} are now told when they are as rare as {after}; before, {rarity_in_words(change.before)}."
+    elif receipt.pinned_by:
+        yield f"{kind} are told from {after} on, as before: {_pin_reason(receipt.pinned_by)}"
+    elif not receipt.acts:
+        yield f"{kind} are told from {after} on, as before: another verdict on this alert decides."
+    elif receipt.effects.tolerance is ToleranceEffect.PINNED:
+        yield f"{kind} are told from {after} on, as before, and no false alarm may hide a repeat of this one."
+    else:
+        yield f"{kind} are told from {after} on, as before."
+    if not change.is_none and receipt.pinned_by:
+        yield f"It goes no further, since {_pin_reason(receipt.pinned_by)}"
+
+
+def _pin_reason(labels: Sequence[int]) -> str:
+    names = ", ".join(f"label {each}" for each in labels)
+    return f"a real problem of about this strength must be told again ({names})."
+
+
+def _on_training(receipt: Receipt) -> Iterator[str]:
+    if receipt.action in (Action.UNDONE, Action.WOULD_UNDO):
+        return
+    if receipt.effects.training is TrainingEffect.INCLUDED:
+        yield "Its points count as normal when baselines are trained."
+    elif receipt.effects.training is TrainingEffect.EXCLUDED:
+        yield "Its points are left out when baselines are trained."
+
+
+def _on_siblings(receipt: Receipt) -> Iterator[str]:
+    if receipt.siblings.is_none:
+        return
+    before, after = (10.0**decades for decades in (receipt.siblings.before, receipt.siblings.after))
+    yield (
+        f"Other series of {receipt.series.metric} learn a little from it: "
+        f"they must be {after:.1f} times as rare as the budget asks, before {before:.1f}."
+    )
+
+
+def _on_past(receipt: Receipt) -> Iterator[str]:
+    if receipt.no_longer_sent.count:
+        count = receipt.no_longer_sent.count
+        yield f"Of the alerts of the last {HINDSIGHT_DAYS} days, {count} would not have been sent."
+    if receipt.now_sent.count:
+        yield f"In the last {HINDSIGHT_DAYS} days, {receipt.now_sent.count} more alerts would have been sent."
+    if not receipt.no_longer_sent.count and not receipt.now_sent.count:
+        yield f"It would have changed no alert of the last {HINDSIGHT_DAYS} days."
+
+
+def _on_power(receipt: Receipt) -> Iterator[str]:
+    if receipt.power is None:
+        return
+    before, after = receipt.power.before, receipt.power.after
+    yield (
+        f"Of sudden drops of {_percent(after.size)} it would tell {_percent(after.drops)} "
+        f"(before {_percent(before.drops)}), of spikes {_percent(after.spikes)} (before {_percent(before.spikes)})."
+    )
+
+
+def _on_disagreement(receipt: Receipt) -> Iterator[str]:
+    for each in receipt.disagreements:
+        said = f"{each.other.author} said “{_VERDICT_WORDS[each.other.verdict]}” on {each.other.created_at:%d %b %Y}"
+        decides = "theirs decides, since it is newer or from a signed-in person" if each.decides else "this one decides"
+        yield f"{said}. Both are kept; {decides}."
+
+
+def _on_duration(receipt: Receipt) -> Iterator[str]:
+    if receipt.action in (Action.LABELLED, Action.WOULD_LABEL):
+        days = guards.full_days(receipt.weight)
+        yield f"It holds from the next point on, in full for about {days} days; then it fades."
+    else:
+        yield "It holds from the next point on."
+
+
+def _warnings(receipt: Receipt) -> Iterator[str]:
+    if receipt.power is None or receipt.action not in (Action.LABELLED, Action.WOULD_LABEL):
+        return
+    before, after = receipt.power.before, receipt.power.after
+    for what, then, now in (("drops", before.drops, after.drops), ("spikes", before.spikes, after.spikes)):
+        if guards.deafens(then, now):
+            yield (
+                f"Careful: of {what} of {_percent(after.size)} it would now tell only {_percent(now)}, "
+                f"before {_percent(then)}. "
+                "Undo the label if you want to hear of those."
+            )
+
+
+_PARTS = (
+    _on_trial,
+    _on_alert,
+    _on_threshold,
+    _on_disagreement,
+    _warnings,
+    _on_past,
+    _on_power,
+    _on_training,
+    _on_siblings,
+    _on_duration,
+)

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from feedback.labels import EFFECTS, Verdict
+from feedback.receipt import Action, Change, Disagreement, Hindsight, Power, Receipt, SeriesName
+from feedback.wording import rarity_in_words, sentences, warnings, weeks
+from tests.feedback.factories import NOW, a_real_problem
+
+
+def a_receipt(verdict: Verdict = Verdict.FALSE_ALARM) -> Receipt:
+    return Receipt(
+        action=Action.LABELLED,
+        label_id=3,
+        verdict=verdict,
+        author="ana",
+        source="api",
+        series=SeriesName(1, "orders", {"country": "DE", "app": "web"}),
+        direction=1,
+        started_at=NOW - timedelta(hours=2),
+        ended_at=NOW - timedelta(hours=1),
+        effects=EFFECTS[verdict],
+        tolerance=Change(0.0, 1.7),
+        siblings=Change(0.0, 0.25),
+        threshold=Change(0.602, 2.302),
+        effective_from=NOW,
+        alert_id=7,
+        alert_status=Change("firing", "closed"),
+        power=Change(Power(0.98, 0.9), Power(0.98, 0.85)),
+        no_longer_sent=Hindsight(3),
+    )
+
+
+def test_a_false_alarm_is_told_in_plain_sentences() -> None:
+    assert sentences(a_receipt()) == [
+        "The alert is closed, and its channels are told.",
+        "Rises of orders (app web, country DE) are now told when they are as rare as once in 3.8 years; "
+        "before, once in 4 weeks.",
+        "Of the alerts of the last 60 days, 3 would not have been sent.",
+        "Of sudden drops of 30 % it would tell 98 % (before 98 %), of spikes 85 % (before 90 %).",
+        "Its points count as normal when baselines are trained.",
+        "Other series of orders learn a little from it: they must be 1.8 times as rare as the budget asks, before 1.0.",
+        "It holds from the next point on, in full for about 360 days; then it fades.",
+    ]
+
+
+def test_a_dry_run_says_first_that_nothing_has_changed() -> None:
+    assert sentences(replace(a_receipt(), action=Action.WOULD_LABEL))[0].startswith("Nothing has changed yet")
+
+
+def test_a_label_that_a_pin_holds_back_says_why() -> None:
+    held = replace(a_receipt(), threshold=Change(1.0, 1.0), tolerance=Change(0.4, 0.4), pinned_by=[12])
+    assert any("as before: a real problem" in each and "(label 12)" in each for each in sentences(held))
+
+
+def test_a_disagreement_is_shown_and_who_decides() -> None:
+    torn = replace(a_receipt(), disagreements=[Disagreement(a_real_problem(author="bob"), decides=True)])
+    assert any("bob said “real” on 02 Mar 2026. Both are kept; theirs decides" in each for each in sentences(torn))
+
+
+def test_a_label_that_takes_most_of_the_power_away_is_warned_of() -> None:
+    deaf = replace(a_receipt(), power=Change(Power(0.9, 0.9), Power(0.9, 0.1)))
+    assert warnings(a_receipt()) == []
+    assert len(warnings(deaf)) == 1
+    assert "spikes of 30 %" in warnings(deaf)[0]
+
+
+@pytest.mark.parametrize(
+    ("rarity", "words"),
+    [
+        (-1.0, "10 times a week"),
+        (0.0, "once a week"),
+        (0.602, "once in 4 weeks"),
+        (2.0, "once in 100 weeks"),
+        (3.0, "once in 19 years"),
+        (5.0, "once in 1,900 years"),
+        (50.0, "once in 10^50 weeks"),
+        (900.0, "once in 10^900 weeks"),
+    ],
+)
+def test_a_rarity_is_told_as_a_return_period(rarity: float, words: str) -> None:
+    assert rarity_in_words(rarity) == words
+    assert weeks(rarity) <= 1e300
