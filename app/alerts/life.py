@@ -1,0 +1,243 @@
+"""The life of an anomaly: a run of abnormal points opens, is told, grows, ends, and may reopen for a while.
+
+One series has at most one run at a time. A run opens as a *candidate* at a level below the one that is told, so that
+what was nearly told is known too. It is *told* when the rarity reaches the threshold of its direction. It ends after
+enough calm; in a cool-down after that the same run reopens instead of a new one. A told run that lasts too long ends
+by age: its series then *settles*, learning again without a new alert, until it is calm or does something yet stranger.
+
+Pure and vectorised: arrays of B series in, new arrays out, one point each.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from detectors.contract import Bools, Fields, Floats, Ints, Points, Scores, put, take
+
+
+@dataclass(frozen=True)
+class LifeRules:
+    """When runs end, reopen and are given up. A span in points and one in seconds: the longer of the two holds.
+
+    calm_points, calm_seconds: calm after which a run ends.
+    cool_down_points, cool_down_seconds: after its end, how long a run may reopen.
+    most_points, most_seconds: age at which a told run ends although it is still abnormal.
+    settle_seconds: how long after that the series may go on without a new alert.
+    stranger: log10 weeks by which a settling series must exceed the old peak to be told again.
+    """
+
+    calm_points: int = 2
+    calm_seconds: int = 1_800
+    cool_down_points: int = 2
+    cool_down_seconds: int = 21_600
+    most_points: int = 6
+    most_seconds: int = 86_400
+    settle_seconds: int = 604_800
+    stranger: float = 1.0
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What one point did to the run of each series: bool arrays (B,).
+
+    opened: a new run began. told: its rarity reached the threshold, once a run. grew: an open run took in a further
+    abnormal point. ended: it ended at this point. reopened: a run that had ended went on.
+    """
+
+    opened: Bools
+    told: Bools
+    grew: Bools
+    ended: Bools
+    reopened: Bools
+
+    def any(self) -> bool:
+        """Whether anything changed at all."""
+        return bool((self.opened | self.told | self.grew | self.ended | self.reopened).any())
+
+
+def newborn(count: int, kinds: int = 0) -> Fields:
+    """Runs of `count` series that never had one; `kinds` is the number of kinds of evidence of their detector.
+
+    opened_at, told_at, last_abnormal_at, peak_at, closed_at, reopened_at: int64 unix seconds, 0 = never.
+    calm: int32, calm points since the last abnormal one. abnormal_points: int32.
+    direction: int8 of the peak. peak_rarity: log10 weeks, -inf = none. peak_value, peak_expected, peak_lower,
+    peak_upper: at the rarest point. peak_evidence: float32 (count, kinds). impact: sum of value - expected over
+    the abnormal points. settling: bool, ended by age and not calm since.
+    """
+    moments = ("opened_at", "told_at", "last_abnormal_at", "peak_at", "closed_at", "reopened_at")
+    numbers = ("peak_value", "peak_expected", "peak_lower", "peak_upper")
+    return {
+        **{name: np.zeros(count, np.int64) for name in moments},
+        **{name: np.full(count, np.nan) for name in numbers},
+        "peak_rarity": np.full(count, -np.inf),
+        "peak_evidence": np.full((count, kinds), np.nan, np.float32),
+        "impact": np.zeros(count),
+        "calm": np.zeros(count, np.int32),
+        "abnormal_points": np.zeros(count, np.int32),
+        "direction": np.zeros(count, np.int8),
+        "settling": np.zeros(count, bool),
+    }
+
+
+def is_open(life: Fields) -> Bools:
+    """Which series have a run going on, told or not."""
+    return np.asarray((life["opened_at"] > 0) & (life["closed_at"] == 0))
+
+
+def frozen(life: Fields) -> Bools:
+    """Which series must not learn: those with an open run that people were told of."""
+    return np.asarray(is_open(life) & (life["told_at"] > 0))
+
+
+def advance(
+    life: Fields,
+    points: Points,
+    scores: Scores,
+    *,
+    candidate: Floats,
+    threshold_up: Floats,
+    threshold_down: Floats,
+    rules: LifeRules,
+) -> tuple[Fields, Changes]:
+    """What one judged point each makes of the runs of B series.
+
+    candidate, threshold_up, threshold_down: log10 weeks, (B,); the rarity from which a run opens, and from which a
+    rise or a fall is told. A point without a rarity (missing, or not judged yet) changes nothing.
+    Returns the new fields and what changed; `life` itself is not touched.
+    """
+    judged = ~np.isnan(scores.rarity)
+    threshold = np.where(scores.direction < 0, threshold_down, threshold_up)
+    abnormal = judged & (scores.rarity >= np.minimum(candidate, threshold))
+    rows = np.flatnonzero(abnormal | (judged & (is_open(life) | life["settling"])))
+    if not len(rows):
+        return life, _no_changes(len(judged))
+    seen = _Seen(
+        at=points.timestamp[rows],
+        value=points.value[rows],
+        cadence=np.maximum(points.cadence[rows], 1),
+        rarity=scores.rarity[rows],
+        direction=scores.direction[rows],
+        expected=scores.expected[rows],
+        lower=scores.lower[rows],
+        upper=scores.upper[rows],
+        evidence=scores.evidence[rows],
+        abnormal=abnormal[rows],
+        tellable=abnormal[rows] & (scores.rarity >= threshold)[rows],
+    )
+    after, changed = _advance(take(life, rows), seen, rules)
+    return _placed(life, rows, after, changed)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """The judged points of the series whose runs are concerned; arrays (R,)."""
+
+    at: Ints
+    value: Floats
+    cadence: Ints
+    rarity: Floats
+    direction: np.ndarray
+    expected: Floats
+    lower: Floats
+    upper: Floats
+    evidence: np.ndarray
+    abnormal: Bools
+    tellable: Bools
+
+    def at_least(self, count: int, seconds: int) -> Ints:
+        """The longer of so many points and so many seconds, in seconds."""
+        return np.maximum(count * self.cadence, seconds)
+
+
+def _advance(life: Fields, seen: _Seen, rules: LifeRules) -> tuple[Fields, Changes]:
+    was_open, told_before = is_open(life), life["told_at"] > 0
+    cooling = ~was_open & (life["closed_at"] > 0) & ~life["settling"]
+    cooling &= seen.at - life["closed_at"] < seen.at_least(rules.cool_down_points, rules.cool_down_seconds)
+    wakes = life["settling"] & _is_stranger(life, seen, rules)
+    may_open = ~was_open & (~life["settling"] | wakes)
+    reopened = cooling & may_open & np.where(told_before, seen.tellable, seen.abnormal)
+    opened = may_open & seen.abnormal & ~cooling
+    grew = was_open & seen.abnormal
+
+    after = _begun(life, seen, opened, reopened)
+    part = opened | reopened | grew
+    after = _grown(after, seen, part)
+    told = part & seen.tellable & (after["told_at"] == 0)
+    after["told_at"] = np.where(told, seen.at, after["told_at"])
+    calm_now = ~seen.abnormal
+    after["calm"] = np.where(calm_now, after["calm"] + 1, 0).astype(np.int32)
+
+    quiet_for = seen.at - after["last_abnormal_at"]
+    calmed = calm_now & (after["calm"] >= rules.calm_points) & (quiet_for >= rules.calm_seconds)
+    aged = seen.at - after["reopened_at"] >= seen.at_least(rules.most_points, rules.most_seconds)
+    ended = was_open & (calmed | aged)
+    after["closed_at"] = np.where(ended, seen.at, after["closed_at"])
+    after["settling"] = _settles(after, seen, ended & ~calmed & (after["told_at"] > 0), calmed | wakes, rules)
+    return after, Changes(opened, told, grew, ended, reopened)
+
+
+def _is_stranger(life: Fields, seen: _Seen, rules: LifeRules) -> Bools:
+    """A settling series does something that the settling does not explain: the other direction, or far rarer."""
+    turned = (seen.direction != life["direction"]) & (seen.direction != 0)
+    return np.asarray(seen.tellable & (turned | (seen.rarity >= life["peak_rarity"] + rules.stranger)))
+
+
+def _settles(after: Fields, seen: _Seen, begins: Bools, stops: Bools, rules: LifeRules) -> Bools:
+    lasting = after["settling"] & ~stops & (seen.at - after["closed_at"] < rules.settle_seconds)
+    return np.asarray(begins | lasting)
+
+
+def _begun(life: Fields, seen: _Seen, opened: Bools, reopened: Bools) -> Fields:
+    """New runs where they opened, ended ones taken up where they reopened, the others as they were."""
+    fresh = newborn(int(opened.sum()), life["peak_evidence"].shape[1])
+    after = {name: array.copy() for name, array in life.items()}
+    put(after, opened, fresh)
+    after["opened_at"][opened] = seen.at[opened]
+    after["closed_at"][reopened] = 0
+    after["reopened_at"][opened | reopened] = seen.at[opened | reopened]
+    return after
+
+
+def _grown(life: Fields, seen: _Seen, part: Bools) -> Fields:
+    """The runs with this abnormal point taken in where it is `part` of one."""
+    peak = part & (seen.rarity > life["peak_rarity"])
+    at_peak = {
+        "peak_rarity": seen.rarity,
+        "peak_at": seen.at,
+        "peak_value": seen.value,
+        "peak_expected": seen.expected,
+        "peak_lower": seen.lower,
+        "peak_upper": seen.upper,
+        "direction": seen.direction,
+    }
+    grown = life | {name: np.where(peak, new, life[name]) for name, new in at_peak.items()}
+    kinds = min(life["peak_evidence"].shape[1], seen.evidence.shape[1])
+    evidence = life["peak_evidence"].copy()
+    evidence[peak, :kinds] = seen.evidence[peak, :kinds]
+    return grown | {
+        "peak_evidence": evidence,
+        "last_abnormal_at": np.where(part, seen.at, life["last_abnormal_at"]),
+        "abnormal_points": life["abnormal_points"] + part.astype(np.int32),
+        "impact": life["impact"] + np.where(part, np.nan_to_num(seen.value - seen.expected), 0.0),
+    }
+
+
+def _no_changes(count: int) -> Changes:
+    none = np.zeros(count, bool)
+    return Changes(none, none, none, none, none)
+
+
+def _placed(life: Fields, rows: Ints, after: Fields, changed: Changes) -> tuple[Fields, Changes]:
+    """The changed rows among all B series."""
+    count = len(life["opened_at"])
+    whole = {name: array.copy() for name, array in life.items()}
+    put(whole, rows, after)
+
+    def spread(some: Bools) -> Bools:
+        everywhere = np.zeros(count, bool)
+        everywhere[rows] = some
+        return everywhere
+
+    return whole, Changes(*(spread(getattr(changed, name)) for name in Changes.__dataclass_fields__))
