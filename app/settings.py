@@ -62,7 +62,7 @@ class Settings(BaseSettings):
     )
     port: int = _set_by(8000, meaning="Port to listen on.", cure="Give a whole number from 1 to 65535.", ge=1, le=65535)
     public_url: str = _set_by(
-        lambda known: _own_url(known["host"], known["port"]),
+        lambda known: own_url(known["host"], known["port"]),
         meaning="Where people reach this service. The links in messages start with it.",
         cure="Give an address such as https://heed.example.com, without a question mark or a hash.",
         default_in_words="`http://HEED_HOST:HEED_PORT`",
@@ -253,9 +253,10 @@ def settings_table() -> str:
     return "\n".join(rows)
 
 
-def _own_url(host: str, port: int) -> str:
-    reachable = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)
-    return f"http://[{reachable}]:{port}" if ":" in reachable.strip("[]") else f"http://{reachable}:{port}"
+def own_url(host: str, port: int) -> str:
+    """Where this machine reaches a server that listens there."""
+    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"
 
 
 def _web_address(url: str) -> Any:

@@ -1,0 +1,136 @@
+"""History sent to a Heed in silence and learned at once, so that it need not wait two weeks to know a series."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+
+from app.history import History
+from app.local_server import LocalServer, is_ready
+from app.settings import PREFIX, Settings, own_url
+
+POINTS_PER_REQUEST = 20_000
+REASONS_SHOWN = 5
+TRAINING_TIMEOUT_SECONDS = 3600.0
+
+
+class ImportRefused(Exception):
+    """An answer that stops the import; the text says the cure."""
+
+
+@dataclass(frozen=True)
+class ImportReport:
+    """What became of the points, as the server answered."""
+
+    accepted: int
+    duplicates: int
+    rejected: int
+    reasons: tuple[str, ...]
+    series: int
+
+
+def run_import(client: httpx.Client, history: History, console: Console) -> ImportReport:
+    """Send all points in order of time, then have the server learn from them. Shows how far it is."""
+    edges = [*range(0, len(history.timestamp), POINTS_PER_REQUEST), len(history.timestamp)]
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
+        sending = progress.add_task("points", total=len(history.timestamp))
+        reports = []
+        for first, end in pairwise(edges):
+            reports.append(_send(client, history, first, end))
+            progress.update(sending, completed=end)
+        progress.add_task("learning", total=None)
+        retrain = {"matcher": {}, "reason": "history imported"}
+        _check(client.post("/v1/retrains", json=retrain, timeout=TRAINING_TIMEOUT_SECONDS))
+    return _total(reports, len(history.series))
+
+
+@contextmanager
+def elsewhere(url: str, token: str) -> Iterator[httpx.Client]:
+    """Speaks to the Heed at `url`."""
+    with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=120.0) as client:
+        yield client
+
+
+@contextmanager
+def here(settings: Settings, token: str) -> Iterator[httpx.Client]:
+    """Speaks to the Heed of these settings: the one that runs, or one that is started just for this.
+
+    Only a server ever writes points, so an import can't meet one in the database.
+    """
+    running = own_url(settings.host, settings.port)
+    if is_ready(running):
+        with elsewhere(running, token) as client:
+            yield client
+        return
+    environment = {name: value for name, value in os.environ.items() if name.upper().startswith(PREFIX)}
+    with (
+        tempfile.TemporaryDirectory(prefix="heed-import-") as folder,
+        LocalServer(environment, log=Path(folder) / "serve.log") as server,
+        elsewhere(server.url, token) as client,
+    ):
+        yield client
+
+
+def _send(client: httpx.Client, history: History, first: int, end: int) -> ImportReport:
+    answer = client.post("/v1/points", params={"alert": "silent"}, json=_columnar(history, first, end))
+    if answer.status_code == httpx.codes.UNPROCESSABLE_ENTITY and "rejected" in answer.json():
+        return _report({"accepted": 0, "duplicates": 0, **answer.json()})
+    return _report(_check(answer))
+
+
+def _report(answer: dict[str, Any]) -> ImportReport:
+    reasons = dict.fromkeys(rejection["reason"] for rejection in answer["rejected"])
+    return ImportReport(answer["accepted"], answer["duplicates"], len(answer["rejected"]), tuple(reasons), series=0)
+
+
+def _total(reports: Sequence[ImportReport], series: int) -> ImportReport:
+    reasons = dict.fromkeys(reason for report in reports for reason in report.reasons)
+    return ImportReport(
+        accepted=sum(report.accepted for report in reports),
+        duplicates=sum(report.duplicates for report in reports),
+        rejected=sum(report.rejected for report in reports),
+        reasons=tuple(reasons)[:REASONS_SHOWN],
+        series=series,
+    )
+
+
+def _columnar(history: History, first: int, end: int) -> dict[str, Any]:
+    """The request for the points from `first` up to, not including, `end`."""
+    which = history.which[first:end]
+    order = np.argsort(which, kind="stable")
+    bounds = np.flatnonzero(np.diff(which[order], prepend=-1, append=-1))
+    return {"series": [_series(history, first + order[a:b]) for a, b in pairwise(bounds.tolist())]}
+
+
+def _series(history: History, points: NDArray[np.int64]) -> dict[str, Any]:
+    metric, dimensions = history.series[int(history.which[points[0]])]
+    values = history.value[points]
+    return {
+        "metric": metric,
+        "dimensions": dict(dimensions),
+        "timestamps": history.timestamp[points].tolist(),
+        "values": [None if value != value else value for value in values.tolist()],
+    }
+
+
+def _check(answer: httpx.Response) -> Any:
+    if answer.is_success:
+        return answer.json()
+    try:
+        detail = answer.json()["detail"]
+    except (ValueError, KeyError, TypeError):
+        detail = "it gave no reason"
+    raise ImportRefused(f"The server refused ({answer.status_code}): {detail}")
