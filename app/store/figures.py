@@ -1,0 +1,34 @@
+"""Counts that an operator watches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from app.store.tables import Alert, Notification, Series
+
+
+def is_answering(session: Session) -> bool:
+    """True; raises where the database does not answer."""
+    return session.scalar(sa.select(sa.literal(1))) == 1
+
+
+def count_series(session: Session) -> int:
+    return session.scalar(sa.select(sa.func.count()).select_from(Series)) or 0
+
+
+def count_alerts_by_status(session: Session) -> dict[str, int]:
+    return _count_by(session, Alert.status)
+
+
+def count_notifications_by_status(session: Session) -> dict[str, int]:
+    return _count_by(session, Notification.status)
+
+
+def _count_by(session: Session, column: InstrumentedAttribute[str]) -> dict[str, int]:
+    rows: Sequence[tuple[str, int]] = (
+        session.execute(sa.select(column, sa.func.count()).group_by(column)).tuples().all()
+    )
+    return dict(rows)
