@@ -153,3 +153,8 @@ def _fit_one(
         except Exception as fault:  # noqa: BLE001
             reason = reason or f"{name} could not be trained: {type(fault).__name__}"
     return fall_back.name, reason, None
+
+
+def training_window(cadence: int) -> int:
+    """Seconds of the past that a training looks at: about 100,000 points, 10 weeks at least and 2 years at most."""
+    return int(np.clip(100_000 * max(cadence, 1), 70 * DAY, 730 * DAY))

@@ -1,0 +1,348 @@
+"""Replay recorded series as they would have been judged live: in time order, and from the past only.
+
+Series of one cadence advance together, one point each a step. Every night, and every six hours while a series is
+young, its baseline is fitted anew on its own past, without the points of told anomalies, which is what a live
+partition does. So a verdict at one time rests on points up to that time, whatever follows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from app.alerts.life import LifeRules, advance, frozen, newborn
+from detectors.calendar import DAY, local_seconds
+from detectors.contract import Bools, Detector, Fields, Floats, History, Ints, Points, put, take
+from detectors.registry import get
+from detectors.training import may_alert, training_window, usual_cadence
+
+TICK = 21_600
+"""Seconds of local time between two looks at whose baseline is due."""
+YOUNG_DAYS = 4
+CANDIDATE_DECADES = 0.6
+"""How far below the threshold of its budget a run is already kept as a candidate, log10 weeks."""
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A series to replay: `timestamp` int64 unix seconds, rising; `value` float64, NaN = known to be missing."""
+
+    name: str
+    timestamp: Ints
+    value: Floats
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """The judgement of each point of a recorded series; arrays (n,) beside its `timestamp`.
+
+    expected, lower, upper, rarity (log10 weeks): NaN where there was no ground for a judgement yet.
+    direction: int8. anomalous: an anomaly that was told is open. alert: the point at which it was told.
+    judged_from: index of the first point that was to be judged at all.
+    """
+
+    name: str
+    timestamp: Ints
+    value: Floats
+    expected: Floats
+    lower: Floats
+    upper: Floats
+    rarity: Floats
+    direction: np.ndarray
+    anomalous: Bools
+    alert: Bools
+    judged_from: int
+
+
+Progressed = Callable[[int, int], None]
+"""Told how many points of how many are done."""
+
+
+def replay(
+    series: Sequence[Recorded],
+    *,
+    alerts_per_week: float = 1.0,
+    timezone: str = "UTC",
+    train_until: int | None = None,
+    train_fraction: float | None = None,
+    detector: str = "seasonal",
+    rules: LifeRules | None = None,
+    progress: Progressed | None = None,
+) -> list[Replayed]:
+    """Judge every series causally; points before `train_until`, or in the first fraction, are only learned from."""
+    threshold = -float(np.log10(alerts_per_week))
+    starts = [_judged_from(one, train_until, train_fraction) for one in series]
+    cadences = [
+        usual_cadence(one.timestamp[: _before_first_fit(one, start)]) for one, start in zip(series, starts, strict=True)
+    ]
+    replayed: dict[int, Replayed] = {}
+    total, done = sum(len(one.timestamp) for one in series), 0
+    for cadence in sorted(set(cadences)):
+        members = [index for index, own in enumerate(cadences) if own == cadence]
+        course = _Course(
+            [series[index] for index in members],
+            [starts[index] for index in members],
+            cadence=cadence,
+            timezone=timezone,
+            threshold=threshold,
+            detector=get(detector),
+            rules=rules or LifeRules(),
+        )
+        for judged in course.run() if cadence else ():
+            done += judged
+            if progress:
+                progress(done, total)
+        replayed |= dict(zip(members, course.replayed(), strict=True))
+    return [replayed[index] for index in range(len(series))]
+
+
+def _judged_from(one: Recorded, train_until: int | None, train_fraction: float | None) -> int:
+    if train_until is not None:
+        return int(np.searchsorted(one.timestamp, train_until))
+    return int(len(one.timestamp) * (train_fraction or 0.0))
+
+
+def _before_first_fit(one: Recorded, judged_from: int) -> int:
+    """How many of the points come before any verdict: only they may say what the cadence is."""
+    if judged_from or not len(one.timestamp):
+        return judged_from
+    young = int(np.searchsorted(one.timestamp, one.timestamp[0] + 2 * DAY, side="right"))
+    return max(young, 30)
+
+
+@dataclass(frozen=True)
+class _Stretch:
+    """Points [start, stop) of one series that lie between two looks at whose baseline is due."""
+
+    row: int
+    start: int
+    stop: int
+
+
+class _Course:
+    """All series of one cadence on their way through time."""
+
+    def __init__(
+        self,
+        series: Sequence[Recorded],
+        starts: Sequence[int],
+        *,
+        cadence: int,
+        timezone: str,
+        threshold: float,
+        detector: Detector,
+        rules: LifeRules,
+    ) -> None:
+        self.series, self.starts, self.cadence, self.timezone = series, starts, cadence, timezone
+        self.threshold, self.detector, self.rules = threshold, detector, rules
+        self.local = [local_seconds(one.timestamp, timezone) for one in series]
+        self.column = [one.timestamp // max(cadence, 1) - _first(one) // max(cadence, 1) for one in series]
+        self.past = [np.full(int(column[-1]) + 1 if len(column) else 0, np.nan) for column in self.column]
+        self.offset = [self._offset_of(one, start) for one, start in zip(series, starts, strict=True)]
+        self.baseline, self.state = detector.cold(len(series))
+        self.life = newborn(len(series), len(detector.evidence))
+        self.fitted_on = np.full(len(series), -1)
+        self.judged = [_blank(one, start) for one, start in zip(series, starts, strict=True)]
+
+    def run(self) -> Iterator[int]:
+        """Advance through all stretches in time order; yields how many points each step forward took."""
+        for stretches in self._stretches():
+            self._fit([stretch for stretch in stretches if self._is_due(stretch)])
+            self._judge([stretch for stretch in stretches if stretch.stop > self.starts[stretch.row]])
+            for stretch in stretches:
+                self._remember(stretch)
+            yield sum(stretch.stop - stretch.start for stretch in stretches)
+
+    def replayed(self) -> list[Replayed]:
+        """What came out."""
+        return self.judged
+
+    def _offset_of(self, one: Recorded, start: int) -> int:
+        """Seconds by which the points usually lie after the columns of the grid."""
+        known = one.timestamp[: max(_before_first_fit(one, start), 1)]
+        return int(np.median(known % self.cadence)) if self.cadence and len(known) else 0
+
+    def _stretches(self) -> list[list[_Stretch]]:
+        """Stretches of all series, gathered by the six hours of local time (and the end of training) they lie in."""
+        by_tick: dict[int, list[_Stretch]] = {}
+        for row, start in enumerate(self.starts):
+            tick = np.maximum.accumulate(self.local[row] // TICK) * 2
+            tick[start:] += 1
+            ticks, begins = np.unique(tick, return_index=True)
+            ends = np.append(begins[1:], len(tick))
+            for key, begin, end in zip(ticks.tolist(), begins.tolist(), ends.tolist(), strict=True):
+                by_tick.setdefault(key, []).append(_Stretch(row, begin, end))
+        return [by_tick[key] for key in sorted(by_tick)]
+
+    def _is_due(self, stretch: _Stretch) -> bool:
+        """Whether a series is fitted before this stretch: after its training, nightly, oftener while young."""
+        row, begin = stretch.row, stretch.start
+        if begin < self.starts[row] or begin == 0:
+            return False
+        one, day = self.series[row], int(self.local[row][begin] // DAY)
+        first, last = int(one.timestamp[0]), int(one.timestamp[begin - 1])
+        counts = np.array([begin]), np.array([first]), np.array([last]), np.array([self.cadence])
+        if begin == self.starts[row] and begin > 0:
+            return True
+        if not may_alert(*counts)[0]:
+            return False
+        return bool(day > self.fitted_on[row] or last - first < YOUNG_DAYS * DAY)
+
+    def _fit(self, due: list[_Stretch]) -> None:
+        """Fit those due, all on one grid together."""
+        by_offset: dict[int, list[_Stretch]] = {}
+        for stretch in due:
+            by_offset.setdefault(self.offset[stretch.row], []).append(stretch)
+        for offset, stretches in by_offset.items():
+            rows = np.array([stretch.row for stretch in stretches])
+            baseline, state = self.detector.fit(self._history(stretches, offset))
+            put(self.baseline, rows, baseline)
+            put(self.state, rows, state)
+            for stretch in stretches:
+                self.fitted_on[stretch.row] = self.local[stretch.row][stretch.start] // DAY
+
+    def _history(self, stretches: list[_Stretch], offset: int) -> History:
+        """The past of some series on a common grid, as long as training looks back."""
+        origins = [_first(self.series[stretch.row]) // self.cadence for stretch in stretches]
+        ends = [
+            origin + int(self.column[stretch.row][stretch.start - 1]) + 1
+            for origin, stretch in zip(origins, stretches, strict=True)
+        ]
+        end = max(ends)
+        begin = max(min(origins), end - training_window(self.cadence) // self.cadence)
+        values = np.full((len(stretches), end - begin), np.nan)
+        for index, (origin, stretch) in enumerate(zip(origins, stretches, strict=True)):
+            known = self.past[stretch.row][max(begin - origin, 0) : ends[index] - origin]
+            place = max(origin, begin) - begin
+            values[index, place : place + len(known)] = known
+        timestamp = np.arange(begin, end, dtype=np.int64) * self.cadence + offset
+        return History(values, timestamp, local_seconds(timestamp, self.timezone), self.cadence)
+
+    def _judge(self, stretches: list[_Stretch]) -> None:
+        """Score the stretches point by point, the longer ones first so that the rows still running lead."""
+        ordered = sorted(stretches, key=lambda stretch: stretch.start - stretch.stop)
+        if not ordered:
+            return
+        rows = np.array([stretch.row for stretch in ordered])
+        state, life = take(self.state, rows), take(self.life, rows)
+        lengths = np.array([stretch.stop - stretch.start for stretch in ordered])
+        running = (lengths[:, None] > np.arange(lengths[0])[None, :]).sum(axis=0)
+        table = _Table.of(ordered, self.series, self.local)
+        thresholds = np.full(len(rows), self.threshold)
+        cadence = np.full(len(rows), self.cadence)
+        for step in range(int(lengths[0])):
+            count = int(running[step])
+            now_state, now_life = _leading(state, count), _leading(life, count)
+            points = Points(
+                row=rows[:count],
+                timestamp=table.timestamp[step, :count],
+                local=table.local[step, :count],
+                value=table.value[step, :count],
+                cadence=cadence[:count],
+                frozen=frozen(now_life),
+                threshold_up=thresholds[:count],
+                threshold_down=thresholds[:count],
+            )
+            scores, new_state = self.detector.score(points, self.baseline, now_state)
+            new_life, changes = advance(
+                now_life,
+                points,
+                scores,
+                candidate=thresholds[:count] - CANDIDATE_DECADES,
+                threshold_up=thresholds[:count],
+                threshold_down=thresholds[:count],
+                rules=self.rules,
+            )
+            state, life = _with_leading(state, new_state, count), _with_leading(life, new_life, count)
+            for name in ("expected", "lower", "upper", "rarity", "direction"):
+                getattr(table, name)[step, :count] = getattr(scores, name)
+            table.alert[step, :count] = changes.told
+            table.anomalous[step, :count] = frozen(new_life)
+        put(self.state, rows, state)
+        put(self.life, rows, life)
+        for place, stretch in enumerate(ordered):
+            table.write(place, stretch, self.judged[stretch.row])
+
+    def _remember(self, stretch: _Stretch) -> None:
+        """The points become past; those of a told anomaly are not to be learned from."""
+        within = slice(stretch.start, stretch.stop)
+        learned = np.where(self.judged[stretch.row].anomalous[within], np.nan, self.series[stretch.row].value[within])
+        self.past[stretch.row][self.column[stretch.row][within]] = learned
+
+
+@dataclass(frozen=True)
+class _Table:
+    """Points and judgements of some stretches side by side; arrays (steps, stretches)."""
+
+    timestamp: Ints
+    local: Ints
+    value: Floats
+    expected: Floats
+    lower: Floats
+    upper: Floats
+    rarity: Floats
+    direction: np.ndarray
+    anomalous: Bools
+    alert: Bools
+
+    @classmethod
+    def of(cls, stretches: list[_Stretch], series: Sequence[Recorded], local: list[Ints]) -> _Table:
+        shape = (max(stretch.stop - stretch.start for stretch in stretches), len(stretches))
+        table = cls(
+            timestamp=np.zeros(shape, np.int64),
+            local=np.zeros(shape, np.int64),
+            value=np.full(shape, np.nan),
+            expected=np.full(shape, np.nan),
+            lower=np.full(shape, np.nan),
+            upper=np.full(shape, np.nan),
+            rarity=np.full(shape, np.nan),
+            direction=np.zeros(shape, np.int8),
+            anomalous=np.zeros(shape, bool),
+            alert=np.zeros(shape, bool),
+        )
+        for place, stretch in enumerate(stretches):
+            within, length = slice(stretch.start, stretch.stop), stretch.stop - stretch.start
+            table.timestamp[:length, place] = series[stretch.row].timestamp[within]
+            table.local[:length, place] = local[stretch.row][within]
+            table.value[:length, place] = series[stretch.row].value[within]
+        return table
+
+    def write(self, place: int, stretch: _Stretch, judged: Replayed) -> None:
+        """Copy the judgements of one stretch to where they belong in its series."""
+        length = stretch.stop - stretch.start
+        for name in ("expected", "lower", "upper", "rarity", "direction", "anomalous", "alert"):
+            getattr(judged, name)[stretch.start : stretch.stop] = getattr(self, name)[:length, place]
+
+
+def _first(one: Recorded) -> int:
+    return int(one.timestamp[0]) if len(one.timestamp) else 0
+
+
+def _leading(fields: Fields, count: int) -> Fields:
+    return {name: array[:count] for name, array in fields.items()}
+
+
+def _with_leading(fields: Fields, new: Fields, count: int) -> Fields:
+    """All rows, the first `count` of them new."""
+    if len(next(iter(fields.values()))) == count:
+        return new
+    return {name: np.concatenate([new[name], array[count:]]) for name, array in fields.items()}
+
+
+def _blank(one: Recorded, judged_from: int) -> Replayed:
+    count = len(one.timestamp)
+    return Replayed(
+        name=one.name,
+        timestamp=one.timestamp,
+        value=one.value,
+        expected=np.full(count, np.nan),
+        lower=np.full(count, np.nan),
+        upper=np.full(count, np.nan),
+        rarity=np.full(count, np.nan),
+        direction=np.zeros(count, np.int8),
+        anomalous=np.zeros(count, bool),
+        alert=np.zeros(count, bool),
+        judged_from=judged_from,
+    )
