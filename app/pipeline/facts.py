@@ -1,0 +1,77 @@
+"""The facts of alerts, gathered from the database for whoever shows them: channels, the API, pages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy.orm import Session
+
+from app.alerts.message import AlertFacts, AnomalyFacts, Answered, Reason, SeriesFacts
+from app.security import Links
+from app.store import alerts as stored_alerts
+from app.store import labels as stored_labels
+from app.store import series as stored_series
+from app.store.tables import Alert, Anomaly, Label, Series
+from feedback.labels import BUILT, Verdict
+
+OFFERED = [verdict.value for verdict in Verdict if verdict in BUILT and verdict is not Verdict.MISSED]
+"""Verdicts that an alert's links offer."""
+
+REASON_OF_STATUS = {
+    "firing": Reason.FIRING,
+    "resolved": Reason.RESOLVED,
+    "closed": Reason.CLOSED,
+    "withdrawn": Reason.WITHDRAWN,
+}
+
+
+def facts_of(
+    session: Session, alerts: Sequence[Alert], links: Links, *, origin: str, now: datetime
+) -> dict[int, AlertFacts]:
+    """The facts of each alert by its id. Their links say that they were given out through `origin` at `now`."""
+    ids = [alert.id for alert in alerts]
+    anomalies = stored_alerts.anomalies_of(session, ids)
+    labels = stored_labels.standing_of_alerts(session, ids)
+    series = stored_series.get_many(session, {each.series_id for those in anomalies.values() for each in those})
+    return {
+        alert.id: AlertFacts(
+            id=alert.id,
+            kind=alert.kind,
+            severity=alert.severity,
+            title=alert.title,
+            started_at=alert.started_at,
+            ended_at=alert.ended_at,
+            told_at=alert.created_at,
+            url=links.alert_url(alert.id, origin, now),
+            anomalies=tuple(_anomaly(each, series[each.series_id]) for each in anomalies.get(alert.id, [])),
+            links=links.verdict_urls(alert.id, OFFERED, origin, now),
+            answered=_answered(labels.get(alert.id, [])),
+        )
+        for alert in alerts
+    }
+
+
+def _anomaly(anomaly: Anomaly, series: Series) -> AnomalyFacts:
+    return AnomalyFacts(
+        series=SeriesFacts(series.id, series.metric, series.dimensions, series.timezone),
+        started_at=anomaly.started_at,
+        ended_at=anomaly.ended_at,
+        direction=anomaly.direction,
+        actual=anomaly.actual,
+        expected=anomaly.expected,
+        lower=anomaly.lower,
+        upper=anomaly.upper,
+        rarity=anomaly.rarity,
+        impact=anomaly.impact,
+        point_count=anomaly.point_count,
+        detector=anomaly.detector,
+    )
+
+
+def _answered(labels: Sequence[Label]) -> Answered | None:
+    """The verdict of the strongest identity, the newest of equals. Only people who signed in are known by name."""
+    if not labels:
+        return None
+    decisive = max(labels, key=lambda label: (label.weight, label.created_at, label.id))
+    return Answered(decisive.verdict, decisive.author if decisive.source == "api" else None)
