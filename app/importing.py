@@ -17,13 +17,20 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
+from app.clock import wall_now
 from app.history import History
-from app.local_server import LocalServer, is_ready
+from app.local_server import LocalServer, client_of, is_ready
+from app.security import Scope
 from app.settings import PREFIX, Settings, own_url
+from app.store.database import Database
+from app.store.migrate import upgrade
+from app.store.tokens import ensure_admin, issue, revoke
 
 POINTS_PER_REQUEST = 20_000
 REASONS_SHOWN = 5
 TRAINING_TIMEOUT_SECONDS = 3600.0
+UNLIMITED = 2**31 - 1
+"""New series that an import may bring: whoever can run it owns the database anyway."""
 
 
 class ImportRefused(Exception):
@@ -58,30 +65,54 @@ def run_import(client: httpx.Client, history: History, console: Console) -> Impo
 
 
 @contextmanager
-def elsewhere(url: str, token: str) -> Iterator[httpx.Client]:
-    """Speaks to the Heed at `url`."""
-    with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=120.0) as client:
-        yield client
-
-
-@contextmanager
-def here(settings: Settings, token: str) -> Iterator[httpx.Client]:
+def own_heed(settings: Settings, console: Console) -> Iterator[httpx.Client]:
     """Speaks to the Heed of these settings: the one that runs, or one that is started just for this.
 
     Only a server ever writes points, so an import can't meet one in the database.
     """
-    running = own_url(settings.host, settings.port)
-    if is_ready(running):
-        with elsewhere(running, token) as client:
+    database = Database(settings.database_url.get_secret_value())
+    try:
+        upgrade(database)
+        with (
+            _passing_token(database, settings, console) as token,
+            _running(settings) as url,
+            client_of(url, token) as client,
+        ):
             yield client
+    finally:
+        database.close()
+
+
+@contextmanager
+def _passing_token(database: Database, settings: Settings, console: Console) -> Iterator[str]:
+    """A token that is revoked afterwards. An installation's first admin token is made first, and shown, if need be."""
+    limit = settings.new_series_per_token
+    chosen = settings.admin_token.get_secret_value() if settings.admin_token else None
+    with database.writing() as session:
+        admin = ensure_admin(session, chosen=chosen, new_series_limit=limit, now=wall_now())
+        row, token = issue(session, name="heed import", scope=Scope.OPS, new_series_limit=UNLIMITED, now=wall_now())
+    if admin:
+        console.print(f"This is a new installation. Its admin token, shown only now: {admin}", soft_wrap=True)
+    try:
+        yield token
+    finally:
+        with database.writing() as session:
+            revoke(session, row.id, wall_now())
+
+
+@contextmanager
+def _running(settings: Settings) -> Iterator[str]:
+    """The URL of the server of these settings."""
+    url = own_url(settings.host, settings.port)
+    if is_ready(url):
+        yield url
         return
     environment = {name: value for name, value in os.environ.items() if name.upper().startswith(PREFIX)}
     with (
         tempfile.TemporaryDirectory(prefix="heed-import-") as folder,
         LocalServer(environment, log=Path(folder) / "serve.log") as server,
-        elsewhere(server.url, token) as client,
     ):
-        yield client
+        yield server.url
 
 
 def _send(client: httpx.Client, history: History, first: int, end: int) -> ImportReport:

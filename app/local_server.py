@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import signal
 import socket
 import subprocess
@@ -27,21 +26,19 @@ class ServerDidNotStart(Exception):
 class LocalServer:
     """`heed serve` as a process of its own, on a free port of the loopback address, until the block ends.
 
-    `environment` holds its `HEED_…` variables; those of this process are not handed on.
+    `environment` holds its `HEED_…` variables; those of this process are not handed on, and the address is its own.
     """
 
     def __init__(self, environment: Mapping[str, str], *, log: Path) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self.admin_token = secrets.token_urlsafe(32)
         self.log = log
         self._environment = {
             **{name: value for name, value in os.environ.items() if not name.upper().startswith("HEED_")},
+            **environment,
             "HEED_HOST": "127.0.0.1",
             "HEED_PORT": str(self.port),
             "HEED_PUBLIC_URL": self.url,
-            "HEED_ADMIN_TOKEN": self.admin_token,
-            **environment,
         }
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -88,14 +85,13 @@ class LocalServer:
             self._process.kill()
             self._process.wait()
 
-    def client(self, *, timeout_seconds: float = 60.0) -> httpx.Client:
-        """Speaks to it as its admin."""
-        return httpx.Client(
-            base_url=self.url, headers={"Authorization": f"Bearer {self.admin_token}"}, timeout=timeout_seconds
-        )
-
     def _last_words(self) -> str:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-20:])
+
+
+def client_of(url: str, token: str, *, timeout_seconds: float = 120.0) -> httpx.Client:
+    """Speaks to the Heed at `url` as the bearer of `token`."""
+    return httpx.Client(base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=timeout_seconds)
 
 
 def is_ready(url: str) -> bool:

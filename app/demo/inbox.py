@@ -20,6 +20,8 @@ from rich.text import Text
 LINK = re.compile(r"<(https?://[^|>]+)\|([^>]+)>")
 BOLD = re.compile(r"(?<!\w)\*([^*\n]+)\*(?!\w)")
 
+EMOJI = {":red_circle:": "🔴", ":large_green_circle:": "🟢", ":white_circle:": "⚪"}
+
 
 @dataclass(frozen=True)
 class Message:
@@ -107,5 +109,7 @@ def _button_row(buttons: dict[str, str]) -> list[tuple[str, str] | str]:
 
 def _markup(text: str) -> str:
     """Slack's mrkdwn in the markup of rich."""
+    for code, emoji in EMOJI.items():
+        text = text.replace(code, emoji)
     linked = LINK.sub(r"[link=\1]\2[/link]", escape(text))
     return html.unescape(BOLD.sub(r"[bold]\1[/bold]", linked))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import tempfile
 import time
 from collections.abc import Iterable
@@ -15,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from app.demo.inbox import Inbox, Message, draw
 from app.demo.shop import ENCORE, STORY, WEEK_HOURS, Chapter, Reading, Shop, last_monday
-from app.local_server import LocalServer
+from app.local_server import LocalServer, client_of
 
 SILENT_WEEKS = 6
 WEEKS = 10
@@ -30,7 +31,9 @@ def run_demo(console: Console, *, now: datetime, seed: int, stay: bool) -> None:
     start = last_monday(now) - timedelta(weeks=WEEKS)
     shop = Shop(seed=seed, start=start, weeks=WEEKS + 1, chapters=(*STORY, ENCORE))
     with tempfile.TemporaryDirectory(prefix="heed-demo-") as folder, Inbox() as inbox:
+        admin_token = secrets.token_urlsafe(32)
         environment = {
+            "HEED_ADMIN_TOKEN": admin_token,
             "HEED_DATA_DIR": folder,
             "HEED_CLOCK": "event",
             "HEED_ALERTS_PER_WEEK": str(SERIES_BUDGET),
@@ -38,7 +41,8 @@ def run_demo(console: Console, *, now: datetime, seed: int, stay: bool) -> None:
             "HEED_ALLOW_PRIVATE_TARGETS": "127.0.0.0/8",
         }
         console.print("Starting a Heed of its own, with an empty database that is thrown away afterwards ...")
-        with LocalServer(environment, log=Path(folder) / "serve.log") as server, server.client() as client:
+        log = Path(folder) / "serve.log"
+        with LocalServer(environment, log=log) as server, client_of(server.url, admin_token) as client:
             Replay(console, shop, client, inbox).tell(stay=stay)
 
 

@@ -1,0 +1,197 @@
+"""The command line. Thin: each command reads settings, makes one call and prints the answer."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from app.clock import wall_now
+from app.errors import HeedError
+from app.history import HistoryError
+from app.importing import ImportRefused
+from app.local_server import ServerDidNotStart, client_of
+from app.security import Scope
+from app.settings import Settings, SettingsError, load_settings
+from app.store.database import Database
+from app.store.migrate import is_current, upgrade
+from app.store.tables import Token
+from app.store.tokens import issue, list_all, revoke
+
+app = typer.Typer(
+    help="Heed: alerts that learn from the people who read them.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+tokens = typer.Typer(help="Bearer tokens: who may post points, read, label, administer.", no_args_is_help=True)
+app.add_typer(tokens, name="token")
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for a machine.")]
+Files = Annotated[list[Path], typer.Argument(help="CSV files.", exists=True, dir_okay=False, readable=True)]
+
+
+class UsageError(Exception):
+    """What was asked for can't be done; the text says the cure."""
+
+
+def main() -> None:
+    """The `heed` command: errors are one sentence with the cure, never a traceback."""
+    try:
+        app()
+    except (SettingsError, HistoryError, ImportRefused, ServerDidNotStart, UsageError, HeedError) as error:
+        print(f"heed: {error}", file=sys.stderr)
+        sys.exit(1)
+    except OSError as error:
+        print(f"heed: {error.strerror or error}", file=sys.stderr)
+        sys.exit(1)
+
+
+@app.command()
+def serve() -> None:
+    """Everything in one process: API, scoring, alerts, jobs. Brings the database up to date first."""
+    from app.main import serve as serve_until_stopped
+
+    serve_until_stopped(load_settings())
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database up to date with this release."""
+    with _database(load_settings(), migrated=False) as database:
+        upgrade(database)
+    Console(stderr=True).print("The database is up to date.")
+
+
+@app.command("import")
+def import_history(
+    files: Files,
+    metric: Annotated[str | None, typer.Option(help="What the values are, where a file has no column for it.")] = None,
+    dimension: Annotated[list[str] | None, typer.Option(help="NAME=VALUE, added to every series. Repeat.")] = None,
+    timezone: Annotated[str | None, typer.Option(help="Zone of timestamps that name none, such as UTC.")] = None,
+    url: Annotated[str | None, typer.Option(help="A Heed elsewhere. Needs --token.")] = None,
+    token: Annotated[str | None, typer.Option(help="Its token, of scope ops.", envvar="TOKEN")] = None,
+    as_json: Json = False,
+) -> None:
+    """Bring in history from CSV files in silence, and learn from it at once: no two weeks of warm-up.
+
+    A file has a header with `timestamp` and `value`, perhaps `metric`; all other columns are dimensions. Without --url
+    the points go to the Heed of these settings: the running one, or one that is started just for this.
+    """
+    from app.history import read_history
+    from app.importing import own_heed, run_import
+
+    history = read_history(files, metric=metric, dimensions=_pairs(dimension or []), zone=_zone(timezone))
+    console = Console(stderr=True)
+    with client_of(url, _given(token)) if url else own_heed(load_settings(), console) as client:
+        report = run_import(client, history, console)
+    if as_json:
+        print(json.dumps(asdict(report)))
+    else:
+        print(f"{report.series} series: {report.accepted} points taken in, {report.duplicates} were there already.")
+    if report.rejected:
+        raise UsageError(f"{report.rejected} points were refused: {'; '.join(report.reasons)}")
+
+
+@app.command()
+def demo(
+    leave: Annotated[bool, typer.Option("--exit", help="End after the replay; without a terminal it does so.")] = False,
+    seed: Annotated[int, typer.Option(help="Another seed is another shop.")] = 1,
+) -> None:
+    """Ten weeks of a simulated shop in under a minute, with a story in it and a button to press."""
+    from app.demo.replay import run_demo
+
+    run_demo(Console(), now=wall_now(), seed=seed, stay=sys.stdin.isatty() and not leave)
+
+
+@tokens.command("create")
+def create_token(
+    name: Annotated[str, typer.Argument(help="Who will use it, such as checkout-service.")],
+    scope: Annotated[Scope, typer.Option(help="Each scope includes those before it.")] = Scope.INGEST,
+    as_json: Json = False,
+) -> None:
+    """Make a token and print it, once: only its hash is kept."""
+    settings = load_settings()
+    with _database(settings) as database, database.writing() as session:
+        limit = settings.new_series_per_token
+        row, token = issue(session, name=name, scope=scope, new_series_limit=limit, now=wall_now())
+        made = {"id": row.id, "name": row.name, "scope": row.scope, "token": token}
+    print(json.dumps(made) if as_json else token)
+
+
+@tokens.command("list")
+def list_tokens(as_json: Json = False) -> None:
+    """All tokens, the revoked ones too; never the secret itself."""
+    with _database(load_settings()) as database, database.reading() as session:
+        rows = [_describe(token) for token in list_all(session)]
+    if as_json:
+        print(json.dumps(rows))
+        return
+    table = Table("id", "name", "scope", "created", "revoked", box=None)
+    for row in rows:
+        table.add_row(*(str(value) if value is not None else "" for value in row.values()))
+    Console().print(table)
+
+
+@tokens.command("revoke")
+def revoke_token(token_id: Annotated[int, typer.Argument(metavar="ID", help="As `heed token list` shows it.")]) -> None:
+    """Make a token invalid from now on."""
+    with _database(load_settings()) as database, database.writing() as session:
+        if revoke(session, token_id, wall_now()) is None:
+            raise UsageError("There is no token of this id: see `heed token list`.")
+    print("Revoked.")
+
+
+@contextmanager
+def _database(settings: Settings, *, migrated: bool = True) -> Iterator[Database]:
+    database = Database(settings.database_url.get_secret_value())
+    try:
+        if migrated and not is_current(database):
+            raise UsageError("The database is not up to date with this release: run `heed migrate`.")
+        yield database
+    finally:
+        database.close()
+
+
+def _describe(token: Token) -> dict[str, Any]:
+    return {
+        "id": token.id,
+        "name": token.name,
+        "scope": token.scope,
+        "created_at": token.created_at.isoformat(),
+        "revoked_at": token.revoked_at and token.revoked_at.isoformat(),
+    }
+
+
+def _pairs(given: Sequence[str]) -> dict[str, str]:
+    """NAME=VALUE options as a mapping."""
+    pairs = dict(option.split("=", 1) for option in given if "=" in option)
+    if len(pairs) != len(given):
+        raise UsageError("A dimension is given as NAME=VALUE, such as --dimension country=DE, and once.")
+    return pairs
+
+
+def _zone(name: str | None) -> ZoneInfo | None:
+    try:
+        return ZoneInfo(name) if name else None
+    except (ZoneInfoNotFoundError, ValueError):
+        raise UsageError("There is no time zone of this name: give an IANA name such as Europe/Berlin.") from None
+
+
+def _given(token: str | None) -> str:
+    if not token:
+        raise UsageError("A Heed elsewhere needs --token, or the variable TOKEN: make one there with `heed token`.")
+    return token
+
+
+if __name__ == "__main__":
+    main()
