@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy.orm import Session
 
-from app.alerts.message import AlertFacts, AnomalyFacts, Answered, Reason, SeriesFacts
+from app.alerts.message import AlertFacts, AnomalyFacts, Answered, Reason, SeriesFacts, WarmUp
 from app.security import Links
 from app.store import alerts as stored_alerts
 from app.store import labels as stored_labels
@@ -45,7 +46,7 @@ def facts_of(
             told_at=alert.created_at,
             url=links.alert_url(alert.id, origin, now),
             anomalies=tuple(_anomaly(each, series[each.series_id]) for each in anomalies.get(alert.id, [])),
-            links=links.verdict_urls(alert.id, OFFERED, origin, now),
+            links=links.verdict_urls(alert.id, OFFERED, origin, now) if alert.id in anomalies else {},
             answered=_answered(labels.get(alert.id, [])),
         )
         for alert in alerts
@@ -66,7 +67,14 @@ def _anomaly(anomaly: Anomaly, series: Series) -> AnomalyFacts:
         impact=anomaly.impact,
         point_count=anomaly.point_count,
         detector=anomaly.detector,
+        warm_up=_warm_up(anomaly.evidence),
     )
+
+
+def _warm_up(evidence: Mapping[str, Any]) -> WarmUp | None:
+    """Left in the evidence, as `{"warm_up": {"days_seen", "days_needed"}}`, where a series alerts before its time."""
+    left = evidence.get("warm_up")
+    return WarmUp(int(left["days_seen"]), int(left["days_needed"])) if isinstance(left, Mapping) else None
 
 
 def _answered(labels: Sequence[Label]) -> Answered | None:

@@ -1,0 +1,225 @@
+"""What a message says of an alert, whichever channel carries it: the facts, and one sentence an outsider follows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from app.alerts.wording import (
+    NAME_LIMIT,
+    clipped,
+    difference,
+    lasting,
+    moment,
+    name_in_words,
+    quantity,
+    rarity_in_words,
+    span,
+    unit_of,
+)
+
+RAREST_WEEKS = 1e6
+OTHERS_SHOWN = 5
+VERDICTS_IN_WORDS = {
+    "false_alarm": "a false alarm",
+    "real": "a real problem",
+    "event": "a one-off event",
+    "new_normal": "the new normal",
+    "bad_data": "bad data",
+}
+
+
+class Reason(StrEnum):
+    """Why a channel hears of an alert."""
+
+    FIRING = "firing"
+    UPDATED = "updated"
+    RESOLVED = "resolved"
+    CLOSED = "closed"
+    WITHDRAWN = "withdrawn"
+
+
+@dataclass(frozen=True)
+class SeriesFacts:
+    id: int
+    metric: str
+    dimensions: Mapping[str, str]
+    timezone: str
+
+    @property
+    def name(self) -> str:
+        return name_in_words(self.metric, dict(self.dimensions))
+
+
+@dataclass(frozen=True)
+class WarmUp:
+    """How much of a series has been seen, of how much is needed to judge it well."""
+
+    days_seen: int
+    days_needed: int
+
+
+@dataclass(frozen=True)
+class AnomalyFacts:
+    """One anomaly at its strangest point. Without an expectation only the actual value is known."""
+
+    series: SeriesFacts
+    started_at: datetime
+    ended_at: datetime | None
+    direction: int
+    actual: float
+    expected: float | None
+    lower: float | None
+    upper: float | None
+    rarity: float  # log10 weeks
+    impact: float
+    point_count: int = 1
+    detector: str = "seasonal"
+    warm_up: WarmUp | None = None
+
+    @property
+    def rarity_weeks(self) -> float:
+        return min(float(10.0 ** min(self.rarity, 300.0)), RAREST_WEEKS)
+
+    @property
+    def is_inside_the_band(self) -> bool:
+        """Strange for how long it lasted, not for any one point."""
+        return self.lower is not None and self.upper is not None and self.lower <= self.actual <= self.upper
+
+
+@dataclass(frozen=True)
+class Answered:
+    """The verdict that stands on an alert, and who gave it (nobody known by name if it came through a link)."""
+
+    verdict: str
+    author: str | None
+
+
+@dataclass(frozen=True)
+class AlertFacts:
+    """All that any channel may say of an alert. `title` is what it was stored with; `told_at` when it was opened."""
+
+    id: int
+    kind: str
+    severity: str
+    title: str
+    started_at: datetime
+    ended_at: datetime | None
+    told_at: datetime
+    url: str
+    anomalies: tuple[AnomalyFacts, ...]
+    links: Mapping[str, str] = field(default_factory=dict)  # verdict -> URL
+    answered: Answered | None = None
+    chart_url: str | None = None  # the picture: none is drawn yet
+    explained_by: str | None = None  # the dimension values behind most of the change: not found yet
+    resembles: str | None = None  # an earlier alert it is like: not found yet
+
+    @property
+    def foremost(self) -> AnomalyFacts | None:
+        """The anomaly to speak of: the rarest of those still open, or of all once none is."""
+        still_open = [anomaly for anomaly in self.anomalies if anomaly.ended_at is None]
+        return max(still_open or self.anomalies, key=lambda anomaly: anomaly.rarity, default=None)
+
+
+def title_of(metric: str, dimensions: Mapping[str, str], direction: int) -> str:
+    """The short form, for lists and subjects: `orders (country DE) is unusually low`."""
+    return f"{name_in_words(metric, dict(dimensions))} is unusually {'low' if direction < 0 else 'high'}"
+
+
+def sentence(facts: AlertFacts, reason: Reason) -> str:
+    """What happened, in one sentence: actual against expected, by how much, since when, and how rare that is."""
+    anomaly = facts.foremost
+    if anomaly is None:
+        return _without_anomaly(facts, reason)
+    said = f"{anomaly.series.name} {_change(anomaly)}, {_when(anomaly, facts)}"
+    match reason:
+        case Reason.FIRING:
+            return f"{said}; {_rarity(anomaly)}."
+        case Reason.UPDATED:
+            return f"It goes on: {said}; {_rarity(anomaly)}."
+        case Reason.RESOLVED:
+            return f"{anomaly.series.name} {_recovered(anomaly)}: it {_change(anomaly)}, {_when(anomaly, facts)}."
+        case Reason.CLOSED:
+            return f"{_closed(facts)}: {said}."
+        case Reason.WITHDRAWN:
+            return f"Withdrawn, because the data was not complete or not right: {said}."
+
+
+def others(facts: AlertFacts) -> str | None:
+    """The other series of the alert, in one line; none if it has only one."""
+    foremost = facts.foremost
+    lines = {a.series.id: f"{a.series.name} {_change(a)}" for a in facts.anomalies if foremost and a is not foremost}
+    if foremost:
+        lines.pop(foremost.series.id, None)
+    if not lines:
+        return None
+    shown = "; ".join(list(lines.values())[:OTHERS_SHOWN])
+    more = f"; and {len(lines) - OTHERS_SHOWN} more" if len(lines) > OTHERS_SHOWN else ""
+    return f"Also: {shown}{more}."
+
+
+def remarks(facts: AlertFacts) -> tuple[str, ...]:
+    """What tempers the judgement: a series not known for long, a detector that is only a fall-back."""
+    anomaly = facts.foremost
+    if anomaly is None:
+        return ()
+    said = []
+    if anomaly.warm_up:
+        seen, needed = anomaly.warm_up.days_seen, anomaly.warm_up.days_needed
+        said.append(f"Still getting to know this series: {seen} of {needed} days seen, so this may be normal for it.")
+    if anomaly.detector == "basic":
+        said.append("Judged by the basic detector.")
+    return tuple(said)
+
+
+def _change(anomaly: AnomalyFacts) -> str:
+    """`fell to 387 instead of about 1,000, that is 61 % or 613 less`."""
+    unit = unit_of(anomaly.series.metric)
+    if anomaly.expected is None:
+        return f"is at {quantity(anomaly.actual, unit)}, unusually {'low' if anomaly.direction < 0 else 'high'}"
+    numbers = difference(anomaly.actual, anomaly.expected, unit)
+    less = "less" if anomaly.actual < anomaly.expected else "more"
+    share = f"{numbers.percent} or {numbers.size}" if numbers.percent else numbers.size
+    return f"{_moved(anomaly)} {numbers.actual} instead of about {numbers.expected}, that is {share} {less}"
+
+
+def _moved(anomaly: AnomalyFacts) -> str:
+    if anomaly.is_inside_the_band and anomaly.point_count > 1:
+        return f"has kept to one side for {anomaly.point_count} points, at most"
+    return "fell to" if anomaly.direction < 0 else "rose to"
+
+
+def _when(anomaly: AnomalyFacts, facts: AlertFacts) -> str:
+    zone = anomaly.series.timezone
+    if anomaly.ended_at is None:
+        return f"since {moment(anomaly.started_at, zone, facts.told_at)}"
+    if anomaly.ended_at <= anomaly.started_at:
+        return f"at {moment(anomaly.started_at, zone, facts.told_at)}"
+    return span(anomaly.started_at, anomaly.ended_at, zone, facts.told_at)
+
+
+def _rarity(anomaly: AnomalyFacts) -> str:
+    return f"on normal days this happens {rarity_in_words(anomaly.rarity_weeks)}"
+
+
+def _recovered(anomaly: AnomalyFacts) -> str:
+    if anomaly.ended_at is None or anomaly.ended_at <= anomaly.started_at:
+        return "is back to normal"
+    return f"is back to normal after {lasting(anomaly.ended_at - anomaly.started_at)}"
+
+
+def _closed(facts: AlertFacts) -> str:
+    if facts.answered is None:
+        return "Closed"
+    verdict = VERDICTS_IN_WORDS.get(facts.answered.verdict, facts.answered.verdict.replace("_", " "))
+    by = f" by {clipped(facts.answered.author)}" if facts.answered.author else ""
+    return f"Closed as {verdict}{by}"
+
+
+def _without_anomaly(facts: AlertFacts, reason: Reason) -> str:
+    """An alert about a source or a channel, whose title says it all."""
+    title = clipped(facts.title, 4 * NAME_LIMIT).rstrip(".")
+    done = {Reason.RESOLVED: "Over: ", Reason.CLOSED: f"{_closed(facts)}: ", Reason.WITHDRAWN: "Withdrawn: "}
+    return f"{done.get(reason, '')}{title}."

@@ -1,0 +1,267 @@
+"""The outbox: what is to be told is written with the alert; here it is claimed, sent, and recorded.
+
+At least once, with the same id each time; in order for one alert and channel; retried for three days. All times here
+are real, whatever clock the points follow.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+import structlog
+from sqlalchemy.orm import Session
+
+from app.alerts.message import Reason
+from app.channels import open_channel
+from app.channels.contract import Notice, TransportError
+from app.clock import wall_now
+from app.outbound import Outbound
+from app.pipeline.facts import facts_of
+from app.security import Links, Vault
+from app.store import notifications as outbox
+from app.store.channels import disable_channel, pause_channel
+from app.store.database import Database
+from app.store.notifications import Claim
+from app.store.tables import Alert
+
+log = structlog.get_logger()
+
+LEASE = timedelta(seconds=60)  # six times as long as a request may last
+KEEP_TRYING = timedelta(days=3)
+FIRST_RETRY_SECONDS = 2.0
+SLOWEST_RETRY_SECONDS = 3600.0
+CHANNELS_AT_ONCE = 16
+LONGEST_SLEEP_SECONDS = 1.0  # another process may have put something into the outbox
+TOO_OLD = "the channel took nothing for three days"
+
+
+def enqueue(session: Session, alert_id: int, reason: str, now: datetime) -> int:
+    """Put a message of the alert into the outbox, one for each channel that is to hear of it; returns how many.
+
+    In the caller's transaction. `now` is real time, from which the message is due.
+    """
+    return enqueue_all(session, [alert_id], reason, now)
+
+
+def enqueue_all(session: Session, alert_ids: Iterable[int], reason: str, now: datetime) -> int:
+    """As `enqueue`, for many alerts at the price of few queries."""
+    return outbox.add_notifications(session, alert_ids, Reason(reason).value, now)
+
+
+def retry_delay(attempts: int, rng: np.random.Generator) -> timedelta:
+    """How long to wait after so many attempts: doubling from 2 s to an hour, less up to half of it by chance."""
+    longest = min(SLOWEST_RETRY_SECONDS, FIRST_RETRY_SECONDS * 2.0 ** min(attempts - 1, 20))
+    return timedelta(seconds=longest * rng.uniform(0.5, 1.0))
+
+
+@dataclass(frozen=True)
+class Sender:
+    """Delivers what waits for a channel, one message after the other."""
+
+    database: Database
+    vault: Vault
+    links: Links
+    outbound: Outbound
+    rng: np.random.Generator
+
+    def deliver_due(self, channel_id: int, now: datetime) -> int:
+        """Send all that is due to this channel; returns how many attempts that took."""
+        started = time.monotonic()
+        attempts = 0
+        while True:
+            present = now + timedelta(seconds=time.monotonic() - started)
+            claim = self._claim(channel_id, present)
+            if claim is None:
+                return attempts
+            attempts += 1
+            self._deliver(claim, present)
+
+    def _claim(self, channel_id: int, now: datetime) -> Claim | None:
+        while True:
+            with self.database.reading() as session:
+                claim = outbox.next_due(session, channel_id, now)
+            if claim is None:
+                return None
+            with self.database.writing() as session:
+                if outbox.take(session, claim, now + LEASE):
+                    return claim
+
+    def _deliver(self, claim: Claim, now: datetime) -> None:
+        if claim.follows_nothing:
+            self._record(outbox.record_skipped, claim, "nobody was told of this alert before")
+            return
+        started = time.monotonic()
+        error = self._send(claim, now)
+        answered = now + timedelta(seconds=time.monotonic() - started)
+        if error is None:
+            self._record(outbox.record_sent, claim, answered)
+            log.info("notification_sent", notification=claim.notification_id, channel=claim.channel_name)
+        else:
+            log.warning("notification_failed", **_logged(claim), error=error.message)
+            self._record_failure(claim, error, answered)
+
+    def _send(self, claim: Claim, now: datetime) -> TransportError | None:
+        try:
+            channel = open_channel(claim.kind, self.vault.unseal(claim.secrets))
+        except ValueError as error:
+            return TransportError(str(error), gone=True)
+        try:
+            with self.database.reading() as session:
+                alert = session.get_one(Alert, claim.alert_id)
+                facts = facts_of(session, [alert], self.links, origin=claim.channel_name, now=now)[alert.id]
+            channel.send(Notice(claim.notification_id, Reason(claim.reason), facts, now), self.outbound)
+        except TransportError as error:
+            return error
+        except Exception as error:  # one message that can't be written must not hold up the others
+            log.exception("notification_broke", **_logged(claim))
+            return TransportError(f"the message could not be written ({type(error).__name__})")
+        return None
+
+    def _record_failure(self, claim: Claim, error: TransportError, now: datetime) -> None:
+        if error.gone:
+            self._disable(claim, error, now)
+        elif error.permanent or now - claim.created_at >= KEEP_TRYING:
+            self._record(outbox.record_dead, claim, error.message)
+        elif error.retry_after is not None:
+            self._pause(claim, error, now + error.retry_after)
+        else:
+            self._record(outbox.record_retry, claim, now + retry_delay(claim.attempts, self.rng), error.message)
+
+    def _record(self, record: Callable[..., bool], claim: Claim, *outcome: object) -> None:
+        with self.database.writing() as session:
+            is_ours = record(session, claim, *outcome)
+        if not is_ours:
+            log.warning("notification_lease_lost", **_logged(claim))
+
+    def _pause(self, claim: Claim, error: TransportError, until: datetime) -> None:
+        """The receiver asked for patience: nothing goes to it before it has passed."""
+        with self.database.writing() as session:
+            outbox.record_retry(session, claim, until, error.message)
+            pause_channel(session, claim.channel_id, until)
+
+    def _disable(self, claim: Claim, error: TransportError, now: datetime) -> None:
+        """Stop using the channel, keep what waits for it, and say so through the other channels."""
+        with self.database.writing() as session:
+            outbox.record_retry(session, claim, now, error.message)
+            if disable_channel(session, claim.channel_id, error.message, now):
+                alert = _alert_of_disabled_channel(claim, error, now)
+                session.add(alert)
+                session.flush()
+                enqueue(session, alert.id, Reason.FIRING, now)
+                log.error("channel_disabled", channel=claim.channel_name, reason=error.message)
+
+
+class Notifier:
+    """Delivers the outbox on threads of its own, each channel by itself so that none waits for another."""
+
+    def __init__(
+        self,
+        database: Database,
+        vault: Vault,
+        links: Links,
+        outbound: Outbound,
+        rng: np.random.Generator | None = None,
+    ) -> None:
+        self._database = database
+        self._sender = Sender(database, vault, links, outbound, rng or np.random.default_rng())
+        self._pool = ThreadPoolExecutor(CHANNELS_AT_ONCE, thread_name_prefix="notify")
+        self._busy: set[int] = set()  # channels that are being delivered to
+        self._again: set[int] = set()  # those of them for which something came meanwhile
+        self._lock = threading.Lock()
+        self._called = threading.Event()
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def run_once(self, now: datetime) -> int:
+        """Deliver all that is due now and wait until that is done; returns how many attempts that took.
+
+        What one delivery causes, such as the news of a disabled channel, is delivered too.
+        """
+        attempts = 0
+        while done := sum(future.result() for future in self._start_due(now)):
+            attempts += done
+        return attempts
+
+    def start(self) -> None:
+        """Deliver from now on, whenever something is due."""
+        self._thread = threading.Thread(target=self._loop, name="notifier", daemon=True)
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Something was put into the outbox and committed: look at once."""
+        self._called.set()
+
+    def stop(self) -> None:
+        """Finish what is being sent, and end."""
+        self._stopping.set()
+        self.wake()
+        if self._thread:
+            self._thread.join()
+        self._pool.shutdown(wait=True)
+
+    def _loop(self) -> None:
+        while not self._stopping.is_set():
+            self._called.clear()
+            try:
+                self._start_due(wall_now())
+            except Exception:  # a database that is away for a while must not end deliveries
+                log.exception("notifier_failed")
+            self._called.wait(LONGEST_SLEEP_SECONDS)
+
+    def _start_due(self, now: datetime) -> list[Future[int]]:
+        """Set to work on every channel that has something due and is not being worked on."""
+        self._bury_overdue(now)
+        with self._database.reading() as session:
+            due = outbox.channels_with_due_notifications(session, now)
+        return [self._start(channel_id, now) for channel_id in due if self._is_free(channel_id)]
+
+    def _is_free(self, channel_id: int) -> bool:
+        with self._lock:
+            busy = channel_id in self._busy
+            (self._again if busy else self._busy).add(channel_id)
+            return not busy
+
+    def _start(self, channel_id: int, now: datetime) -> Future[int]:
+        future = self._pool.submit(self._sender.deliver_due, channel_id, now)
+        future.add_done_callback(lambda done: self._finish(channel_id, done))
+        return future
+
+    def _finish(self, channel_id: int, done: Future[int]) -> None:
+        with self._lock:
+            self._busy.discard(channel_id)
+            came_meanwhile = channel_id in self._again
+            self._again.discard(channel_id)
+        if error := done.exception():
+            log.error("deliveries_failed", channel=channel_id, exc_info=error)
+        elif came_meanwhile or done.result():
+            self.wake()
+
+    def _bury_overdue(self, now: datetime) -> None:
+        oldest = now - KEEP_TRYING
+        with self._database.reading() as session:
+            if not outbox.has_older_than(session, oldest):
+                return
+        with self._database.writing() as session:
+            outbox.bury_older_than(session, oldest, TOO_OLD)
+
+
+def _alert_of_disabled_channel(claim: Claim, error: TransportError, now: datetime) -> Alert:
+    return Alert(
+        kind="data",
+        status="firing",
+        severity="critical",
+        title=f"Alerts no longer reach {claim.channel_name}: {error.message}. Correct the channel and enable it again",
+        started_at=now,
+        created_at=now,
+        delivery="live",
+    )
+
+
+def _logged(claim: Claim) -> dict[str, object]:
+    return {"notification": claim.notification_id, "channel": claim.channel_name, "attempt": claim.attempts}

@@ -1,0 +1,213 @@
+"""Queries on notifications, the outbox: put in, claim by compare-and-set under a lease, record how it went.
+
+A claim carries the epoch of its lease. Whoever lost the lease (it froze, and another took over) records nothing.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.engine import CursorResult
+from sqlalchemy.orm import Session, aliased
+
+from app.store.channels import enabled_channel_ids
+from app.store.tables import Channel, Notification
+
+PENDING, SENT, DEAD, SKIPPED = "pending", "sent", "dead", "skipped"
+ALERTS_A_QUERY = 500
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A notification that is ours to deliver once it is taken, until the lease ends. `attempts` counts this one."""
+
+    notification_id: str
+    epoch: int
+    attempts: int
+    alert_id: int
+    reason: str
+    created_at: datetime
+    channel_id: int
+    channel_name: str
+    kind: str
+    secrets: bytes = field(repr=False)
+    follows_nothing: bool  # a later message of an alert whose earlier ones never reached this channel
+
+
+def add_notifications(session: Session, alert_ids: Iterable[int], reason: str, now: datetime) -> int:
+    """One more message of each alert to each channel that is to hear of it; returns how many.
+
+    A first message goes to every enabled channel; a later one only to those that were sent an earlier one. An
+    `updated` that still waits is not doubled, since a message says how things stand when it leaves.
+    """
+    wanted = list(alert_ids)
+    everyone = enabled_channel_ids(session)
+    rows = []
+    for start in range(0, len(wanted), ALERTS_A_QUERY):
+        part = wanted[start : start + ALERTS_A_QUERY]
+        last = {(row.alert_id, row.channel_id): row for row in _last_steps(session, part)}
+        for alert_id in part:
+            heard = [channel_id for alert, channel_id in last if alert == alert_id]
+            for channel_id in everyone if reason == "firing" else sorted(heard):
+                before = last.get((alert_id, channel_id))
+                if before and reason == "updated" and before.waiting:
+                    continue
+                rows.append(_new_row(alert_id, channel_id, before.step + 1 if before else 0, reason, now))
+    if rows:
+        session.execute(sa.insert(Notification), rows)
+    return len(rows)
+
+
+def channels_with_due_notifications(session: Session, now: datetime) -> list[int]:
+    """The channels that something is to be sent to now."""
+    due = sa.select(Notification.channel_id).join(Channel).where(*_may_be_sent(now))
+    return list(session.scalars(due.distinct()))
+
+
+def next_due(session: Session, channel_id: int, now: datetime) -> Claim | None:
+    """The next notification of a channel that may be sent, as the claim it would be; `take` makes it ours.
+
+    Messages of one alert to one channel go out in their order: a later one waits for the earlier.
+    """
+    due = sa.select(Notification, Channel, _has_earlier(SENT)).join(Channel)
+    first = due.where(Notification.channel_id == channel_id, *_may_be_sent(now))
+    row = session.execute(first.order_by(Notification.next_attempt_at, Notification.step).limit(1)).first()
+    return _claim_on(*row) if row else None
+
+
+def take(session: Session, claim: Claim, until: datetime) -> bool:
+    """Lease it until then. False if somebody else was faster."""
+    seen = sa.update(Notification).where(
+        Notification.id == claim.notification_id,
+        Notification.status == PENDING,
+        Notification.lease_epoch == claim.epoch - 1,
+    )
+    return _changed_one(session, seen.values(leased_until=until, lease_epoch=claim.epoch, attempts=claim.attempts))
+
+
+def record_sent(session: Session, claim: Claim, now: datetime) -> bool:
+    return _record(session, claim, status=SENT, sent_at=now, error=None)
+
+
+def record_retry(session: Session, claim: Claim, at: datetime, error: str) -> bool:
+    """It stays in the outbox and is due again then."""
+    return _record(session, claim, status=PENDING, next_attempt_at=at, error=error)
+
+
+def record_dead(session: Session, claim: Claim, error: str) -> bool:
+    """It is not tried again, but stays visible and can be replayed."""
+    return _record(session, claim, status=DEAD, error=error)
+
+
+def record_skipped(session: Session, claim: Claim, why: str) -> bool:
+    return _record(session, claim, status=SKIPPED, error=why)
+
+
+def bury_older_than(session: Session, created_before: datetime, why: str) -> int:
+    """What waited too long for a channel that is disabled becomes a dead letter."""
+    disabled = sa.select(Channel.id).where(Channel.disabled_at.is_not(None))
+    waiting = (Notification.status == PENDING, Notification.created_at < created_before)
+    overdue = sa.update(Notification).where(*waiting, Notification.channel_id.in_(disabled))
+    return _changed(session, overdue.values(status=DEAD, error=why))
+
+
+def has_older_than(session: Session, created_before: datetime) -> bool:
+    waiting = sa.select(Notification.id).where(Notification.status == PENDING, Notification.created_at < created_before)
+    return session.scalar(waiting.limit(1)) is not None
+
+
+def replay_dead(session: Session, notification_id: str, now: datetime) -> bool:
+    """Put a dead letter back into the outbox, as new."""
+    dead = sa.update(Notification).where(Notification.id == notification_id, Notification.status == DEAD)
+    fresh = {"status": PENDING, "attempts": 0, "created_at": now, "next_attempt_at": now, "error": None}
+    return _changed_one(session, dead.values(leased_until=None, **fresh))
+
+
+def _last_steps(session: Session, alert_ids: Sequence[int]) -> Sequence[sa.Row[tuple[int, int, int, int]]]:
+    waiting = sa.func.sum(
+        sa.case((sa.and_(Notification.status == PENDING, Notification.reason == "updated"), 1), else_=0)
+    )
+    steps = sa.select(
+        Notification.alert_id,
+        Notification.channel_id,
+        sa.func.max(Notification.step).label("step"),
+        waiting.label("waiting"),
+    )
+    of_alerts = steps.where(Notification.alert_id.in_(alert_ids))
+    return session.execute(of_alerts.group_by(Notification.alert_id, Notification.channel_id)).all()
+
+
+def _new_row(alert_id: int, channel_id: int, step: int, reason: str, now: datetime) -> dict[str, object]:
+    return {
+        "id": str(uuid.uuid4()),
+        "alert_id": alert_id,
+        "channel_id": channel_id,
+        "step": step,
+        "reason": reason,
+        "status": PENDING,
+        "attempts": 0,
+        "lease_epoch": 0,
+        "next_attempt_at": now,
+        "created_at": now,
+    }
+
+
+def _may_be_sent(now: datetime) -> tuple[sa.ColumnElement[bool], ...]:
+    return (
+        Notification.status == PENDING,
+        Notification.next_attempt_at <= now,
+        sa.or_(Notification.leased_until.is_(None), Notification.leased_until <= now),
+        Channel.disabled_at.is_(None),
+        sa.or_(Channel.not_before.is_(None), Channel.not_before <= now),
+        ~_has_earlier(PENDING),
+    )
+
+
+def _has_earlier(status: str) -> sa.Exists:
+    """Whether a message of the same alert to the same channel, in this status, comes before."""
+    earlier = aliased(Notification)
+    return sa.exists().where(
+        earlier.alert_id == Notification.alert_id,
+        earlier.channel_id == Notification.channel_id,
+        earlier.step < Notification.step,
+        earlier.status == status,
+    )
+
+
+def _claim_on(notification: Notification, channel: Channel, was_sent: bool) -> Claim:
+    return Claim(
+        notification_id=notification.id,
+        epoch=notification.lease_epoch + 1,
+        attempts=notification.attempts + 1,
+        alert_id=notification.alert_id,
+        reason=notification.reason,
+        created_at=notification.created_at,
+        channel_id=channel.id,
+        channel_name=channel.name,
+        kind=channel.kind,
+        secrets=channel.secrets,
+        follows_nothing=notification.step > 0 and not was_sent,
+    )
+
+
+def _record(session: Session, claim: Claim, **outcome: object) -> bool:
+    ours = sa.update(Notification).where(
+        Notification.id == claim.notification_id,
+        Notification.status == PENDING,
+        Notification.lease_epoch == claim.epoch,
+    )
+    return _changed_one(session, ours.values(leased_until=None, **outcome))
+
+
+def _changed_one(session: Session, statement: sa.Update) -> bool:
+    return _changed(session, statement) == 1
+
+
+def _changed(session: Session, statement: sa.Update) -> int:
+    result = session.execute(statement)
+    assert isinstance(result, CursorResult)
+    return result.rowcount
