@@ -27,10 +27,18 @@ REASON_OF_STATUS = {
 }
 
 
-def facts_of(
+def facts_of(session: Session, alert_id: int, links: Links, *, origin: str, now: datetime) -> AlertFacts:
+    """All that may be said of the alert as it stands. `origin`: who its links are given to. `now`: real time."""
+    alert = stored_alerts.get(session, alert_id)
+    if alert is None:
+        raise NotFound("There is no alert with this id. GET /v1/alerts lists them.")
+    return facts_of_many(session, [alert], links, origin=origin, now=now)[alert_id]
+
+
+def facts_of_many(
     session: Session, alerts: Sequence[Alert], links: Links, *, origin: str, now: datetime
 ) -> dict[int, AlertFacts]:
-    """The facts of each alert by its id. Their links say that they were given out through `origin` at `now`."""
+    """As `facts_of`, of each alert by its id, in a few queries for all."""
     ids = [alert.id for alert in alerts]
     anomalies = stored_alerts.anomalies_of(session, ids)
     labels = stored_labels.standing_of_alerts(session, ids)
@@ -82,4 +90,4 @@ def _answered(labels: Sequence[Label]) -> Answered | None:
     if not labels:
         return None
     decisive = max(labels, key=lambda label: (label.weight, label.created_at, label.id))
-    return Answered(decisive.verdict, decisive.author if decisive.source == "api" else None)
+    return Answered(decisive.verdict, None if decisive.source == "link" else decisive.author)
