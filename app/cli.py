@@ -7,12 +7,14 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from app.clock import wall_now
@@ -27,6 +29,9 @@ from app.store.migrate import is_current, upgrade
 from app.store.tables import Token
 from app.store.tokens import issue, list_all, revoke
 
+if TYPE_CHECKING:
+    from app.backtest import BacktestSummary
+
 app = typer.Typer(
     help="Heed: alerts that learn from the people who read them.",
     no_args_is_help=True,
@@ -37,6 +42,7 @@ tokens = typer.Typer(help="Bearer tokens: who may post points, read, label, admi
 app.add_typer(tokens, name="token")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for a machine.")]
+PROGRESS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
 Files = Annotated[list[Path], typer.Argument(help="CSV files.", exists=True, dir_okay=False, readable=True)]
 
 
@@ -52,7 +58,8 @@ def main() -> None:
         print(f"heed: {error}", file=sys.stderr)
         sys.exit(1)
     except OSError as error:
-        print(f"heed: {error.strerror or error}", file=sys.stderr)
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"heed: {where}{error.strerror or error}", file=sys.stderr)
         sys.exit(1)
 
 
@@ -100,6 +107,41 @@ def import_history(
         print(f"{report.series} series: {report.accepted} points taken in, {report.duplicates} were there already.")
     if report.rejected:
         raise UsageError(f"{report.rejected} points were refused: {'; '.join(report.reasons)}")
+
+
+@app.command("backtest")
+def backtest_files(
+    files: Files,
+    output: Annotated[Path | None, typer.Option(help="Folder for a judged copy of each file.", file_okay=False)] = None,
+    train_until: Annotated[str | None, typer.Option(help="Time up to which points are only learned from.")] = None,
+    train_fraction: Annotated[float | None, typer.Option(help="The same as a share of the rows, 0 to 1.")] = None,
+    alerts_per_week: Annotated[float | None, typer.Option(help="Instead of HEED_ALERTS_PER_WEEK.")] = None,
+    timezone: Annotated[str | None, typer.Option(help="Instead of HEED_TIMEZONE.")] = None,
+    as_json: Json = False,
+) -> None:
+    """What Heed would have said about recorded series: each row judged from it and earlier ones only.
+
+    A file has the columns `timestamp,value` and perhaps `label` (1 where something was really wrong). With --output
+    each gets a file of `timestamp,value,expected,lower,upper,rarity_weeks,anomalous,alert`.
+    """
+    from app.backtest import backtest
+
+    settings = load_settings()
+    with Progress(*PROGRESS, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("judging", total=None)
+        summary = backtest(
+            files,
+            output,
+            alerts_per_week=settings.alerts_per_week if alerts_per_week is None else alerts_per_week,
+            timezone=str(_zone(timezone) or settings.timezone),
+            train_until=_unix_seconds(train_until),
+            train_fraction=_fraction(train_fraction),
+            progress=lambda done, total: progress.update(task, completed=done, total=total),
+        )
+    if as_json:
+        print(json.dumps(asdict(summary), default=str))
+    else:
+        Console().print(_backtest_table(summary))
 
 
 @app.command()
@@ -170,6 +212,42 @@ def _describe(token: Token) -> dict[str, Any]:
         "created_at": token.created_at.isoformat(),
         "revoked_at": token.revoked_at and token.revoked_at.isoformat(),
     }
+
+
+def _backtest_table(summary: BacktestSummary) -> Table:
+    table = Table("file", "points", "judged weeks", "alerts", "a week", "found", "false alarms", "remarks", box=None)
+    for one in summary.tables:
+        verified = one.verified
+        found = (f"{verified.found} of {verified.segments}", str(verified.false_alarms)) if verified else ("", "")
+        table.add_row(
+            one.path.name,
+            f"{one.points:,}",
+            f"{one.judged_weeks:.1f}",
+            str(one.alerts),
+            f"{one.alerts_per_week:.2f}",
+            *found,
+            "; ".join(one.remarks),
+        )
+    return table
+
+
+def _unix_seconds(moment: str | None) -> int | None:
+    """A time as the files of a backtest may write it: unix seconds or RFC 3339, UTC where it names no zone."""
+    if moment is None:
+        return None
+    if moment.isdigit():
+        return int(moment)
+    try:
+        time = datetime.fromisoformat(moment)
+    except ValueError:
+        raise UsageError("A time is given as unix seconds or as RFC 3339, such as 2026-01-31T00:00:00Z.") from None
+    return int((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp())
+
+
+def _fraction(share: float | None) -> float | None:
+    if share is not None and not 0 <= share < 1:
+        raise UsageError("The fraction to train on must be at least 0 and less than 1, such as 0.5.")
+    return share
 
 
 def _pairs(given: Sequence[str]) -> dict[str, str]:

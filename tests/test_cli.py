@@ -83,3 +83,33 @@ def test_what_cannot_be_done_is_said_with_its_cure(
     status, _, complaint = heed(*arguments)
     assert status == 1
     assert told in complaint
+
+
+def test_a_backtest_judges_every_row_and_says_how_many_alerts_there_were(heed: CommandLine, tmp_path: Path) -> None:
+    hours = range(24 * 28)
+    rows = [f"{1767571200 + 3600 * hour},{100 + 5 * (hour % 24) + hour * 7 % 5},{int(hour == 600)}" for hour in hours]
+    (tmp_path / "orders.csv").write_text("\n".join(["timestamp,value,label", *rows]))
+    output = tmp_path / "judged"
+    options = ("--output", str(output), "--train-fraction", "0.5", "--json")
+    _, printed, _ = heed("backtest", str(tmp_path / "orders.csv"), *options)
+    assert json.loads(printed)["tables"][0]["points"] == len(hours)
+    judged = (output / "orders.csv").read_text().splitlines()
+    assert judged[0] == "timestamp,value,expected,lower,upper,rarity_weeks,anomalous,alert"
+    assert len(judged) == 1 + len(hours)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "told"),
+    [
+        ("--train-until", "spring", "RFC 3339"),
+        ("--train-fraction", "1.5", "less than 1"),
+        ("--timezone", "Shire", "IANA"),
+    ],
+)
+def test_a_backtest_refuses_what_it_cannot_read(
+    heed: CommandLine, tmp_path: Path, option: str, value: str, told: str
+) -> None:
+    (tmp_path / "orders.csv").write_text("timestamp,value\n60,1\n")
+    status, _, complaint = heed("backtest", str(tmp_path / "orders.csv"), option, value)
+    assert status == 1
+    assert told in complaint
