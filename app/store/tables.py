@@ -92,6 +92,8 @@ class LogBatch(Base):
     batch_id: Mapped[str] = mapped_column(sa.String(64))
     received_at: Mapped[datetime]
     point_count: Mapped[int]
+    first_timestamp: Mapped[int]  # earliest and latest point, unix seconds
+    last_timestamp: Mapped[int]
     columns: Mapped[bytes]
     __table_args__ = (sa.UniqueConstraint("partition", "batch_id"),)
 
@@ -103,16 +105,15 @@ class TileGroup(Base):
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     partition: Mapped[int] = mapped_column(index=True)
     cadence_seconds: Mapped[int]
-    series_count: Mapped[int]
 
 
 class TileMember(Base):
-    """The row a series has in the tiles of a group. A series whose cadence changes joins another group too."""
+    """The row a series has in the tiles of a group. A series whose cadence changes moves, with all its points."""
 
     __tablename__ = "tile_member"
     group_id: Mapped[int] = mapped_column(sa.ForeignKey("tile_group.id"), primary_key=True)
     row: Mapped[int] = mapped_column(primary_key=True)
-    series_id: Mapped[int] = mapped_column(sa.ForeignKey("series.id"), index=True)
+    series_id: Mapped[int] = mapped_column(sa.ForeignKey("series.id"), unique=True)
 
 
 class Tile(Base):

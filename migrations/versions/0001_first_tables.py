@@ -54,6 +54,8 @@ def upgrade() -> None:
         sa.Column("batch_id", sa.String(64), nullable=False),
         sa.Column("received_at", Time, nullable=False),
         sa.Column("point_count", sa.BigInteger(), nullable=False),
+        sa.Column("first_timestamp", sa.BigInteger(), nullable=False),
+        sa.Column("last_timestamp", sa.BigInteger(), nullable=False),
         sa.Column("columns", sa.LargeBinary(), nullable=False),
         sa.UniqueConstraint("partition", "batch_id"),
     )
@@ -62,16 +64,14 @@ def upgrade() -> None:
         sa.Column("id", Id, primary_key=True),
         sa.Column("partition", sa.BigInteger(), nullable=False),
         sa.Column("cadence_seconds", sa.BigInteger(), nullable=False),
-        sa.Column("series_count", sa.BigInteger(), nullable=False),
     )
     op.create_index("ix_tile_group_partition", "tile_group", ["partition"])
     op.create_table(
         "tile_member",
         sa.Column("group_id", Id, sa.ForeignKey("tile_group.id"), primary_key=True),
         sa.Column("row", sa.BigInteger(), primary_key=True),
-        sa.Column("series_id", Id, sa.ForeignKey("series.id"), nullable=False),
+        sa.Column("series_id", Id, sa.ForeignKey("series.id"), nullable=False, unique=True),
     )
-    op.create_index("ix_tile_member_series_id", "tile_member", ["series_id"])
     op.create_table(
         "tile",
         sa.Column("group_id", Id, sa.ForeignKey("tile_group.id"), primary_key=True),

@@ -1,0 +1,144 @@
+"""Reading points: some series for people, whole grids for training, single ones to tell a repeat from a correction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import sqlalchemy as sa
+from numpy.typing import NDArray
+from sqlalchemy.orm import Session
+
+from app.store.points.batch import PointBatch
+from app.store.points.log import logged_points
+from app.store.points.placement import (
+    TILES_AT_A_TIME,
+    Places,
+    in_parts,
+    load_tiles,
+    places_of,
+    shares,
+    tile_points,
+)
+from app.store.points.tiles import COLUMNS, ROWS, Floats, Ints, find_sorted, last_of_each, unpack_grid
+from app.store.tables import Tile as TileRow
+from app.store.tables import TileGroup, TileMember
+
+
+def read_points(session: Session, series_ids: Iterable[int], start: int, end: int) -> PointBatch:
+    """The points of these series from start until before end (unix seconds), by series and then time."""
+    series = np.unique(np.fromiter(series_ids, np.int64))
+    stored = tile_points(session, places_of(session, series), start, end)
+    points = PointBatch.joined([stored, logged_points(session, series, start, end)])
+    order = np.lexsort((points.timestamp, points.series))
+    ordered = points.take(order)
+    is_last = np.ones(len(ordered), np.bool_)
+    is_last[:-1] = (np.diff(ordered.series) != 0) | (np.diff(ordered.timestamp) != 0)
+    return ordered.take(is_last)
+
+
+def stored_values(session: Session, series: Ints, timestamp: Ints) -> tuple[Floats, NDArray[np.bool_]]:
+    """What is stored for each series id and time (n,): the value, NaN if known to be missing, and whether it exists."""
+    value, exists = np.full(len(series), np.nan), np.zeros(len(series), np.bool_)
+    if not len(series):
+        return value, exists
+    ids = np.unique(series)
+    _look_up_in_tiles(session, places_of(session, ids), series, timestamp, value, exists)
+    _look_up_in_log(session, ids, series, timestamp, value, exists)
+    return value, exists
+
+
+def _look_up_in_tiles(
+    session: Session, places: Places, series: Ints, timestamp: Ints, value: Floats, exists: NDArray[np.bool_]
+) -> None:
+    placed = np.flatnonzero(find_sorted(places.series, series)[0])
+    if not placed.size:
+        return
+    for part in in_parts(shares(places, series[placed], timestamp[placed]), TILES_AT_A_TIME):
+        tiles = load_tiles(session, {(share.group, share.start): share.cadence for share in part})
+        for share in part:
+            if (share.group, share.start) in tiles:
+                mine = placed[share.positions]
+                tile = tiles[share.group, share.start]
+                value[mine], exists[mine] = tile.look_up(share.row, timestamp[mine])
+
+
+def _look_up_in_log(
+    session: Session, ids: Ints, series: Ints, timestamp: Ints, value: Floats, exists: NDArray[np.bool_]
+) -> None:
+    first, last = int(timestamp.min()), int(timestamp.max())
+    logged = logged_points(session, ids, first, last + 1)
+
+    def key(some_series: Ints, some_timestamp: Ints) -> Ints:
+        return np.searchsorted(ids, some_series) * (last - first + 1) + (some_timestamp - first)
+
+    keys = key(logged.series, logged.timestamp)
+    latest = last_of_each(keys)
+    found, at = find_sorted(keys[latest], key(series, timestamp))
+    value[found] = logged.value[latest[at[found]]]
+    exists |= found
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Points of up to 256 series of one cadence on a common grid, as training wants them.
+
+    `series_ids` (S,); `timestamp` (N,) unix seconds of the steps; `values` (S, N), NaN where absent or known to be
+    missing; `offset` (S, N) seconds by which a point lies after its step, or None if all lie on the grid.
+    """
+
+    series_ids: Ints
+    timestamp: Ints
+    values: Floats
+    cadence: int
+    offset: NDArray[np.int32] | None
+
+
+def read_grids(
+    session: Session, partition: int, start: int, end: int, *, series_ids: Iterable[int] | None = None
+) -> Iterator[Grid]:
+    """All folded points of a partition's series (or only of some) from start until before end, group by group.
+
+    What is still in the log is left out: fold first. Of several points in one step, the one on the grid counts, else
+    the earliest.
+    """
+    wanted = None if series_ids is None else np.fromiter(series_ids, np.int64)
+    groups = sa.select(TileGroup.id, TileGroup.cadence_seconds).where(TileGroup.partition == partition)
+    for group, cadence in session.execute(groups.order_by(TileGroup.id)).all():
+        members = sa.select(TileMember.row, TileMember.series_id).where(TileMember.group_id == group)
+        row, series = np.array(session.execute(members.order_by(TileMember.row)).all(), np.int64).reshape(-1, 2).T
+        if wanted is not None:
+            chosen = np.isin(series, wanted)
+            row, series = row[chosen], series[chosen]
+        if len(series):
+            yield _read_grid(
+                session, Places(series, np.full_like(row, group), row, np.full_like(row, cadence)), start, end
+            )
+
+
+def _read_grid(session: Session, members: Places, start: int, end: int) -> Grid:
+    group, cadence = int(members.group[0]), int(members.cadence[0])
+    first, stop = start // cadence, -(-end // cadence)
+    values = np.full((ROWS, stop - first), np.nan)
+    offset = None
+    query = sa.select(TileRow.start, TileRow.values).where(
+        TileRow.group_id == group, TileRow.start > start - COLUMNS * cadence, TileRow.start < end
+    )
+    for tile_start, packed in session.execute(query.execution_options(yield_per=TILES_AT_A_TIME)):
+        grid, tile_offset = unpack_grid(packed, cadence)
+        at = tile_start // cadence - first
+        inside = slice(max(0, -at), min(COLUMNS, stop - first - at))
+        to = slice(at + inside.start, at + inside.stop)
+        values[: len(grid), to] = grid[:, inside]
+        if tile_offset is not None:
+            offset = np.zeros(values.shape, np.int32) if offset is None else offset
+            offset[: len(grid), to] = tile_offset[:, inside]
+    rows = slice(len(members.row)) if members.row[-1] == len(members.row) - 1 else members.row
+    return Grid(
+        members.series,
+        np.arange(first, stop) * cadence,
+        values[rows],
+        cadence,
+        None if offset is None else offset[rows],
+    )
