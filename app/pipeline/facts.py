@@ -27,18 +27,10 @@ REASON_OF_STATUS = {
 }
 
 
-def facts_of(session: Session, alert_id: int, links: Links, *, origin: str, now: datetime) -> AlertFacts:
-    """All that may be said of the alert as it stands. `origin`: who its links are given to. `now`: real time."""
-    alert = stored_alerts.get(session, alert_id)
-    if alert is None:
-        raise NotFound("There is no alert with this id. GET /v1/alerts lists them.")
-    return facts_of_many(session, [alert], links, origin=origin, now=now)[alert_id]
-
-
-def facts_of_many(
+def facts_of(
     session: Session, alerts: Sequence[Alert], links: Links, *, origin: str, now: datetime
 ) -> dict[int, AlertFacts]:
-    """As `facts_of`, of each alert by its id, in a few queries for all."""
+    """All that may be said of each alert, by its id. `origin`: who its links are given to. `now`: real time."""
     ids = [alert.id for alert in alerts]
     anomalies = stored_alerts.anomalies_of(session, ids)
     labels = stored_labels.standing_of_alerts(session, ids)
