@@ -78,6 +78,13 @@ def of_partition(session: Session, partition: int) -> list[Series]:
     return list(session.scalars(sa.select(Series).where(Series.partition == partition).order_by(Series.slot)))
 
 
+def places(session: Session) -> Iterator[tuple[bytes, tuple[int, int, int]]]:
+    """Where every series lives: its key, then its partition, slot and id."""
+    query = sa.select(Series.key, Series.partition, Series.slot, Series.id).execution_options(yield_per=KEYS_PER_QUERY)
+    for key, partition, slot, series_id in session.execute(query).tuples():
+        yield key, (partition, slot, series_id)
+
+
 def find_by_key(session: Session, keys: Iterable[bytes]) -> dict[bytes, Series]:
     """The series with these keys that exist, by key."""
     found: dict[bytes, Series] = {}

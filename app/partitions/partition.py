@@ -1,0 +1,196 @@
+"""A fixed share of all series, held as struct of arrays: the unit of state, order and recovery.
+
+Row `slot` of every array belongs to one series. What is here is either in the database (series, labels) or can be
+rebuilt from it: the last checkpoint, then the log after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+
+from app.alerts import life as lives
+from app.partitions.model import BLOCK, Model, grown
+from app.store.points import PointBatch
+from detectors import registry
+from detectors.contract import Fields, Floats, Ints
+from feedback.tolerance import Tolerances
+
+KINDS = max(len(detector.evidence) for detector in registry.DETECTORS.values())
+DEFAULT_DETECTOR = "seasonal"
+UNKNOWN = -1
+"""The slot of a series that this partition does not hold."""
+
+_COLUMNS = {
+    "series_id": np.int64,
+    "zone": np.int32,
+    "metric": np.int32,
+    "model": np.int16,
+    "row": np.int64,
+    "cadence": np.int64,  # seconds, 0 while unknown
+    "first_at": np.int64,  # unix seconds, 0 while no point was seen
+    "last_at": np.int64,
+    "point_count": np.int64,
+    "trained_points": np.int64,  # point_count when last trained
+    "trained_at": np.int64,  # event time of the last training
+    "seen_log": np.int64,  # newest log row that this slot's state has taken in
+}
+REBUILT = ("series_id", "zone", "metric")
+"""Columns that come from the series table, not from the checkpoint."""
+
+
+@dataclass(frozen=True)
+class NewSeries:
+    """A series that a partition takes in: its id, slot, metric and time zone."""
+
+    series_id: int
+    slot: int
+    metric: str
+    timezone: str
+
+
+class Names:
+    """A small code for each distinct string, in order of first sight."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self._codes: dict[str, int] = {}
+
+    def code(self, name: str) -> int:
+        if name not in self._codes:
+            self._codes[name] = len(self.names)
+            self.names.append(name)
+        return self._codes[name]
+
+
+class Partition:
+    """State of the series of one partition. Not safe for threads: its owner is the only one to touch it."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.count = 0
+        self.columns: Fields = {name: np.zeros(0, dtype) for name, dtype in _COLUMNS.items()}
+        self.life: Fields = lives.newborn(0, KINDS)
+        self.tolerance_up: Floats = np.zeros(0)
+        self.tolerance_down: Floats = np.zeros(0)
+        self.models: list[Model] = [Model(detector) for detector in registry.DETECTORS.values()]
+        self._codes = {model.detector.name: code for code, model in enumerate(self.models)}
+        self.zones = Names()
+        self.metrics = Names()
+        self.tolerances = Tolerances()
+        self.tail: list[PointBatch] = []  # what the log holds, until it is folded
+        self.tail_points = 0
+        self._tail_since: datetime | None = None
+        self.newest_log = 0  # id of the newest log row taken in
+        self.dirty_blocks: set[int] = set()
+        self._slots: dict[int, int] = {}
+
+    def slots_of(self, series_ids: Iterable[int]) -> Ints:
+        """Slot of each series id, UNKNOWN where it is not ours."""
+        return np.array([self._slots.get(int(s), UNKNOWN) for s in series_ids], np.int64)
+
+    def take_back(self, known: Sequence[NewSeries], restored: set[int]) -> None:
+        """Series that exist already: those that no checkpoint restored start cold."""
+        self.take_in([each for each in known if each.slot not in restored])
+        self._name([each for each in known if each.slot in restored])
+        self.dirty_blocks.clear()
+
+    def take_in(self, newcomers: Sequence[NewSeries], detector: str = DEFAULT_DETECTOR) -> None:
+        """New series, cold. Slots are given by the series table and never reused."""
+        if not newcomers:
+            return
+        slots = self._name(newcomers)
+        code = self.model_code(detector)
+        self.columns["model"][slots] = code
+        self.columns["row"][slots] = self.models[code].add_rows(slots.size)
+        self.touch(slots)
+
+    def _name(self, newcomers: Sequence[NewSeries]) -> Ints:
+        """Enter whose slots these are; the series start with the tolerance that their siblings' labels taught."""
+        self.make_room(max((n.slot for n in newcomers), default=-1) + 1)
+        slots = np.array([n.slot for n in newcomers], np.int64)
+        self.columns["series_id"][slots] = [n.series_id for n in newcomers]
+        self.columns["zone"][slots] = [self.zones.code(n.timezone) for n in newcomers]
+        self.columns["metric"][slots] = [self.metrics.code(n.metric) for n in newcomers]
+        self._slots.update((n.series_id, n.slot) for n in newcomers)
+        self._tolerate(slots)
+        return slots
+
+    def model_code(self, detector: str) -> int:
+        return self._codes[detector]
+
+    def move(self, slots: Ints, detector: str) -> Ints:
+        """Let another detector judge these series from now on; returns their new rows, cold."""
+        code = self.model_code(detector)
+        moving = slots[self.columns["model"][slots] != code]
+        if moving.size:
+            self.columns["row"][moving] = self.models[code].add_rows(moving.size)
+            self.columns["model"][moving] = code
+            self.touch(moving)
+        return self.columns["row"][slots].astype(np.int64)
+
+    def forget(self, newcomers: Sequence[NewSeries]) -> None:
+        """The transaction that would have created these series failed; their slots go to the next ones."""
+        for newcomer in newcomers:
+            self._slots.pop(newcomer.series_id, None)
+
+    def heed(self, tolerances: Tolerances) -> None:
+        """Take in what the labels that stand have taught; it counts from the next point on."""
+        ids = self.columns["series_id"][: self.count].astype(np.int64)
+        metrics = self.columns["metric"][: self.count].astype(np.int64)
+        self.tolerances = tolerances
+        for direction, decades in ((1, self.tolerance_up), (-1, self.tolerance_down)):
+            decades[: self.count] = tolerances.decades(ids, metrics, self.metrics.names, direction)
+
+    def touch(self, slots: Ints) -> None:
+        """These slots' blocks belong into the next checkpoint."""
+        self.dirty_blocks.update(np.unique(slots // BLOCK).tolist())
+
+    def keep_tail(self, batch: PointBatch, log_id: int, at: datetime) -> None:
+        """Remember what was just committed to the log, until it is folded."""
+        self._tail_since = self._tail_since or at
+        self.newest_log = log_id
+        self.tail.append(batch)
+        self.tail_points += batch.timestamp.size
+
+    def drop_tail(self) -> None:
+        self.tail.clear()
+        self.tail_points = 0
+        self._tail_since = None
+
+    def tail_age(self, now: datetime) -> timedelta:
+        """How long the oldest point of the log has waited to be folded."""
+        return now - self._tail_since if self._tail_since else timedelta(0)
+
+    def release(self, slots: Ints) -> None:
+        """Close the open runs of these slots: somebody said what they are, so their points may be learned again."""
+        fresh = lives.newborn(slots.size, KINDS)
+        for name, array in fresh.items():
+            self.life[name][slots] = array
+        self.touch(slots)
+
+    @property
+    def newest(self) -> int:
+        """Newest event time seen, unix seconds; 0 where there is none."""
+        return int(self.columns["last_at"][: self.count].max(initial=0))
+
+    def _tolerate(self, slots: Ints) -> None:
+        """New series start with what their siblings' labels taught."""
+        ids, metrics = (self.columns[name][slots].astype(np.int64) for name in ("series_id", "metric"))
+        self.tolerance_up[slots] = self.tolerances.decades(ids, metrics, self.metrics.names, 1)
+        self.tolerance_down[slots] = self.tolerances.decades(ids, metrics, self.metrics.names, -1)
+
+    def make_room(self, count: int) -> None:
+        """Rows for at least so many slots."""
+        self.columns = grown(self.columns, count)
+        self.life = grown(self.life, count)
+        capacity = len(self.columns["series_id"])
+        self.tolerance_up = np.pad(self.tolerance_up, (0, capacity - len(self.tolerance_up)))
+        self.tolerance_down = np.pad(self.tolerance_down, (0, capacity - len(self.tolerance_down)))
+        if count > self.count:
+            for name, array in lives.newborn(count - self.count, KINDS).items():
+                self.life[name][self.count : count] = array
+            self.count = count

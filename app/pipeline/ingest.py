@@ -1,0 +1,444 @@
+"""The committer: one thread that takes posted points through scoring and alerting to one commit.
+
+Waiting POSTs share a commit. Their points, the series they created, the anomalies, alerts and notifications they caused
+are one transaction; when it is on disk the new state is put in place and every POST gets its answer. Whatever else
+touches a partition (training, folding, new labels) runs on this thread too, between two groups.
+"""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TypeVar
+
+import numpy as np
+import structlog
+from sqlalchemy.orm import Session
+
+from app.alerts.message import title_of
+from app.alerts.rules import Delivery, delivery_of
+from app.clock import Clock, wall_now
+from app.errors import TooManyRequests, Unavailable
+from app.formats.contract import PostedPoints, Rejection
+from app.partitions.partition import UNKNOWN, NewSeries, Partition
+from app.pipeline import alert, probe, recover, score
+from app.pipeline.learn import current_tolerances
+from app.pipeline.score import Judged, Transition
+from app.security import Bearer
+from app.store import points, series, tokens
+from app.store.database import Database
+from app.store.points import PointBatch
+from app.store.series import SeriesIdentity
+from app.store.tables import Series
+from detectors.contract import Bools, Floats, Ints
+from feedback.receipt import Band, Power
+from feedback.tolerance import Tolerances
+
+log = structlog.get_logger()
+T = TypeVar("T")
+
+MOST_WAITING_POINTS = 2_000_000
+MOST_GROUP_POINTS = 200_000
+MOST_GROUP_POSTS = 256
+
+
+@dataclass(frozen=True)
+class IngestRules:
+    """What the committer needs of the settings. `threshold`: rarity that the alert budget asks for, log10 weeks."""
+
+    threshold: float
+    timezone: str
+    partition_count: int
+
+
+@dataclass(frozen=True)
+class IngestOutcome:
+    """The answer to one POST, given after its commit."""
+
+    accepted: int
+    duplicates: int
+    rejected: list[Rejection]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a series lives."""
+
+    partition: int
+    slot: int
+    series_id: int
+
+
+@dataclass
+class _Waiting:
+    posted: PostedPoints
+    bearer: Bearer | None
+    delivery: Delivery | None
+    answer: Future[IngestOutcome] = field(default_factory=Future)
+
+
+@dataclass
+class _Arrivals:
+    """The points of a group, each with its place; arrays (n,). `post` is the index of the POST it came with."""
+
+    partition: Ints
+    slot: Ints
+    series_id: Ints
+    timestamp: Ints
+    value: Floats
+    post: Ints
+
+    def only(self, rows: Bools | Ints) -> _Arrivals:
+        return _Arrivals(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
+
+
+class Committer:
+    """The single writer of all partitions of this process."""
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        rules: IngestRules,
+        *,
+        told: Callable[[], None] = lambda: None,
+        committed: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`told` is called after a commit with due notifications, `committed` after every group, on this thread."""
+        self.database = database
+        self.clock = clock
+        self.rules = rules
+        self.told = told
+        self._committed = committed
+        self.partitions: list[Partition] = []
+        self._places: dict[bytes, Place] = {}
+        self._posts: deque[_Waiting] = deque()
+        self._calls: deque[tuple[Callable[[], object], Future[object]]] = deque()
+        self._waiting_points = 0
+        self._wanted = threading.Condition()
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
+
+    def start(self) -> None:
+        """Load all partitions, then take work."""
+        self._load()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Finish what was submitted, then end. Safe to call twice."""
+        with self._wanted:
+            self._closing = True
+            self._wanted.notify()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether posted points will be committed."""
+        return self._thread.is_alive() and not self._closing
+
+    def submit(
+        self, posted: PostedPoints, bearer: Bearer | None = None, delivery: Delivery | None = None
+    ) -> Future[IngestOutcome]:
+        """Queue one POST; the future is done once it is committed. Raises TooManyRequests when too much waits."""
+        waiting = _Waiting(posted, bearer, delivery)
+        with self._wanted:
+            if self._closing:
+                raise Unavailable("The service is stopping. Send the points again in a moment.")
+            if self._waiting_points + len(posted) > MOST_WAITING_POINTS:
+                raise TooManyRequests("Too many points wait to be stored. Slow down.", headers={"Retry-After": "1"})
+            self._posts.append(waiting)
+            self._waiting_points += len(posted)
+            self._wanted.notify()
+        return waiting.answer
+
+    def call(self, work: Callable[[], T]) -> T:
+        """Run `work` on the committer's thread, between two groups, and return what it returns."""
+        if threading.current_thread() is self._thread or not self._thread.is_alive():
+            return work()
+        answer: Future[object] = Future()
+        with self._wanted:
+            self._calls.append((work, answer))
+            self._wanted.notify()
+        return answer.result()  # type: ignore[return-value]
+
+    def labels_changed(self, released: Sequence[int] = ()) -> None:
+        """Heed the labels that stand now from the next point on, and let the runs of these series' ids go."""
+        self.call(lambda: self._labels_changed(released))
+
+    def band(self, series_id: int, tolerances: Tolerances) -> Band | None:
+        """The next point's band under these tolerances; None while nothing can be said of the series."""
+        return self.call(lambda: probe.band(*self.partition_of(series_id), tolerances, self.rules.threshold))
+
+    def power(self, series_id: int, tolerances: Tolerances) -> Power | None:
+        """What share of injected drops and spikes would be told; None while nothing can be said of the series."""
+        return self.call(lambda: probe.power(*self.partition_of(series_id), tolerances, self.rules.threshold))
+
+    def partition_of(self, series_id: int) -> tuple[Partition, int]:
+        """The partition that holds a series, and its slot there. Only for use inside `call`."""
+        for partition in self.partitions:
+            slot = int(partition.slots_of([series_id])[0])
+            if slot >= 0:
+                return partition, slot
+        raise LookupError("no partition holds this series")
+
+    def reload(self, number: int) -> None:
+        """Forget what is in memory of a partition and rebuild it from the database."""
+        with self.database.reading() as session:
+            tolerances = current_tolerances(session, self.clock.now(), self.rules.threshold)
+            self.partitions[number] = recover.load(session, number, self.rules.threshold, tolerances)
+
+    def _load(self) -> None:
+        with self.database.reading() as session:
+            tolerances = current_tolerances(session, self.clock.now(), self.rules.threshold)
+            self.partitions = [
+                recover.load(session, number, self.rules.threshold, tolerances)
+                for number in range(self.rules.partition_count)
+            ]
+            for key, place in series.places(session):
+                self._places[key] = Place(*place)
+        for partition in self.partitions:
+            self.clock.saw(partition.newest)
+
+    def _labels_changed(self, released: Sequence[int]) -> None:
+        with self.database.reading() as session:
+            tolerances = current_tolerances(session, self.clock.now(), self.rules.threshold)
+        for partition in self.partitions:
+            partition.heed(tolerances)
+            slots = partition.slots_of(released)
+            partition.release(slots[slots != UNKNOWN])
+
+    def _run(self) -> None:
+        while True:
+            with self._wanted:
+                while not (self._posts or self._calls or self._closing):
+                    self._wanted.wait()
+                if self._closing and not self._posts and not self._calls:
+                    return
+                group = self._next_group()
+                call = self._calls.popleft() if self._calls else None
+            if group:
+                self._commit_and_answer(group)
+            if call:
+                _answer_call(*call)
+
+    def _next_group(self) -> list[_Waiting]:
+        group: list[_Waiting] = []
+        count = 0
+        while self._posts and len(group) < MOST_GROUP_POSTS:
+            if group and count + len(self._posts[0].posted) > MOST_GROUP_POINTS:
+                break
+            group.append(self._posts.popleft())
+            count += len(group[-1].posted)
+        self._waiting_points -= count
+        return group
+
+    def _commit_and_answer(self, group: list[_Waiting]) -> None:
+        try:
+            outcomes = self._commit(group)
+        except Exception as fault:
+            if len(group) > 1:  # one faulty POST must not take the others down with it
+                for waiting in group:
+                    self._commit_and_answer([waiting])
+                return
+            log.exception("ingest_failed", points=len(group[0].posted))
+            group[0].answer.set_exception(fault)
+            return
+        for waiting, outcome in zip(group, outcomes, strict=True):
+            waiting.answer.set_result(outcome)
+        self._committed()
+
+    def _commit(self, group: list[_Waiting]) -> list[IngestOutcome]:
+        now = self.clock.now()
+        created: dict[bytes, Place] = {}
+        judgements: list[tuple[Partition, Judged, int, PointBatch]] = []
+        due = 0
+        newcomers: list[tuple[Partition, list[NewSeries]]] = []
+        try:
+            with self.database.writing() as session:
+                created, refused, newcomers = self._meet(session, group, now)
+                arrivals = _arrivals(group, self._places | created if created else self._places, refused)
+                kept, duplicate = self._without_duplicates(session, arrivals)
+                for number in np.unique(kept.partition).tolist():
+                    mine = kept.only(kept.partition == number)
+                    partition = self.partitions[number]
+                    judged = score.judge(partition, mine.slot, mine.timestamp, mine.value, self.rules.threshold)
+                    batch = _as_batch(mine, judged)
+                    log_id = points.append_log(
+                        session, partition=number, batch_id=uuid.uuid4().hex, received_at=wall_now(), batch=batch
+                    )
+                    due += alert.record(
+                        session, judged.transitions, self._recording(session, partition, mine, group, now)
+                    )
+                    judgements.append((partition, judged, log_id, batch))
+        except BaseException:
+            for partition, those in newcomers:
+                partition.forget(those)
+            raise
+        self._places.update(created)
+        for partition, judged, log_id, batch in judgements:
+            score.install(partition, judged, log_id)
+            partition.keep_tail(batch, log_id, wall_now())
+        if len(kept.timestamp):
+            self.clock.saw(int(kept.timestamp.max()))
+        if due:
+            self.told()
+        return _outcomes(group, arrivals, duplicate, refused)
+
+    def _meet(
+        self, session: Session, group: Sequence[_Waiting], now: datetime
+    ) -> tuple[dict[bytes, Place], dict[int, set[bytes]], list[tuple[Partition, list[NewSeries]]]]:
+        """Create the series that nobody knew, as far as each token's quota of new series goes.
+
+        Returns the places of the new ones, the keys refused per POST, and what each partition took in.
+        """
+        created: dict[bytes, Place] = {}
+        refused: dict[int, set[bytes]] = {}
+        taken: list[tuple[Partition, list[NewSeries]]] = []
+        for index, waiting in enumerate(group):
+            unknown = _unknown(waiting.posted, self._places, created)
+            if not unknown:
+                continue
+            allowed = unknown
+            if waiting.bearer is not None:
+                allowed = unknown[: tokens.claim_new_series(session, waiting.bearer.token_id, len(unknown))]
+            refused[index] = {each.key for each in unknown[len(allowed) :]}
+            rows = series.find_or_create(
+                session,
+                allowed,
+                partition_count=self.rules.partition_count,
+                timezone=self.rules.timezone,
+                token_id=waiting.bearer.token_id if waiting.bearer else None,
+                now=wall_now(),
+            )
+            created |= {row.key: Place(row.partition, row.slot, row.id) for row in rows}
+            for number in {row.partition for row in rows}:
+                those = [
+                    NewSeries(row.id, row.slot, row.metric, row.timezone) for row in rows if row.partition == number
+                ]
+                self.partitions[number].take_in(those)
+                taken.append((self.partitions[number], those))
+        return created, refused, taken
+
+    def _without_duplicates(self, session: Session, arrivals: _Arrivals) -> tuple[_Arrivals, Bools]:
+        """One point for each series and time, the last one sent, and which of all arrivals told nothing new."""
+        order = np.lexsort((np.arange(arrivals.timestamp.size), arrivals.timestamp, arrivals.series_id))
+        ordered = arrivals.only(order)
+        again = np.zeros(order.size, bool)
+        again[1:] = (np.diff(ordered.series_id) == 0) & (np.diff(ordered.timestamp) == 0)
+        repeated = again.copy()
+        repeated[1:] &= _same(ordered.value[1:], ordered.value[:-1])
+        last = ~np.append(again[1:], False) if order.size else again
+        late = np.zeros(order.size, bool)
+        for number in np.unique(ordered.partition).tolist():
+            here = ordered.partition == number
+            seen = self.partitions[number].columns["last_at"][ordered.slot[here]]
+            late[here] = ordered.timestamp[here] <= seen
+        if late.any():
+            stored, exists = points.stored_values(session, ordered.series_id[late], ordered.timestamp[late])
+            known = np.zeros(order.size, bool)
+            known[late] = exists & _same(stored, ordered.value[late])
+            repeated |= known & ~again
+            last &= ~known
+        duplicate = np.zeros(order.size, bool)
+        duplicate[order] = repeated
+        return ordered.only(last), duplicate
+
+    def _recording(
+        self, session: Session, partition: Partition, mine: _Arrivals, group: Sequence[_Waiting], now: datetime
+    ) -> alert.Recording:
+        asked = [waiting.delivery for waiting in group]
+
+        def delivery(transition: Transition) -> Delivery:
+            row = np.flatnonzero((mine.slot == transition.slot) & (mine.timestamp == transition.timestamp))[0]
+            cadence = int(partition.columns["cadence"][transition.slot])
+            at = alert.as_time(transition.timestamp)
+            return delivery_of(asked[mine.post[row]], at, now=now, cadence_seconds=cadence)
+
+        return alert.Recording(
+            series_id=lambda slot: int(partition.columns["series_id"][slot]),
+            threshold=self.rules.threshold,
+            delivery=delivery,
+            title=lambda series_id, direction: _title(session, series_id, direction),
+            wall_now=wall_now(),
+        )
+
+
+def _as_batch(arrivals: _Arrivals, judged: Judged) -> PointBatch:
+    with np.errstate(over="ignore"):
+        scores = [a.astype(np.float32) for a in (judged.expected, judged.lower, judged.upper, judged.rarity)]
+    return PointBatch(arrivals.series_id, arrivals.timestamp, arrivals.value, *scores)
+
+
+def _unknown(
+    posted: PostedPoints, places: dict[bytes, Place], created: dict[bytes, Place]
+) -> list[SeriesIdentity]:
+    """The series of a POST that exist nowhere yet and have an acceptable point."""
+    strangers = [
+        index
+        for index, each in enumerate(posted.identities)
+        if each.key not in places and each.key not in created
+    ]
+    if not strangers:
+        return []
+    used = set(np.unique(posted.identity).tolist())
+    return [posted.identities[index] for index in strangers if index in used]
+
+
+def _arrivals(
+    group: Sequence[_Waiting], places: dict[bytes, Place], refused: dict[int, set[bytes]]
+) -> _Arrivals:
+    """All acceptable points of a group with the places of their series, POST by POST."""
+    parts = []
+    for index, waiting in enumerate(group):
+        posted = waiting.posted
+        found = [places.get(each.key) for each in posted.identities]
+        table = np.array([(p.partition, p.slot, p.series_id) if p else (-1, -1, -1) for p in found], np.int64)
+        where = table.reshape(-1, 3)[posted.identity]
+        part = _Arrivals(
+            where[:, 0], where[:, 1], where[:, 2], posted.timestamp, posted.value, np.full(len(posted), index)
+        )
+        parts.append(part.only(part.slot >= 0) if refused.get(index) else part)
+    return _Arrivals(*(np.concatenate([getattr(p, n) for p in parts]) for n in _Arrivals.__dataclass_fields__))
+
+
+def _outcomes(
+    group: Sequence[_Waiting], arrivals: _Arrivals, duplicate: Bools, refused: dict[int, set[bytes]]
+) -> list[IngestOutcome]:
+    stored = np.bincount(arrivals.post, minlength=len(group))
+    duplicates = np.bincount(arrivals.post[duplicate], minlength=len(group))
+    outcomes = []
+    for index, waiting in enumerate(group):
+        rejected = waiting.posted.rejected
+        if refused.get(index):
+            rejected = sorted([*rejected, *_over_quota(waiting.posted, refused[index])], key=lambda r: r.index)
+        outcomes.append(IngestOutcome(int(stored[index] - duplicates[index]), int(duplicates[index]), rejected))
+    return outcomes
+
+
+def _over_quota(posted: PostedPoints, refused: set[bytes]) -> list[Rejection]:
+    reason = "this token may bring in no more new series: ask for a larger quota, or check for a runaway dimension"
+    over = np.array([each.key in refused for each in posted.identities])[posted.identity]
+    return [Rejection(int(index), reason) for index in posted.index[over]]
+
+
+def _same(one: Floats, other: Floats) -> Bools:
+    """Equal values; missing equals missing."""
+    return np.asarray((one == other) | (np.isnan(one) & np.isnan(other)))
+
+
+def _title(session: Session, series_id: int, direction: int) -> str:
+    row = session.get_one(Series, series_id)
+    return title_of(row.metric, row.dimensions, direction)
+
+
+def _answer_call(work: Callable[[], object], answer: Future[object]) -> None:
+    try:
+        answer.set_result(work())
+    except BaseException as fault:
+        answer.set_exception(fault)

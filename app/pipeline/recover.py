@@ -1,0 +1,143 @@
+"""Checkpoint and recovery of a partition: state = last checkpoint + replay of the log after it.
+
+The anomalies and alerts of a log row were committed with it, so a replay only rebuilds numbers and tells nobody.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import structlog
+from sqlalchemy.orm import Session
+
+from app.alerts import life as lives
+from app.clock import wall_now
+from app.partitions import checkpoint
+from app.partitions.model import BLOCK, Model
+from app.partitions.partition import REBUILT, UNKNOWN, NewSeries, Partition
+from app.pipeline import score
+from app.store import alerts as stored_alerts
+from app.store import points, series, states
+from detectors.contract import Fields, Ints, take
+from feedback.tolerance import Tolerances
+
+log = structlog.get_logger()
+
+SERIES_KIND = "series"
+LIFE_PREFIX = "life."
+
+
+def load(session: Session, number: int, threshold: float, tolerances: Tolerances) -> Partition:
+    """The partition as it was after its last commit."""
+    partition = Partition(number)
+    partition.tolerances = tolerances
+    known = [NewSeries(row.id, row.slot, row.metric, row.timezone) for row in series.of_partition(session, number)]
+    blocks = states.blocks_of(session, number)
+    saved = {block: checkpoint.decode(arrays) for (kind, block), arrays in blocks.items() if kind == SERIES_KIND}
+    _make_room(partition, saved)
+    for model in partition.models:
+        _restore_model(model, blocks)
+    partition.take_back(known, _restore_series(partition, saved))
+    replayed = _replay(session, partition, threshold)
+    _release_closed(session, partition)
+    log.info("partition_loaded", partition=number, series=len(known), replayed_points=replayed)
+    return partition
+
+
+def save(session: Session, partition: Partition, baseline_version: int | None = None) -> None:
+    """Write every block that changed since the last checkpoint, within the caller's transaction."""
+    for block in sorted(partition.dirty_blocks):
+        rows = _rows(block, partition.count)
+        fields = {n: a[rows] for n, a in partition.columns.items() if n not in REBUILT}
+        fields |= {LIFE_PREFIX + name: array[rows] for name, array in partition.life.items()}
+        states.put_block(session, partition.number, SERIES_KIND, block, checkpoint.encode(fields))
+    for model in partition.models:
+        for block in sorted(model.dirty_baselines):
+            arrays = checkpoint.encode(take(model.baseline, _rows(block, model.count)))
+            states.put_block(session, partition.number, _kind("baseline", model), block, arrays, baseline_version)
+        for block in sorted(model.dirty_states):
+            arrays = checkpoint.encode(take(model.state, _rows(block, model.count)))
+            states.put_block(session, partition.number, _kind("state", model), block, arrays)
+
+
+def saved(partition: Partition) -> None:
+    """The checkpoint is committed."""
+    partition.dirty_blocks.clear()
+    for model in partition.models:
+        model.dirty_baselines.clear()
+        model.dirty_states.clear()
+
+
+def _kind(part: str, model: Model) -> str:
+    return f"{part}:{model.detector.name}:{model.detector.version}"
+
+
+def _rows(block: int, count: int) -> Ints:
+    return np.arange(block * BLOCK, min((block + 1) * BLOCK, count))
+
+
+def _make_room(partition: Partition, saved_blocks: dict[int, Fields]) -> None:
+    """Rows for every model that the checkpoint speaks of."""
+    for code, model in enumerate(partition.models):
+        rows = [fields["row"][fields["model"] == code].max(initial=-1) for fields in saved_blocks.values()]
+        model.add_rows(int(max(rows, default=-1)) + 1)
+
+
+def _restore_model(model: Model, blocks: dict[tuple[str, int], bytes]) -> None:
+    """Rows whose detector has meanwhile changed its version stay cold, and are trained again soon."""
+    for (kind, block), arrays in blocks.items():
+        for part, fields in (("baseline", model.baseline), ("state", model.state)):
+            if kind == _kind(part, model):
+                _overwrite(fields, block, checkpoint.decode(arrays))
+    model.dirty_baselines.clear()
+    model.dirty_states.clear()
+
+
+def _overwrite(fields: Fields, block: int, restored: Fields) -> None:
+    for name, array in restored.items():
+        if name in fields and len(fields[name]):
+            end = min(block * BLOCK + len(array), len(fields[name]))
+            fields[name][block * BLOCK : end] = array[: end - block * BLOCK]
+
+
+def _restore_series(partition: Partition, saved_blocks: dict[int, Fields]) -> set[int]:
+    """Fill columns and life from the checkpoint; returns the slots it knew."""
+    restored: set[int] = set()
+    for block, fields in saved_blocks.items():
+        count = len(fields["row"])
+        partition.make_room(block * BLOCK + count)
+        rows = np.arange(block * BLOCK, block * BLOCK + count)
+        for name, array in fields.items():
+            into = partition.life if name.startswith(LIFE_PREFIX) else partition.columns
+            if name.removeprefix(LIFE_PREFIX) in into:
+                into[name.removeprefix(LIFE_PREFIX)][rows] = array
+        restored.update(rows.tolist())
+    return restored
+
+
+def _replay(session: Session, partition: Partition, threshold: float) -> int:
+    """Score the log once more, in its order and its grouping, for the state alone."""
+    replayed = 0
+    for log_id, batch in points.read_log(session, partition.number):
+        slots = partition.slots_of(batch.series)
+        new = slots != UNKNOWN
+        new[new] = partition.columns["seen_log"][slots[new]] < log_id
+        judged = score.judge(partition, slots[new], batch.timestamp[new], batch.value[new], threshold)
+        score.install(partition, judged, log_id)
+        partition.keep_tail(batch, log_id, wall_now())
+        replayed += int(new.sum())
+    return replayed
+
+
+def _release_closed(session: Session, partition: Partition) -> None:
+    """Let go the runs whose alert somebody closed: what follows is a new run, and may be learned from."""
+    told = np.flatnonzero(lives.frozen(partition.life)[: partition.count])
+    ids = partition.columns["series_id"][told].tolist()
+    closed = stored_alerts.closed_runs(session, ids)
+    over = [
+        slot
+        for slot, series_id in zip(told.tolist(), ids, strict=True)
+        if (series_id, int(partition.life["opened_at"][slot])) in closed
+    ]
+    if over:
+        partition.release(np.array(over, np.int64))
+

@@ -1,0 +1,263 @@
+"""Score a batch of points in memory: nothing of the partition changes until `install`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.alerts import life as lives
+from app.partitions.partition import Partition
+from detectors import training
+from detectors.calendar import local_seconds_of_many
+from detectors.contract import Detector, Fields, Floats, Ints, Points, Scores, put, take
+
+RULES = lives.LifeRules()
+CANDIDATE_MARGIN = 0.6  # decades under the threshold from which a run is kept to learn from (four times as frequent)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run of strange points as it stood after one of them. Times in unix seconds, rarities in log10 weeks."""
+
+    opened_at: int
+    told_at: int
+    last_abnormal_at: int
+    direction: int
+    peak_rarity: float
+    peak_at: int
+    peak_value: float
+    peak_expected: float
+    peak_lower: float
+    peak_upper: float
+    impact: float
+    abnormal_points: int
+    evidence: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Transition:
+    """What happened to the run of one series at one point.
+
+    changes: some of told, grew, ended, reopened. threshold: what the run's direction was measured against, log10 weeks.
+    may_alert: False while the series is warming up.
+    """
+
+    slot: int
+    timestamp: int
+    changes: frozenset[str]
+    detector: str
+    run: Run
+    threshold: float
+    may_alert: bool
+
+
+@dataclass
+class Judged:
+    """The outcome of a batch: scores of every point, in the batch's order, and what `install` will put in place."""
+
+    expected: Floats
+    lower: Floats
+    upper: Floats
+    rarity: Floats
+    transitions: list[Transition] = field(default_factory=list)
+    slots: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
+    columns: Fields = field(default_factory=dict)
+    life: list[tuple[Ints, Fields]] = field(default_factory=list)
+    states: list[tuple[int, Ints, Fields]] = field(default_factory=list)
+
+
+def judge(partition: Partition, slot: Ints, timestamp: Ints, value: Floats, threshold: float) -> Judged:
+    """Score the points that are newer than what their series has seen, each series in time order.
+
+    slot, timestamp (unix seconds), value (NaN: known to be missing) have shape (n,); no (slot, timestamp) twice.
+    `threshold` is the budget's rarity in log10 weeks, without tolerance. Late points keep NaN scores.
+    """
+    judged = Judged(*_unjudged(slot.size))
+    order = np.lexsort((timestamp, slot))
+    order = order[timestamp[order] > partition.columns["last_at"][slot[order]]]
+    judged.slots, judged.columns = _advanced_columns(partition, slot, timestamp, order)
+    codes = partition.columns["model"][slot[order]]
+    for code in np.unique(codes):
+        mine = order[codes == code]
+        _judge_with(partition, int(code), slot, timestamp, value, mine, threshold, judged)
+    return judged
+
+
+def install(partition: Partition, judged: Judged, log_id: int) -> None:
+    """The batch is committed as log row `log_id`: let its effects on the state stand."""
+    put(partition.columns, judged.slots, judged.columns)
+    partition.columns["seen_log"][judged.slots] = log_id
+    for slots, life in judged.life:
+        put(partition.life, slots, life)
+    for code, rows, state in judged.states:
+        partition.models[code].remember(rows, state)
+    partition.touch(judged.slots)
+
+
+def ended_by_silence(partition: Partition, slot: int, timestamp: int, threshold: float) -> Transition:
+    """The end of an open run for want of points."""
+    detector = partition.models[int(partition.columns["model"][slot])].detector
+    life = take(partition.life, np.array([slot]))
+    down = life["direction"][0] < 0
+    tolerance = (partition.tolerance_down if down else partition.tolerance_up)[slot]
+    return Transition(
+        slot=slot,
+        timestamp=timestamp,
+        changes=frozenset({"ended"}),
+        detector=detector.name,
+        run=_run(life, np.intp(0), detector.evidence),
+        threshold=threshold + float(tolerance),
+        may_alert=True,
+    )
+
+
+def _unjudged(count: int) -> tuple[Floats, Floats, Floats, Floats]:
+    return np.full(count, np.nan), np.full(count, np.nan), np.full(count, np.nan), np.full(count, np.nan)
+
+
+def _advanced_columns(partition: Partition, slot: Ints, timestamp: Ints, fresh: Ints) -> tuple[Ints, Fields]:
+    """Counts and times of the series that this batch touches, late points included."""
+    slots, inverse, counts = np.unique(slot, return_inverse=True, return_counts=True)
+    columns = take({n: partition.columns[n] for n in ("first_at", "last_at", "point_count")}, slots)
+    columns["point_count"] = columns["point_count"] + counts
+    np.maximum.at(columns["last_at"], inverse, timestamp)
+    first = np.where(columns["first_at"] == 0, np.iinfo(np.int64).max, columns["first_at"])
+    np.minimum.at(first, inverse, timestamp)
+    columns["first_at"] = first
+    return slots, columns
+
+
+def _judge_with(
+    partition: Partition,
+    code: int,
+    slot: Ints,
+    timestamp: Ints,
+    value: Floats,
+    mine: Ints,
+    threshold: float,
+    judged: Judged,
+) -> None:
+    """Rounds of at most one point a series, all judged by the detector `code`."""
+    model = partition.models[code]
+    slots, start, counts = np.unique(slot[mine], return_index=True, return_counts=True)
+    rank = np.arange(mine.size) - np.repeat(start, counts)
+    rows = partition.columns["row"][slots].astype(np.int64)
+    state, life = model.state_of(rows), take(partition.life, slots)
+    series = _SeriesFacts.of(partition, slots, threshold)
+    by_rank = np.argsort(rank, kind="stable")
+    position = np.repeat(np.arange(slots.size), counts)
+    for chunk in np.split(by_rank, np.cumsum(np.bincount(rank))[:-1]):
+        here = mine[chunk]  # indices into the batch
+        who = position[chunk]  # indices into slots
+        everyone = who.size == slots.size
+        local_state = state if everyone else take(state, who)
+        local_life = life if everyone else take(life, who)
+        points = series.points(who, rows, timestamp[here], value[here], lives.frozen(local_life))
+        scores, local_state = model.detector.score(points, model.baseline, local_state)
+        local_life, changes = series.advance(who, local_life, points, scores)
+        if everyone:
+            state, life = local_state, local_life
+        else:
+            put(state, who, local_state)
+            put(life, who, local_life)
+        _keep_scores(judged, here, scores)
+        if changes.any():
+            judged.transitions.extend(_transitions(series, who, points, changes, local_life, model.detector))
+    judged.states.append((code, rows, state))
+    judged.life.append((slots, life))
+
+
+@dataclass(frozen=True)
+class _SeriesFacts:
+    """What scoring needs to know of the distinct series of a batch, one row each."""
+
+    slots: Ints
+    cadence: Ints
+    zone: Ints
+    zones: list[str]
+    threshold_up: Floats
+    threshold_down: Floats
+    candidate: float
+    may_alert: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, partition: Partition, slots: Ints, threshold: float) -> _SeriesFacts:
+        column = partition.columns
+        return cls(
+            slots=slots,
+            cadence=column["cadence"][slots].astype(np.int64),
+            zone=column["zone"][slots].astype(np.int64),
+            zones=partition.zones.names,
+            threshold_up=threshold + partition.tolerance_up[slots],
+            threshold_down=threshold + partition.tolerance_down[slots],
+            candidate=threshold - CANDIDATE_MARGIN,
+            may_alert=training.may_alert(
+                column["first_at"][slots],
+                column["last_at"][slots],
+                column["point_count"][slots],
+                column["cadence"][slots],
+            ),
+        )
+
+    def points(
+        self, who: Ints, rows: Ints, timestamp: Ints, value: Floats, frozen: NDArray[np.bool_]
+    ) -> Points:
+        return Points(
+            row=rows[who],
+            timestamp=timestamp,
+            local=local_seconds_of_many(timestamp, self.zones, self.zone[who]),
+            value=value,
+            cadence=self.cadence[who],
+            frozen=frozen,
+            threshold_up=self.threshold_up[who],
+            threshold_down=self.threshold_down[who],
+        )
+
+    def advance(self, who: Ints, life: Fields, points: Points, scores: Scores) -> tuple[Fields, lives.Changes]:
+        """A series still warming up may run, but is never told."""
+        held = ~self.may_alert[who]
+        return lives.advance(
+            life,
+            points,
+            scores,
+            candidate=np.full(who.size, self.candidate),
+            threshold_up=np.where(held, np.inf, points.threshold_up),
+            threshold_down=np.where(held, np.inf, points.threshold_down),
+            rules=RULES,
+        )
+
+
+def _keep_scores(judged: Judged, here: Ints, scores: Scores) -> None:
+    judged.expected[here] = scores.expected
+    judged.lower[here] = scores.lower
+    judged.upper[here] = scores.upper
+    judged.rarity[here] = scores.rarity
+
+
+def _transitions(
+    series: _SeriesFacts, who: Ints, points: Points, changes: lives.Changes, life: Fields, detector: Detector
+) -> list[Transition]:
+    """The few series of a round to which something happened that the database must know."""
+    grew = changes.grew & (life["told_at"] > 0)
+    what = {"told": changes.told, "grew": grew, "ended": changes.ended, "reopened": changes.reopened}
+    concerned = np.flatnonzero(changes.told | grew | changes.ended | changes.reopened)
+    return [
+        Transition(
+            slot=int(series.slots[who[row]]),
+            timestamp=int(points.timestamp[row]),
+            changes=frozenset(name for name, flags in what.items() if flags[row]),
+            detector=detector.name,
+            run=_run(life, row, detector.evidence),
+            threshold=float((points.threshold_down if life["direction"][row] < 0 else points.threshold_up)[row]),
+            may_alert=bool(series.may_alert[who[row]]),
+        )
+        for row in concerned
+    ]
+
+
+def _run(life: Fields, row: np.intp, kinds: tuple[str, ...]) -> Run:
+    numbers = {name: life[name][row].item() for name in Run.__dataclass_fields__ if name != "evidence"}
+    spoke = zip(kinds, life["peak_evidence"][row].tolist(), strict=False)
+    return Run(**numbers, evidence={kind: round(rarity, 3) for kind, rarity in spoke if np.isfinite(rarity)})

@@ -1,0 +1,227 @@
+"""Fold the log into tiles, and train series on what the tiles and the log hold.
+
+Both run on the committer's thread, a training in portions, so that points posted meanwhile wait for one portion only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+import structlog
+from sqlalchemy.orm import Session
+
+from app.clock import wall_now
+from app.partitions.partition import DEFAULT_DETECTOR, UNKNOWN, Partition
+from app.pipeline import recover
+from app.pipeline.ingest import Committer
+from app.store import points, series, states
+from app.store.labels import ExcludedSpans, excluded_spans
+from app.store.points import PointBatch
+from app.store.points.cadence import estimate_cadences
+from detectors import registry, training
+from detectors.calendar import local_seconds
+from detectors.contract import History, Ints, take
+
+log = structlog.get_logger()
+
+PORTION_SERIES = 256
+PORTION_CELLS = 2_000_000
+"""About 100 ms of fitting: what a POST may have to wait."""
+LONGEST_WINDOW_STEPS = 50_000
+LONGEST_WINDOW_DAYS = 400
+FALL_BACK = "basic"
+
+
+@dataclass(frozen=True)
+class TrainingReport:
+    """What a training did. `failed`: reason by series id of those that got the fall-back."""
+
+    trained: int
+    skipped: int
+    failed: dict[int, str]
+
+
+def fold(committer: Committer, number: int) -> int:
+    """Move the log of a partition into tiles and checkpoint its state, in one commit. Returns how many points."""
+    return committer.call(lambda: _fold(committer, number))
+
+
+def _fold(committer: Committer, number: int) -> int:
+    partition = committer.partitions[number]
+    count = partition.tail_points
+    if not count:
+        return 0
+    with _or_reload(committer, number), committer.database.writing() as session:
+        _find_cadences(session, partition)
+        points.fold(session, number, cadences=_known_cadences(partition))
+        recover.save(session, partition)
+    recover.saved(partition)
+    partition.drop_tail()
+    log.info("folded", partition=number, points=count)
+    return count
+
+
+def _find_cadences(session: Session, partition: Partition) -> None:
+    """Give each series that has none yet the usual spacing of its points, if they tell."""
+    tail = PointBatch.joined(partition.tail)
+    found = estimate_cadences(tail)
+    slots = partition.slots_of(found)
+    seconds = np.array(list(found.values()), np.int64)
+    new = (slots != UNKNOWN) & (partition.columns["cadence"][slots] == 0)
+    if new.any():
+        _set_cadences(session, partition, slots[new], seconds[new])
+
+
+def _set_cadences(session: Session, partition: Partition, slots: Ints, seconds: Ints) -> None:
+    partition.columns["cadence"][slots] = seconds
+    partition.touch(slots)
+    ids = partition.columns["series_id"][slots]
+    series.set_cadences(session, dict(zip(ids.tolist(), seconds.tolist(), strict=True)))
+
+
+def _known_cadences(partition: Partition) -> dict[int, int]:
+    ids, cadence = (partition.columns[name][: partition.count] for name in ("series_id", "cadence"))
+    known = cadence > 0
+    return dict(zip(ids[known].tolist(), cadence[known].tolist(), strict=True))
+
+
+@contextmanager
+def _or_reload(committer: Committer, number: int) -> Iterator[None]:
+    """What is in memory may be ahead of a commit that failed: take it from the database again."""
+    try:
+        yield
+    except BaseException:
+        committer.reload(number)
+        raise
+
+
+def train(
+    committer: Committer,
+    *,
+    now: datetime,
+    reason: str,
+    wanted: Callable[[Partition], Ints],
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> TrainingReport:
+    """Train the slots that `wanted` names of each partition on all that is stored of them up to `now`."""
+    slots = {p.number: wanted(p) for p in committer.call(lambda: list(committer.partitions))}
+    total, done = sum(s.size for s in slots.values()), 0
+    trained = 0
+    failed: dict[int, str] = {}
+    for number, those in slots.items():
+        if those.size:
+            fold(committer, number)
+        for portion in _portions(committer, number, those):
+            if cancelled():
+                return TrainingReport(trained, total - trained, failed)
+            result = committer.call(lambda n=number, p=portion: _train_portion(committer, n, p, now, reason))  # type: ignore[misc]
+            trained += result.trained
+            failed |= result.failed
+            done += portion.size
+            progress(done, total)
+    return TrainingReport(trained, total - trained, failed)
+
+
+def young(partition: Partition) -> Ints:
+    """Slots with ground for a first training, or with twice the points of their last one while they are young."""
+    column = {name: array[: partition.count] for name, array in partition.columns.items()}
+    span = column["last_at"] - column["first_at"]
+    learning = span < training.LEARNING_DAYS * training.DAY
+    enough = column["point_count"] >= training.ALERT_AFTER_DAILY_POINTS
+    grown = column["point_count"] >= 2 * column["trained_points"]
+    never = column["trained_points"] == 0
+    return np.flatnonzero(enough & (never | (learning & grown)))
+
+
+def everything(partition: Partition) -> Ints:
+    """Slots that have got points since they were trained, or whose labels may have changed what to learn from."""
+    return np.flatnonzero(partition.columns["point_count"][: partition.count] > 0)
+
+
+def _portions(committer: Committer, number: int, slots: Ints) -> Iterator[Ints]:
+    """Slots of one zone each, few enough that fitting them takes no longer than a POST may wait."""
+    column = committer.partitions[number].columns
+    zone, cadence = column["zone"][slots], np.maximum(column["cadence"][slots], 60)
+    steps = np.minimum((column["last_at"][slots] - column["first_at"][slots]) // cadence + 1, LONGEST_WINDOW_STEPS)
+    for code in np.unique(zone):
+        for pace in np.unique(cadence[zone == code]):
+            mine = (zone == code) & (cadence == pace)
+            size = int(np.clip(PORTION_CELLS // max(int(steps[mine].max()), 1), 1, PORTION_SERIES))
+            chosen = slots[mine]
+            for start in range(0, chosen.size, size):
+                yield chosen[start : start + size]
+
+
+def _train_portion(committer: Committer, number: int, slots: Ints, now: datetime, reason: str) -> TrainingReport:
+    partition = committer.partitions[number]
+    failed: dict[int, str] = {}
+    trained = 0
+    with _or_reload(committer, number), committer.database.writing() as session:
+        ids = partition.columns["series_id"][slots].astype(np.int64)
+        start, end = _window(partition, slots)
+        excluded = excluded_spans(session)
+        for grid in points.read_grids(session, number, start, end, series_ids=ids.tolist()):
+            history = _history(partition, grid, excluded)
+            failed |= _learn(session, partition, grid, history, now)
+            trained += grid.series_ids.size
+        version = states.new_version(session, partition=number, reason=reason, series_count=trained, now=wall_now())
+        recover.save(session, partition, version)
+    recover.saved(partition)
+    for series_id, why in failed.items():
+        log.warning("detector_fell_back", series=series_id, reason=why)
+    return TrainingReport(trained, slots.size - trained, failed)
+
+
+def _window(partition: Partition, slots: Ints) -> tuple[int, int]:
+    """Unix seconds from which, and before which, points of these slots are learned from."""
+    first = partition.columns["first_at"][slots].min()
+    end = int(partition.columns["last_at"][slots].max()) + 1
+    cadence = max(int(partition.columns["cadence"][slots].max()), 60)
+    longest = min(LONGEST_WINDOW_STEPS * cadence, LONGEST_WINDOW_DAYS * training.DAY)
+    return max(int(first), end - longest), end
+
+
+def _history(partition: Partition, grid: points.Grid, excluded: ExcludedSpans) -> History:
+    """The grid with what the log holds laid over it, and without what must not be learned."""
+    values = grid.values.copy()
+    ids = grid.series_ids
+    for batch in partition.tail:
+        mine = np.flatnonzero(np.isin(batch.series, ids))
+        column = batch.timestamp[mine] // grid.cadence - grid.timestamp[0] // grid.cadence
+        inside = (column >= 0) & (column < grid.timestamp.size)
+        values[np.searchsorted(ids, batch.series[mine][inside], sorter=np.argsort(ids)), column[inside]] = batch.value[
+            mine
+        ][inside]
+    for series_id, first, last in zip(excluded.series_id, excluded.start, excluded.end, strict=True):
+        row = np.flatnonzero(ids == series_id)
+        masked = (grid.timestamp > first - grid.cadence) & (grid.timestamp <= last)
+        values[np.ix_(row, masked)] = np.nan
+    slot = int(partition.slots_of(ids[:1])[0])
+    zone = partition.zones.names[partition.columns["zone"][slot]]
+    return History(values, grid.timestamp, local_seconds(grid.timestamp, zone), grid.cadence)
+
+
+def _learn(
+    session: Session, partition: Partition, grid: points.Grid, history: History, now: datetime
+) -> dict[int, str]:
+    """Fit the series of a grid and put what was learned in place; returns why some got the fall-back."""
+    fitted = training.fit_many(registry.get(DEFAULT_DETECTOR), history, fall_back=registry.get(FALL_BACK))
+    slots = partition.slots_of(grid.series_ids)
+    used = np.array(fitted.detector)
+    for name in np.unique(used).tolist():
+        mine = np.flatnonzero(used == name)
+        rows = partition.move(slots[mine], name)
+        model = partition.models[partition.model_code(name)]
+        model.learn(rows, take(fitted.baselines[name], mine), take(fitted.states[name], mine))
+    partition.columns["trained_points"][slots] = partition.columns["point_count"][slots]
+    partition.columns["trained_at"][slots] = int(now.timestamp())
+    partition.columns["seen_log"][slots] = partition.newest_log
+    unpaced = slots[partition.columns["cadence"][slots] == 0]
+    _set_cadences(session, partition, unpaced, np.full(unpaced.size, grid.cadence))
+    partition.touch(slots)
+    return {int(i): why for i, why in zip(grid.series_ids, fitted.reason, strict=True) if why}

@@ -1,0 +1,160 @@
+"""What is done without anybody asking, and when. APScheduler only triggers; each job is a plain function of `now`.
+
+With the wall clock the jobs run on threads of their own. With the event clock they are due when the newest event time
+seen has passed their next time, and run on the committer's thread right after the points that made them due.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import structlog
+from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.base import BaseTrigger
+from apscheduler.triggers.cron import CronTrigger
+from apscheduler.triggers.interval import IntervalTrigger
+
+from app.clock import Clock, wall_now
+from app.pipeline import stale, train
+from app.pipeline.ingest import Committer
+from app.pipeline.notify import Notifier
+from app.store import jobs
+from app.store.database import Database
+
+log = structlog.get_logger()
+
+FOLD_POINTS = 1_000_000
+FOLD_AGE = timedelta(hours=6)
+NIGHTLY_HOUR, NIGHTLY_MINUTE = 3, 10  # no zone's clock change repeats or skips ten past three
+
+
+@dataclass(frozen=True)
+class Job:
+    """`run(now)` says in a few words what it did, or nothing if there was nothing to do.
+
+    once_a_day: fires once a local day whatever the clock does, and with several processes in one of them only.
+    """
+
+    name: str
+    trigger: BaseTrigger
+    run: Callable[[datetime], str]
+    once_a_day: bool = False
+
+
+def jobs_of(committer: Committer, notifier: Notifier, timezone: str) -> list[Job]:
+    """Everything that Heed does by itself."""
+    zone = ZoneInfo(timezone)
+    nightly = CronTrigger(hour=NIGHTLY_HOUR, minute=NIGHTLY_MINUTE, timezone=zone)
+    return [
+        Job("train-nightly", nightly, lambda now: _train_all(committer, now), once_a_day=True),
+        Job("train-young", _every(minutes=1), lambda now: _train_young(committer, now)),
+        Job("fold", _every(minutes=10), lambda now: _fold_if_due(committer, now)),
+        Job("outbox", _every(seconds=30), lambda now: _wake(notifier)),
+        Job("staleness", _every(minutes=5), lambda now: _end_silent(committer, now)),
+        Job("tolerance", _every(hours=12), lambda now: _fade(committer)),
+    ]
+
+
+class Schedule:
+    """Fires jobs when they are due."""
+
+    def __init__(self, database: Database, clock: Clock, timezone: str, planned: Sequence[Job]) -> None:
+        self._database = database
+        self._clock = clock
+        self._zone = ZoneInfo(timezone)
+        self._jobs = planned
+        self._next: dict[str, datetime | None] = {}
+        self._scheduler: BackgroundScheduler | None = None
+
+    def start(self) -> None:
+        """Fire by the wall clock, on threads of its own, until `stop`."""
+        defaults = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
+        self._scheduler = BackgroundScheduler(
+            executors={"default": ThreadPoolExecutor(4)}, job_defaults=defaults, timezone=UTC
+        )
+        for job in self._jobs:
+            self._scheduler.add_job(self.fire, job.trigger, args=[job], id=job.name)
+        self._scheduler.start()
+
+    def stop(self) -> None:
+        if self._scheduler:
+            self._scheduler.shutdown(wait=True)
+
+    def run_due(self) -> None:
+        """Fire what the event clock has passed since the last call; a slot that was jumped over is not made up for."""
+        now = self._clock.now()
+        for job in self._jobs:
+            due = self._next.get(job.name)
+            if due is not None and due > now:
+                continue
+            self._next[job.name] = job.trigger.get_next_fire_time(None, now + timedelta(seconds=1))
+            if due is not None:
+                self.fire(job)
+
+    def fire(self, job: Job) -> None:
+        """Run a job now unless its slot is taken; a job that fails is logged and tried at its next time."""
+        now = self._clock.now()
+        slot = self._day_of(now)
+        if job.once_a_day and not self._take(job, slot):
+            return
+        try:
+            outcome = job.run(now)
+        except Exception:  # the outermost loop of all jobs: one that fails must not end the others
+            log.exception("job_failed", job=job.name)
+            outcome = "failed"
+        if outcome:
+            log.info("job_ran", job=job.name, outcome=outcome)
+        if job.once_a_day:
+            with self._database.writing() as session:
+                jobs.finish_slot(session, job.name, slot, now=wall_now(), outcome=outcome)
+
+    def _take(self, job: Job, slot: datetime) -> bool:
+        with self._database.writing() as session:
+            return jobs.take_slot(session, job.name, slot, wall_now())
+
+    def _day_of(self, now: datetime) -> datetime:
+        """The local date, kept as its midnight in UTC, so that a slot's key does not depend on the clock's offset."""
+        local = now.astimezone(self._zone)
+        return datetime(local.year, local.month, local.day, tzinfo=UTC)
+
+
+def _every(**interval: int) -> IntervalTrigger:
+    return IntervalTrigger(**interval, timezone=UTC)
+
+
+def _train_all(committer: Committer, now: datetime) -> str:
+    report = train.train(committer, now=now, reason="nightly", wanted=train.everything)
+    return f"{report.trained} series trained, {report.skipped} skipped"
+
+
+def _train_young(committer: Committer, now: datetime) -> str:
+    report = train.train(committer, now=now, reason="young series", wanted=train.young)
+    return f"{report.trained} series trained" if report.trained else ""
+
+
+def _fold_if_due(committer: Committer, now: datetime) -> str:
+    folded = sum(
+        train.fold(committer, partition.number)
+        for partition in committer.partitions
+        if partition.tail_points >= FOLD_POINTS or partition.tail_age(wall_now()) >= FOLD_AGE
+    )
+    return f"{folded} points folded" if folded else ""
+
+
+def _wake(notifier: Notifier) -> str:
+    notifier.wake()
+    return ""
+
+
+def _end_silent(committer: Committer, now: datetime) -> str:
+    ended = stale.end_silent(committer, now)
+    return f"{ended} anomalies of silent series ended" if ended else ""
+
+
+def _fade(committer: Committer) -> str:
+    committer.labels_changed()
+    return ""
