@@ -1,0 +1,202 @@
+"""What a label would change, or did: two folds of the labels compared, on the past, the present and the next point."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol, TypeVar
+
+from sqlalchemy.orm import Session
+
+from app.pipeline.receipts import LISTED_ALERTS
+from app.store import alerts as stored_alerts
+from app.store.tables import Alert, Anomaly, Series
+from feedback import guards
+from feedback.labels import EFFECTS, AlertEffect, LabelEvidence, Verdict, decisive, disagreeing
+from feedback.receipt import (
+    HINDSIGHT_DAYS,
+    Action,
+    Band,
+    Change,
+    Disagreement,
+    Hindsight,
+    PastAnomaly,
+    Power,
+    Receipt,
+    SeriesName,
+    Statistics,
+)
+from feedback.tolerance import Tolerances, fold
+
+Probed = TypeVar("Probed")
+HINDSIGHT = timedelta(days=HINDSIGHT_DAYS)
+
+
+class Prober(Protocol):
+    """Who can say what a series' detector would make of things, under any tolerances."""
+
+    def band(self, series_id: int, tolerances: Tolerances) -> Band | None:
+        """The next point's band; None while nothing can be said of the series."""
+        ...
+
+    def power(self, series_id: int, tolerances: Tolerances) -> Power | None:
+        """Share of injected drops and spikes that would be told; None while nothing can be said of the series."""
+        ...
+
+
+@dataclass(frozen=True)
+class Worlds:
+    """The labels that stand before and after, and what they teach."""
+
+    labels: Change[list[LabelEvidence]]
+    tolerances: Change[Tolerances]
+    base_threshold: float
+
+    @classmethod
+    def of(
+        cls, before: list[LabelEvidence], after: list[LabelEvidence], now: datetime, base_threshold: float
+    ) -> Worlds:
+        folds = Change(fold(before, now, base_threshold), fold(after, now, base_threshold))
+        return cls(Change(before, after), folds, base_threshold)
+
+    def tolerance(self, series_id: int, metric: str, direction: int) -> Change[float]:
+        before, after = self.tolerances.before, self.tolerances.after
+        return Change(before.of(series_id, metric, direction), after.of(series_id, metric, direction))
+
+    def threshold(self, series_id: int, metric: str, direction: int) -> Change[float]:
+        decades = self.tolerance(series_id, metric, direction)
+        return Change(self.base_threshold + decades.before, self.base_threshold + decades.after)
+
+
+def draw_up_receipt(
+    session: Session,
+    prober: Prober,
+    worlds: Worlds,
+    label: LabelEvidence,
+    series: Series,
+    *,
+    action: Action,
+    source: str,
+    comment: str | None,
+    now: datetime,
+) -> Receipt:
+    """The receipt of what lies between two worlds that differ by `label`."""
+    who = (series.id, series.metric, label.direction)
+    no_longer_sent, now_sent = _hindsight(session, worlds, label, now)
+    return Receipt(
+        action=action,
+        label_id=label.label_id,
+        verdict=label.verdict,
+        author=label.author,
+        source=source,
+        comment=comment,
+        weight=label.weight,
+        series=name_of(series),
+        direction=label.direction,
+        started_at=label.started_at,
+        ended_at=label.ended_at,
+        effects=EFFECTS[label.verdict],
+        tolerance=worlds.tolerance(*who),
+        siblings=_siblings(worlds, label),
+        threshold=worlds.threshold(*who),
+        effective_from=now,
+        alert_id=label.alert_id,
+        alert_status=_alert_status(session, worlds, label.alert_id),
+        band=_changed(prober.band, series.id, worlds),
+        power=_changed(prober.power, series.id, worlds),
+        no_longer_sent=no_longer_sent,
+        now_sent=now_sent,
+        pinned_by=[each for each in worlds.tolerances.after.share(*who).pinned_by if each != label.label_id],
+        disagreements=_disagreements(worlds, label),
+        statistics=_statistics(session, worlds.labels.after, now),
+    )
+
+
+def status_under(labels: Sequence[LabelEvidence], alert: Alert, anomalies: Sequence[Anomaly]) -> str:
+    """The alert's status once these labels stand: a verdict may close it, and taking that back opens it again."""
+    deciding = decisive(each for each in labels if each.alert_id == alert.id)
+    closing = any(EFFECTS[each.verdict].alert is AlertEffect.CLOSED for each in deciding)
+    if closing and alert.status == "firing":
+        return "closed"
+    if not closing and alert.status == "closed":
+        return "resolved" if all(anomaly.ended_at is not None for anomaly in anomalies) else "firing"
+    return alert.status
+
+
+def name_of(series: Series) -> SeriesName:
+    return SeriesName(series.id, series.metric, series.dimensions)
+
+
+def _alert_status(session: Session, worlds: Worlds, alert_id: int | None) -> Change[str] | None:
+    alert = stored_alerts.get(session, alert_id) if alert_id is not None else None
+    if alert is None:
+        return None
+    anomalies = stored_alerts.anomalies_of(session, [alert.id]).get(alert.id, [])
+    return Change(alert.status, status_under(worlds.labels.after, alert, anomalies))
+
+
+def _siblings(worlds: Worlds, label: LabelEvidence) -> Change[float]:
+    """Tolerance of a series of the same metric that nobody has labelled."""
+    return worlds.tolerance(-1, label.metric, label.direction)
+
+
+def _changed(
+    probe: Callable[[int, Tolerances], Probed | None], series_id: int, worlds: Worlds
+) -> Change[Probed] | None:
+    before, after = (probe(series_id, each) for each in (worlds.tolerances.before, worlds.tolerances.after))
+    return None if before is None or after is None else Change(before, after)
+
+
+def _hindsight(session: Session, worlds: Worlds, label: LabelEvidence, now: datetime) -> tuple[Hindsight, Hindsight]:
+    """Anomalies of the last weeks that would no longer be told, and that now would be."""
+    if label.direction == 0 or worlds.tolerances.before == worlds.tolerances.after:
+        return Hindsight(), Hindsight()
+    past = stored_alerts.decided_by_rarity(
+        session,
+        since=now - HINDSIGHT,
+        direction=label.direction,
+        series_id=label.series_id,
+        floor=worlds.base_threshold,
+        ceiling=worlds.base_threshold + guards.SIBLING_CEILING,
+    )
+    lost, won = [], []
+    for anomaly, series in past:
+        threshold = worlds.threshold(series.id, series.metric, anomaly.direction)
+        was_told, is_told = anomaly.rarity >= threshold.before, anomaly.rarity >= threshold.after
+        if was_told and not is_told and anomaly.alert_id is not None:
+            lost.append((anomaly, series))
+        elif is_told and not was_told:
+            won.append((anomaly, series))
+    return _listed(lost), _listed(won)
+
+
+def _listed(found: Sequence[tuple[Anomaly, Series]]) -> Hindsight:
+    listed = [
+        PastAnomaly(
+            anomaly_id=anomaly.id,
+            alert_id=anomaly.alert_id,
+            series=name_of(series),
+            started_at=anomaly.started_at,
+            direction=anomaly.direction,
+            rarity=anomaly.rarity,
+        )
+        for anomaly, series in found[:LISTED_ALERTS]
+    ]
+    return Hindsight(len(found), listed)
+
+
+def _disagreements(worlds: Worlds, label: LabelEvidence) -> list[Disagreement]:
+    standing = worlds.labels.after
+    deciding = {each.label_id for each in decisive(each for each in standing if each.subject == label.subject)}
+    return [Disagreement(other, other.label_id in deciding) for other in disagreeing(label, standing)]
+
+
+def _statistics(session: Session, standing: Sequence[LabelEvidence], now: datetime) -> Statistics:
+    since = now - HINDSIGHT
+    said = [each.verdict for each in decisive(standing) if each.alert_id is not None and each.started_at >= since]
+    return Statistics(
+        alerts=stored_alerts.count_sent(session, since),
+        real=said.count(Verdict.REAL),
+        false_alarm=said.count(Verdict.FALSE_ALARM),
+    )

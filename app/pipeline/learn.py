@@ -1,0 +1,298 @@
+"""Learn from people: a verdict becomes a label, the label acts at once, and a receipt tells what it changed.
+
+What was learned is a fold over the labels that stand, so a dry run, a label and its undo all compare two folds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Protocol
+
+import sqlalchemy as sa
+import structlog
+from sqlalchemy.orm import Session
+
+from app.clock import wall_now
+from app.errors import Conflict, NotBuiltYet, NotFound, Unprocessable
+from app.pipeline.consequences import Prober, Worlds, draw_up_receipt, status_under
+from app.pipeline.notify import enqueue
+from app.pipeline.receipts import receipt_json
+from app.security import Links
+from app.store import alerts as stored_alerts
+from app.store import labels as stored_labels
+from app.store import series as stored_series
+from app.store.database import Database
+from app.store.tables import Alert, Anomaly, Label, Series
+from feedback import guards
+from feedback.labels import BUILT, LabelEvidence, Verdict
+from feedback.receipt import Action, Receipt
+from feedback.tolerance import Tolerances, fold
+
+log = structlog.get_logger()
+
+NEWEST = 2**62
+"""Id of a label that is not stored yet."""
+
+
+class Rules(Protocol):
+    @property
+    def threshold(self) -> float: ...
+
+
+class Committer(Prober, Protocol):
+    """What learning needs of the owner of all partitions. `rules.threshold`: log10 weeks that the budget asks for."""
+
+    @property
+    def rules(self) -> Rules: ...
+
+    def labels_changed(self, released: Sequence[int] = ()) -> None:
+        """Heed the labels that stand now from the next point on, and let the runs of these series' ids go."""
+        ...
+
+
+class Heed(Protocol):
+    """What learning needs of the running service."""
+
+    @property
+    def database(self) -> Database: ...
+    @property
+    def links(self) -> Links: ...
+    @property
+    def committer(self) -> Committer: ...
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The receipt of a label, or of its undo, as JSON. `repeated`: the same was asked before, and nothing was done."""
+
+    receipt: dict[str, Any]
+    label_id: int | None
+    repeated: bool = False
+
+
+@dataclass(frozen=True)
+class _Signature:
+    """Who gives a verdict, and when."""
+
+    author: str
+    source: str
+    comment: str | None
+    once_key: str | None
+    now: datetime
+
+
+def current_tolerances(session: Session, now: datetime, base_threshold: float) -> Tolerances:
+    """What the labels that stand in the database teach."""
+    return fold(stored_labels.standing_evidence(session), now, base_threshold)
+
+
+def label_alert(
+    heed: Heed,
+    alert_id: int,
+    verdict: str,
+    *,
+    author: str,
+    source: str,
+    now: datetime,
+    comment: str | None = None,
+    once_key: str | None = None,
+    dry_run: bool = False,
+) -> Answer:
+    """Give a verdict on an alert. A dry run answers with the receipt and changes nothing.
+
+    source: "link" for whoever holds a link, "api" for a token. once_key: the same key again is answered with the
+    first receipt, while that label stands. Raises NotFound, NotBuiltYet, Unprocessable.
+    """
+    given = _built(verdict)
+    with heed.database.reading() as session:
+        if stored_alerts.get(session, alert_id) is None:
+            raise NotFound("There is no such alert. List them with GET /v1/alerts.")
+        anomalies = stored_alerts.anomalies_of(session, [alert_id]).get(alert_id, [])
+        if not anomalies:
+            raise Unprocessable("This alert is not about a series, so there is nothing to learn from it.")
+        rarest = anomalies[0]
+        span = rarest.started_at, _end(rarest, now)
+        label = _new_label(given, rarest.series_id, span, rarest, _Signature(author, source, comment, once_key, now))
+        return _act(heed, session, label, dry_run=dry_run)
+
+
+def label_span(
+    heed: Heed,
+    series_id: int,
+    verdict: str,
+    *,
+    start: datetime,
+    end: datetime,
+    author: str,
+    source: str,
+    now: datetime,
+    comment: str | None = None,
+    once_key: str | None = None,
+    dry_run: bool = False,
+) -> Answer:
+    """Give a verdict on a span of a series: on the rarest anomaly in it, if there is one. Else as `label_alert`."""
+    given = _built(verdict)
+    if end < start:
+        raise Unprocessable("The span ends before it starts. Send `start` before `end`.")
+    with heed.database.reading() as session:
+        if stored_series.get(session, series_id) is None:
+            raise NotFound("There is no such series. List them with GET /v1/series.")
+        rarest = stored_alerts.strongest_anomaly(session, series_id, start, end)
+        signature = _Signature(author, source, comment, once_key, now)
+        label = _new_label(given, series_id, (start, end), rarest, signature)
+        return _act(heed, session, label, dry_run=dry_run)
+
+
+def revoke_label(heed: Heed, label_id: int, *, by: str, now: datetime, dry_run: bool = False) -> Answer:
+    """Take a label back: what it taught is gone, and the alert that it closed is as it would be without it."""
+    with heed.database.reading() as session:
+        label = stored_labels.get(session, label_id)
+        if label is None:
+            raise NotFound("There is no such label. List them with GET /v1/labels.")
+        before = stored_labels.standing_evidence(session)
+        after = [each for each in before if each.label_id != label_id]
+        action = Action.WOULD_UNDO if dry_run else Action.UNDONE
+        receipt = _receipt(heed, session, label, (before, after), action, now)
+        answer = Answer(receipt_json(receipt), label_id, repeated=label.revoked_at is not None)
+    if dry_run or answer.repeated:
+        return answer
+    with heed.database.writing() as session:
+        label = session.get_one(Label, label_id, with_for_update=True)
+        if label.revoked_at is not None:
+            return replace(answer, repeated=True)
+        stored_labels.revoke(label, by, now)
+        released = _settle_alert(session, label.alert_id, now)
+    heed.committer.labels_changed(released)
+    log.info("label_revoked", label=label_id, verdict=label.verdict, series=label.series_id)
+    return answer
+
+
+def _act(heed: Heed, session: Session, label: Label, *, dry_run: bool) -> Answer:
+    """Draw up the receipt of a label that is not stored yet and, unless it is only tried, let it act."""
+    if not dry_run and label.once_key is not None:
+        first = stored_labels.by_once_key(session, label.once_key)
+        if first is not None:
+            return _answer(heed, first, repeated=True)
+    before = stored_labels.standing_evidence(session)
+    metric = session.get_one(Series, label.series_id).metric
+    after = [*before, stored_labels.as_evidence(label, metric, label_id=NEWEST)]
+    action = Action.WOULD_LABEL if dry_run else Action.LABELLED
+    receipt = _receipt(heed, session, label, (before, after), action, label.created_at)
+    if dry_run:
+        return Answer(receipt_json(replace(receipt, label_id=None)), None)
+    try:
+        released = _store(heed, label, receipt)
+    except sa.exc.IntegrityError:  # the same key came twice at the same moment
+        return _first_answer(heed, label.once_key)
+    heed.committer.labels_changed(released)
+    log.info("label_given", label=label.id, verdict=label.verdict, series=label.series_id, source=label.source)
+    return _answer(heed, label)
+
+
+def _store(heed: Heed, label: Label, receipt: Receipt) -> list[int]:
+    """Commit the label and what it does to its alert; returns the ids of series whose runs it ended."""
+    with heed.database.writing() as session:
+        session.add(label)
+        session.flush()
+        label.receipt = receipt_json(replace(receipt, label_id=label.id))
+        return _settle_alert(session, label.alert_id, label.created_at)
+
+
+def _first_answer(heed: Heed, once_key: str | None) -> Answer:
+    with heed.database.reading() as session:
+        first = stored_labels.by_once_key(session, once_key or "")
+        if first is None:
+            raise Conflict("The same answer was given and taken back at the same moment. Send it again.")
+        return _answer(heed, first, repeated=True)
+
+
+def _answer(heed: Heed, label: Label, *, repeated: bool = False) -> Answer:
+    """The undo link is made for each answer: it lets its holder act, so it is not kept."""
+    undo_url = heed.links.undo_url(label.id, wall_now())
+    return Answer(label.receipt | {"undo_url": undo_url}, label.id, repeated)
+
+
+def _receipt(
+    heed: Heed,
+    session: Session,
+    label: Label,
+    standing: tuple[list[LabelEvidence], list[LabelEvidence]],
+    action: Action,
+    now: datetime,
+) -> Receipt:
+    """What changes when the first labels stood and then the second ones stand."""
+    series = session.get_one(Series, label.series_id)
+    return draw_up_receipt(
+        session,
+        heed.committer,
+        Worlds.of(*standing, now, heed.committer.rules.threshold),
+        stored_labels.as_evidence(label, series.metric, label_id=label.id or NEWEST),
+        series,
+        action=action,
+        source=label.source,
+        comment=label.comment,
+        now=now,
+    )
+
+
+def _settle_alert(session: Session, alert_id: int | None, now: datetime) -> list[int]:
+    """Bring the alert's status in line with the labels that stand; returns the ids of series whose runs that ends."""
+    if alert_id is None:
+        return []
+    session.flush()
+    alert = session.get_one(Alert, alert_id, with_for_update=True)
+    anomalies = stored_alerts.anomalies_of(session, [alert_id]).get(alert_id, [])
+    status = status_under(stored_labels.standing_evidence(session, alert_id=alert_id), alert, anomalies)
+    if status == alert.status:
+        return []
+    if status != "closed":
+        stored_alerts.unclose(alert, anomalies)
+        return []
+    open_series = [anomaly.series_id for anomaly in anomalies if anomaly.ended_at is None]
+    stored_alerts.close(alert, anomalies, now)
+    if alert.delivery == "live":
+        session.flush()
+        enqueue(session, alert.id, "closed", wall_now())
+    return open_series
+
+
+def _new_label(
+    verdict: Verdict,
+    series_id: int,
+    span: tuple[datetime, datetime],
+    anomaly: Anomaly | None,
+    signature: _Signature,
+) -> Label:
+    return Label(
+        verdict=verdict.value,
+        series_id=series_id,
+        alert_id=anomaly.alert_id if anomaly else None,
+        started_at=span[0],
+        ended_at=span[1],
+        direction=anomaly.direction if anomaly else 0,
+        rarity=anomaly.rarity if anomaly else None,
+        author=signature.author,
+        source=signature.source,
+        weight=guards.identity_weight(signature.source),
+        comment=signature.comment,
+        once_key=signature.once_key,
+        created_at=signature.now,
+        receipt={},
+    )
+
+
+def _built(verdict: str) -> Verdict:
+    try:
+        given = Verdict(verdict)
+    except ValueError:
+        raise Unprocessable(f"There is no such verdict. Send one of {', '.join(Verdict)}.") from None
+    if given not in BUILT:
+        raise NotBuiltYet(f"The verdict `{given}` is not built yet. Until then send {' or '.join(sorted(BUILT))}.")
+    return given
+
+
+def _end(anomaly: Anomaly, now: datetime) -> datetime:
+    """Until when the labelled anomaly lasted: until now, if it has not ended."""
+    return anomaly.last_abnormal_at if anomaly.ended_at is not None else max(now, anomaly.last_abnormal_at)

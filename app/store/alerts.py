@@ -1,0 +1,191 @@
+"""Alerts and anomalies: found, listed, followed and closed."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from app.store.series import KEYS_PER_QUERY, Matcher, selected_by
+from app.store.tables import Alert, Anomaly, Label, Series
+
+SENT = ("live", "digest")
+"""Deliveries of alerts that people were told of."""
+
+DECIDED_BY_RARITY = ("below_threshold", "tolerated")
+"""Outcomes of anomalies that nobody was told of, and would have been with another threshold."""
+
+
+@dataclass(frozen=True)
+class AlertFilter:
+    """Which alerts to list; what is left out selects all. `start` and `end` bound the time an alert began."""
+
+    status: Sequence[str] = ()
+    kind: str | None = None
+    severity: str | None = None
+    series_id: int | None = None
+    series: Matcher = field(default_factory=Matcher)
+    start: datetime | None = None
+    end: datetime | None = None
+    labelled: bool | None = None
+
+
+def get(session: Session, alert_id: int) -> Alert | None:
+    return session.get(Alert, alert_id)
+
+
+def find(session: Session, wanted: AlertFilter, *, limit: int, before_id: int | None = None) -> list[Alert]:
+    """A page of alerts, newest first; the last id of a full page leads to the next."""
+    query = sa.select(Alert).where(*_conditions(session, wanted)).order_by(Alert.id.desc()).limit(limit)
+    if before_id is not None:
+        query = query.where(Alert.id < before_id)
+    return list(session.scalars(query))
+
+
+def count(session: Session, wanted: AlertFilter) -> int:
+    return session.scalar(sa.select(sa.func.count()).select_from(Alert).where(*_conditions(session, wanted))) or 0
+
+
+def _conditions(session: Session, wanted: AlertFilter) -> list[sa.ColumnElement[bool]]:
+    conditions: list[sa.ColumnElement[bool]] = []
+    if wanted.status:
+        conditions.append(Alert.status.in_(wanted.status))
+    if wanted.kind is not None:
+        conditions.append(Alert.kind == wanted.kind)
+    if wanted.severity is not None:
+        conditions.append(Alert.severity == wanted.severity)
+    if wanted.start is not None:
+        conditions.append(Alert.started_at >= wanted.start)
+    if wanted.end is not None:
+        conditions.append(Alert.started_at < wanted.end)
+    if wanted.labelled is not None:
+        stands = sa.exists().where(Label.alert_id == Alert.id, Label.revoked_at.is_(None))
+        conditions.append(stands if wanted.labelled else ~stands)
+    return conditions + _series_conditions(session, wanted)
+
+
+def _series_conditions(session: Session, wanted: AlertFilter) -> list[sa.ColumnElement[bool]]:
+    conditions: list[sa.ColumnElement[bool]] = []
+    of_alert = sa.exists().where(Anomaly.alert_id == Alert.id)
+    if wanted.series_id is not None:
+        conditions.append(of_alert.where(Anomaly.series_id == wanted.series_id))
+    if wanted.series != Matcher():
+        selected = selected_by(session, wanted.series).with_only_columns(Series.id)
+        conditions.append(of_alert.where(Anomaly.series_id.in_(selected)))
+    return conditions
+
+
+def anomalies_of(session: Session, alert_ids: Iterable[int]) -> dict[int, list[Anomaly]]:
+    """The anomalies of each of these alerts, the rarest first."""
+    query = sa.select(Anomaly).where(Anomaly.alert_id.in_(list(alert_ids))).order_by(Anomaly.rarity.desc(), Anomaly.id)
+    found: defaultdict[int, list[Anomaly]] = defaultdict(list)
+    for anomaly in session.scalars(query):
+        found[anomaly.alert_id or 0].append(anomaly)
+    return dict(found)
+
+
+def anomalies_by_start(session: Session, runs: Iterable[tuple[int, datetime]]) -> dict[tuple[int, datetime], Anomaly]:
+    """The anomalies that exist of these runs, each named by its series and its start."""
+    wanted = sorted(runs)
+    found: dict[tuple[int, datetime], Anomaly] = {}
+    for first in range(0, len(wanted), KEYS_PER_QUERY):
+        part = wanted[first : first + KEYS_PER_QUERY]
+        query = sa.select(Anomaly).where(
+            Anomaly.series_id.in_({series_id for series_id, _ in part}),
+            Anomaly.started_at.in_({started_at for _, started_at in part}),
+        )
+        found |= {(anomaly.series_id, anomaly.started_at): anomaly for anomaly in session.scalars(query)}
+    return {run: found[run] for run in wanted if run in found}
+
+
+def strongest_anomaly(session: Session, series_id: int, start: datetime, end: datetime) -> Anomaly | None:
+    """The rarest anomaly of the series that touches the span."""
+    query = (
+        sa.select(Anomaly)
+        .where(Anomaly.series_id == series_id, Anomaly.started_at <= end, Anomaly.last_abnormal_at >= start)
+        .order_by(Anomaly.rarity.desc(), Anomaly.id)
+        .limit(1)
+    )
+    return session.scalars(query).first()
+
+
+def open_alerts_of(session: Session, series_id: int) -> list[Alert]:
+    """Alerts with an anomaly of this series that are still firing."""
+    of_series = sa.exists().where(Anomaly.alert_id == Alert.id, Anomaly.series_id == series_id)
+    return list(session.scalars(sa.select(Alert).where(Alert.status == "firing", of_series).order_by(Alert.id)))
+
+
+def closed_runs(session: Session, series_ids: Iterable[int]) -> set[tuple[int, int]]:
+    """Series and start (unix seconds) of the runs whose alert is over, by themselves or by what somebody said."""
+    wanted, found = list(series_ids), set()
+    for first in range(0, len(wanted), KEYS_PER_QUERY):
+        query = (
+            sa.select(Anomaly.series_id, Anomaly.started_at)
+            .join(Alert, Alert.id == Anomaly.alert_id)
+            .where(Alert.status != "firing", Anomaly.series_id.in_(wanted[first : first + KEYS_PER_QUERY]))
+        )
+        found |= {(series_id, int(start.timestamp())) for series_id, start in session.execute(query)}
+    return found
+
+
+def decided_by_rarity(
+    session: Session, *, since: datetime, direction: int, series_id: int, floor: float, ceiling: float
+) -> list[tuple[Anomaly, Series]]:
+    """Anomalies that another tolerance may tell, or not tell, with their series, newest first.
+
+    Those at least as rare as `floor`, of `series_id` whatever their rarity, of other series up to `ceiling`.
+    """
+    was_sent = sa.exists().where(Alert.id == Anomaly.alert_id, Alert.delivery.in_(SENT))
+    query = (
+        sa.select(Anomaly, Series)
+        .join(Series, Series.id == Anomaly.series_id)
+        .where(
+            Anomaly.started_at >= since,
+            Anomaly.direction == direction,
+            Anomaly.rarity >= floor,
+            (Anomaly.series_id == series_id) | (Anomaly.rarity < ceiling),
+            was_sent | Anomaly.outcome.in_(DECIDED_BY_RARITY),
+        )
+        .order_by(Anomaly.started_at.desc(), Anomaly.id.desc())
+    )
+    return [(anomaly, series) for anomaly, series in session.execute(query)]
+
+
+def count_sent(session: Session, since: datetime) -> int:
+    """Alerts that people were told of since then, those with a standing `bad_data` verdict left out."""
+    bad = sa.exists().where(Label.alert_id == Alert.id, Label.revoked_at.is_(None), Label.verdict == "bad_data")
+    query = (
+        sa.select(sa.func.count()).select_from(Alert).where(Alert.started_at >= since, Alert.delivery.in_(SENT), ~bad)
+    )
+    return session.scalar(query) or 0
+
+
+def close(alert: Alert, anomalies: Iterable[Anomaly], now: datetime) -> None:
+    """A verdict ends the alert, and with it the runs behind it: what follows of them is a new run."""
+    alert.status, alert.ended_at = "closed", now
+    for anomaly in anomalies:
+        if anomaly.ended_at is None:
+            anomaly.ended_at = max(now, anomaly.last_abnormal_at)
+
+
+def unclose(alert: Alert, anomalies: Sequence[Anomaly]) -> None:
+    """The verdict that closed the alert is taken back: its own end counts again."""
+    ends = [anomaly.ended_at for anomaly in anomalies]
+    known = [end for end in ends if end is not None]
+    is_over = len(known) == len(ends) and bool(known)
+    alert.status, alert.ended_at = ("resolved", max(known)) if is_over else ("firing", None)
+
+
+def acknowledge(alert: Alert, by: str, now: datetime) -> None:
+    """Somebody has seen it. The first one counts."""
+    if alert.acknowledged_at is None:
+        alert.acknowledged_at, alert.acknowledged_by = now, by
+
+
+def snooze(alert: Alert, until: datetime) -> None:
+    """Nothing more is told of this alert until then."""
+    alert.snoozed_until = until

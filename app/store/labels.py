@@ -1,0 +1,149 @@
+"""Labels: added, revoked, listed, and read as the evidence that learning folds."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from app.store.tables import Alert, Anomaly, Label, Series
+from detectors.contract import Ints
+from feedback.labels import EFFECTS, LabelEvidence, TrainingEffect, Verdict
+
+NOT_LEARNED = [verdict for verdict, does in EFFECTS.items() if does.training is TrainingEffect.EXCLUDED]
+
+
+@dataclass(frozen=True)
+class LabelFilter:
+    """Which labels to list; what is left out selects all. `start` and `end` bound the time of labelling."""
+
+    verdict: str | None = None
+    series_id: int | None = None
+    alert_id: int | None = None
+    author: str | None = None
+    stands: bool | None = None
+    start: datetime | None = None
+    end: datetime | None = None
+
+
+@dataclass(frozen=True)
+class ExcludedSpans:
+    """Spans that trainings must not learn from. Arrays (n,): series ids, and unix seconds, both ends included."""
+
+    series_id: Ints
+    start: Ints
+    end: Ints
+
+
+def get(session: Session, label_id: int) -> Label | None:
+    return session.get(Label, label_id)
+
+
+def by_once_key(session: Session, once_key: str) -> Label | None:
+    """The standing label that this press, or this request, made before."""
+    return session.scalars(sa.select(Label).where(Label.once_key == once_key)).first()
+
+
+def find(session: Session, wanted: LabelFilter, *, limit: int, before_id: int | None = None) -> list[Label]:
+    """A page of labels, newest first; the last id of a full page leads to the next."""
+    query = sa.select(Label).where(*_conditions(wanted)).order_by(Label.id.desc()).limit(limit)
+    if before_id is not None:
+        query = query.where(Label.id < before_id)
+    return list(session.scalars(query))
+
+
+def _conditions(wanted: LabelFilter) -> list[sa.ColumnElement[bool]]:
+    conditions: list[sa.ColumnElement[bool]] = []
+    if wanted.verdict is not None:
+        conditions.append(Label.verdict == wanted.verdict)
+    if wanted.series_id is not None:
+        conditions.append(Label.series_id == wanted.series_id)
+    if wanted.alert_id is not None:
+        conditions.append(Label.alert_id == wanted.alert_id)
+    if wanted.author is not None:
+        conditions.append(Label.author == wanted.author)
+    if wanted.stands is not None:
+        conditions.append(Label.revoked_at.is_(None) if wanted.stands else Label.revoked_at.is_not(None))
+    if wanted.start is not None:
+        conditions.append(Label.created_at >= wanted.start)
+    if wanted.end is not None:
+        conditions.append(Label.created_at < wanted.end)
+    return conditions
+
+
+def standing_evidence(session: Session, alert_id: int | None = None) -> list[LabelEvidence]:
+    """The labels that have not been revoked, all or those of one alert, as evidence, oldest first."""
+    query = (
+        sa.select(Label, Series.metric)
+        .join(Series, Series.id == Label.series_id)
+        .where(Label.revoked_at.is_(None))
+        .order_by(Label.id)
+    )
+    if alert_id is not None:
+        query = query.where(Label.alert_id == alert_id)
+    return [as_evidence(label, metric, label.id) for label, metric in session.execute(query)]
+
+
+def as_evidence(label: Label, metric: str, label_id: int) -> LabelEvidence:
+    """What learning needs of a label. `label_id` is apart, since a label that is only tried has none."""
+    return LabelEvidence(
+        label_id=label_id,
+        verdict=Verdict(label.verdict),
+        series_id=label.series_id,
+        metric=metric,
+        direction=label.direction,
+        rarity=label.rarity,
+        weight=label.weight,
+        author=label.author,
+        started_at=label.started_at,
+        ended_at=label.ended_at,
+        created_at=label.created_at,
+        alert_id=label.alert_id,
+    )
+
+
+def standing_of_alerts(session: Session, alert_ids: Iterable[int]) -> dict[int, list[Label]]:
+    """The standing labels of each of these alerts, oldest first."""
+    query = sa.select(Label).where(Label.alert_id.in_(list(alert_ids)), Label.revoked_at.is_(None)).order_by(Label.id)
+    found: defaultdict[int, list[Label]] = defaultdict(list)
+    for label in session.scalars(query):
+        found[label.alert_id or 0].append(label)
+    return dict(found)
+
+
+def revoke(label: Label, by: str, now: datetime) -> None:
+    """The label no longer stands. Its press may be made again."""
+    label.revoked_at, label.revoked_by, label.once_key = now, by, None
+
+
+def excluded_spans(session: Session) -> ExcludedSpans:
+    """What trainings must not learn: spans of labels that say so, and of told anomalies that have not ended.
+
+    A label on an alert reaches to the end of that alert's anomaly, however long it went on after the label.
+    """
+    last_abnormal = (
+        sa.select(sa.func.max(Anomaly.last_abnormal_at))
+        .where(Anomaly.alert_id == Label.alert_id, Anomaly.series_id == Label.series_id)
+        .scalar_subquery()
+    )
+    until = sa.func.coalesce(last_abnormal, Label.ended_at)
+    labelled = sa.select(Label.series_id, Label.started_at, Label.ended_at, until).where(
+        Label.revoked_at.is_(None), Label.verdict.in_(NOT_LEARNED)
+    )
+    still_open = (
+        sa.select(Anomaly.series_id, Anomaly.started_at, Anomaly.last_abnormal_at, Anomaly.last_abnormal_at)
+        .join(Alert, Alert.id == Anomaly.alert_id)
+        .where(Alert.status == "firing", Anomaly.ended_at.is_(None))
+    )
+    rows = [
+        (series_id, int(start.timestamp()), int(max(end, last).timestamp()))
+        for query in (labelled, still_open)
+        for series_id, start, end, last in session.execute(query)
+    ]
+    columns = np.array(sorted(rows), np.int64).reshape(-1, 3).T
+    return ExcludedSpans(columns[0], columns[1], columns[2])
