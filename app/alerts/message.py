@@ -11,6 +11,7 @@ from app.alerts.wording import (
     NAME_LIMIT,
     clipped,
     difference,
+    dimensions_in_words,
     lasting,
     moment,
     name_in_words,
@@ -50,7 +51,7 @@ class SeriesFacts:
 
     @property
     def name(self) -> str:
-        return name_in_words(self.metric, dict(self.dimensions))
+        return name_in_words(self.metric, self.dimensions)
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ class AlertFacts:
 
 def title_of(metric: str, dimensions: Mapping[str, str], direction: int) -> str:
     """The short form, for lists and subjects: `orders (country DE) is unusually low`."""
-    return f"{name_in_words(metric, dict(dimensions))} is unusually {'low' if direction < 0 else 'high'}"
+    return f"{name_in_words(metric, dimensions)} is unusually {'low' if direction < 0 else 'high'}"
 
 
 def sentence(facts: AlertFacts, reason: Reason) -> str:
@@ -150,13 +151,13 @@ def sentence(facts: AlertFacts, reason: Reason) -> str:
 def others(facts: AlertFacts) -> str | None:
     """The other series of the alert, in one line; none if it has only one."""
     foremost = facts.foremost
-    lines = {a.series.id: f"{a.series.name} {_change(a)}" for a in facts.anomalies if foremost and a is not foremost}
-    if foremost:
-        lines.pop(foremost.series.id, None)
-    if not lines:
+    if foremost is None:
         return None
-    shown = "; ".join(list(lines.values())[:OTHERS_SHOWN])
-    more = f"; and {len(lines) - OTHERS_SHOWN} more" if len(lines) > OTHERS_SHOWN else ""
+    rest = {a.series.id: a for a in facts.anomalies if a.series.id != foremost.series.id}
+    if not rest:
+        return None
+    shown = "; ".join(_briefly(a, foremost.series.metric) for a in list(rest.values())[:OTHERS_SHOWN])
+    more = f"; and {len(rest) - OTHERS_SHOWN} more" if len(rest) > OTHERS_SHOWN else ""
     return f"Also: {shown}{more}."
 
 
@@ -185,9 +186,22 @@ def _change(anomaly: AnomalyFacts) -> str:
     return f"{_moved(anomaly)} {numbers.actual} instead of about {numbers.expected}, that is {share} {less}"
 
 
+def _briefly(anomaly: AnomalyFacts, known_metric: str) -> str:
+    """`country FR 512 instead of about 904 (43 % less)`, the metric left out where it is the one spoken of."""
+    series = anomaly.series
+    is_known = series.metric == known_metric and bool(series.dimensions)
+    name = dimensions_in_words(series.dimensions) if is_known else series.name
+    if anomaly.expected is None:
+        return f"{name} {quantity(anomaly.actual, unit_of(series.metric))}"
+    numbers = difference(anomaly.actual, anomaly.expected, unit_of(series.metric))
+    less = "less" if anomaly.actual < anomaly.expected else "more"
+    return f"{name} {numbers.actual} instead of about {numbers.expected} ({numbers.percent or numbers.size} {less})"
+
+
 def _moved(anomaly: AnomalyFacts) -> str:
     if anomaly.is_inside_the_band and anomaly.point_count > 1:
-        return f"has kept to one side for {anomaly.point_count} points, at most"
+        level = "low" if anomaly.direction < 0 else "high"
+        return f"has stayed {level} for {anomaly.point_count} points, at worst"
     return "fell to" if anomaly.direction < 0 else "rose to"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -11,6 +12,7 @@ NAME_LIMIT = 80
 EXACT_COUNT_BELOW = 10_000
 MILLIONS = ((1e12, "trillion"), (1e9, "billion"), (1e6, "million"))
 UNITS = {"ms": " ms", "milliseconds": " ms", "seconds": " s", "bytes": " B", "percent": " %", "pct": " %"}
+UNITS |= {currency: f" {currency.upper()}" for currency in ("eur", "usd", "gbp", "jpy", "chf")}
 WEEKS_A_YEAR = 52.18
 YEAR_IS_KNOWN_FOR = timedelta(days=300)
 
@@ -31,12 +33,14 @@ def difference(actual: float, expected: float, unit: str = "") -> Difference:
     Rounded to three digits, and finer where both would otherwise look the same; small whole numbers are counts of
     something and stay exact.
     """
+    actual, expected = _bounded(actual), _bounded(expected)
     finest = _place(actual - expected, digits=2)
-    said_actual = actual if _is_count(actual) else _round_to(actual, min(_place(actual, digits=3), finest))
-    said_expected = _round_to(expected, min(_place(expected, digits=3), finest))
-    if _is_count(actual) and abs(expected) >= 100:
-        said_expected = float(round(said_expected))
+    place_of_actual = 0 if _is_count(actual) else min(_place(actual, digits=3), finest)
+    place_of_expected = min(_place(expected, digits=3), finest)
+    said_actual, said_expected = _round_to(actual, place_of_actual), _round_to(expected, place_of_expected)
     gap = abs(said_actual - said_expected)
+    if _place(gap, digits=2) >= (coarser := max(place_of_actual, place_of_expected)) > 0:
+        gap = _round_to(gap, coarser)
     return Difference(
         actual=_said(said_actual, unit),
         expected=_said(said_expected, unit),
@@ -47,6 +51,7 @@ def difference(actual: float, expected: float, unit: str = "") -> Difference:
 
 def quantity(value: float, unit: str = "") -> str:
     """One number by itself: `12,300`, `1.23 million`, `0.042 s`; never a raw float."""
+    value = _bounded(value)
     return _said(value if _is_count(value) else _round_to(value, _place(value, digits=3)), unit)
 
 
@@ -97,13 +102,15 @@ def lasting(length: timedelta) -> str:
     return _counted(round(minutes / 1440), "day")
 
 
-def name_in_words(metric: str, dimensions: dict[str, str]) -> str:
+def name_in_words(metric: str, dimensions: Mapping[str, str]) -> str:
     """`orders (country DE, device phone)`."""
-    if not dimensions:
-        return clipped(metric)
+    return f"{clipped(metric)} ({dimensions_in_words(dimensions)})" if dimensions else clipped(metric)
+
+
+def dimensions_in_words(dimensions: Mapping[str, str]) -> str:
+    """`country DE, device phone`."""
     listed = ", ".join(f"{clipped(name, 40)} {clipped(value, 40)}" for name, value in sorted(dimensions.items())[:6])
-    more = ", …" if len(dimensions) > 6 else ""
-    return f"{clipped(metric)} ({listed}{more})"
+    return f"{listed}, …" if len(dimensions) > 6 else listed
 
 
 def clipped(text: str, limit: int = NAME_LIMIT) -> str:
@@ -138,6 +145,11 @@ def _power_of_ten(value: float) -> str:
 def _place(value: float, digits: int) -> int:
     """The power of ten of the last of so many leading digits."""
     return math.floor(math.log10(abs(value))) - digits + 1 if value else 0
+
+
+def _bounded(value: float) -> float:
+    """Short of where the difference or the rounding of two numbers overflows."""
+    return max(-1e300, min(1e300, value))
 
 
 def _round_to(value: float, place: int) -> float:

@@ -1,0 +1,129 @@
+"""Ten typical alerts, as facts. Their messages are kept in `golden/`, to be read as a reader would."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+from app.alerts.message import AlertFacts, AnomalyFacts, Answered, Reason, SeriesFacts, WarmUp, title_of
+from app.channels.contract import Notice
+
+NOW = datetime(2026, 11, 3, 13, 5, tzinfo=UTC)
+HEED = "https://heed.example"
+
+
+@dataclass(frozen=True)
+class Case:
+    name: str
+    reason: Reason
+    facts: AlertFacts
+
+    @property
+    def notice(self) -> Notice:
+        return Notice(id="1b4e28ba-2fa1-4d3b-a3f5-ef19b5a7633b", reason=self.reason, facts=self.facts, now=NOW)
+
+
+def anomaly(metric: str, timezone: str = "Europe/Berlin", **dimensions: str) -> AnomalyFacts:
+    """A drop of 61 %, still going on."""
+    return AnomalyFacts(
+        series=SeriesFacts(id=4711, metric=metric, dimensions=dimensions, timezone=timezone),
+        started_at=NOW - timedelta(minutes=65),
+        ended_at=None,
+        direction=-1,
+        actual=387.0,
+        expected=1003.2718,
+        lower=861.93,
+        upper=1144.61,
+        rarity=math.log10(41.3),
+        impact=616.2718,
+        point_count=2,
+    )
+
+
+def alert(*anomalies: AnomalyFacts, verdicts: tuple[str, ...] = ("false_alarm", "real")) -> AlertFacts:
+    first = anomalies[0]
+    return AlertFacts(
+        id=90210,
+        kind="anomaly",
+        severity="warning",
+        title=title_of(first.series.metric, first.series.dimensions, first.direction),
+        started_at=first.started_at,
+        ended_at=first.ended_at,
+        told_at=NOW,
+        url=f"{HEED}/a/WzkwMjEwXQ.signed",
+        anomalies=anomalies,
+        links={verdict: f"{HEED}/f/{verdict}.signed" for verdict in verdicts},
+    )
+
+
+def _lasting(anomaly: AnomalyFacts, hours: float) -> AnomalyFacts:
+    return replace(anomaly, ended_at=anomaly.started_at + timedelta(hours=hours))
+
+
+def _countries(*shares: tuple[str, float, float]) -> tuple[AnomalyFacts, ...]:
+    drop = anomaly("orders")
+    return tuple(
+        replace(
+            drop,
+            series=SeriesFacts(100 + index, "orders", {"country": country}, "Europe/Berlin"),
+            actual=actual,
+            expected=expected,
+            rarity=2.4 - index / 10,
+        )
+        for index, (country, actual, expected) in enumerate(shares)
+    )
+
+
+DROP = anomaly("orders", country="DE")
+TOKYO = replace(
+    anomaly("signups", "Asia/Tokyo", city="大阪", device="phone"), actual=3120.0, expected=1432.55, direction=1
+)
+LATENCY = replace(
+    anomaly("checkout.latency_ms", "America/New_York", endpoint="/pay"),
+    direction=1,
+    actual=1843.219487,
+    expected=211.00412,
+    rarity=5.2,
+)
+SILENCE = replace(
+    anomaly("payments", "UTC", provider="<Acme & Söhne>"), actual=0.0, expected=0.8143, lower=0.1, upper=2
+)
+FLUKE = replace(anomaly("refunds"), actual=14.0, expected=0.0, direction=1, rarity=math.log10(9.6))
+DRIFT = replace(
+    anomaly("conversion_rate", shop="fr"),
+    actual=0.030817,
+    expected=0.034199,
+    lower=0.0295,
+    upper=0.0389,
+    point_count=31,
+    started_at=NOW - timedelta(hours=31),
+    rarity=math.log10(18.2),
+)
+LARGE = replace(
+    anomaly("revenue_eur", "America/Sao_Paulo"),
+    actual=1_893_442.13,
+    expected=1_204_118.90,
+    direction=1,
+    rarity=math.log10(130),
+    started_at=NOW - timedelta(minutes=5),
+)
+WARMING = replace(anomaly("queue_seconds"), expected=None, actual=95.3318, direction=1, detector="basic")
+WARMING = replace(WARMING, warm_up=WarmUp(days_seen=12, days_needed=14))
+
+CASES = [
+    Case("01-drop-in-one-country", Reason.FIRING, alert(DROP)),
+    Case("02-rise-in-tokyo", Reason.FIRING, alert(TOKYO)),
+    Case("03-latency-in-milliseconds", Reason.FIRING, alert(LATENCY)),
+    Case("04-nothing-arrives-any-more", Reason.FIRING, alert(SILENCE)),
+    Case("05-something-where-there-was-nothing", Reason.FIRING, alert(FLUKE)),
+    Case("06-slow-drift-inside-the-band", Reason.UPDATED, alert(DRIFT)),
+    Case("07-one-cause-in-eight-countries", Reason.FIRING, alert(*_countries(
+        ("DE", 387, 1003.27), ("FR", 512, 904.4), ("AT", 60, 133.1), ("CH", 71, 140.2),
+        ("IT", 180, 260.9), ("ES", 201, 290.2), ("PL", 33, 61.5), ("NL", 104, 150.8),
+    ))),
+    Case("08-back-to-normal", Reason.RESOLVED, alert(_lasting(LARGE, 4.2))),
+    Case("09-closed-as-a-false-alarm", Reason.CLOSED, replace(alert(DROP), answered=Answered("false_alarm", "Anna"))),
+    Case("10-withdrawn", Reason.WITHDRAWN, alert(_lasting(SILENCE, 27))),
+    Case("11-still-warming-up", Reason.FIRING, alert(WARMING)),
+]  # fmt: skip

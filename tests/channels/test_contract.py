@@ -1,0 +1,161 @@
+"""What every registered channel keeps to, tried against a real receiver."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields, replace
+from datetime import timedelta
+from email.utils import format_datetime
+
+import pytest
+
+from app.alerts.message import Reason
+from app.channels import CHANNELS, open_channel
+from app.channels.contract import Channel, Notice, TransportError, retry_after
+from app.outbound import Outbound
+from tests.channels.anomalies import CASES, NOW, alert, anomaly
+from tests.receiver import Receiver, receiving
+
+OUTBOUND = Outbound.allowing(["127.0.0.0/8"], timeout_seconds=1)
+NOTICE = CASES[0].notice
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with receiving() as receiver:
+        yield receiver
+
+
+@pytest.fixture(params=sorted(CHANNELS))
+def channel(request: pytest.FixtureRequest, receiver: Receiver) -> Channel:
+    return CHANNELS[request.param].example(receiver.url)
+
+
+def failure(channel: Channel, notice: Notice = NOTICE, outbound: Outbound = OUTBOUND) -> TransportError:
+    with pytest.raises(TransportError) as raised:
+        channel.send(notice, outbound)
+    return raised.value
+
+
+@pytest.mark.parametrize("kind", sorted(CHANNELS))
+def test_a_channel_is_registered_under_its_kind_and_opens_from_its_settings(kind: str) -> None:
+    example = CHANNELS[kind].example("https://receiver.example")
+    settings = {each.name: str(getattr(example, each.name)) for each in fields(example)}  # type: ignore[arg-type]
+    assert open_channel(kind, settings) == example
+
+
+@pytest.mark.parametrize("kind", sorted(CHANNELS))
+def test_wrong_settings_are_refused_with_the_cure_and_without_echo(kind: str) -> None:
+    for wrong in ({}, {"url": "s3cret"}, {"url": "ftp://s3cret"}, {"url": "https://", "secret": "s3cret"}):
+        with pytest.raises(ValueError) as refused:
+            open_channel(kind, wrong)
+        assert "s3cret" not in str(refused.value)
+
+
+def test_an_unknown_kind_is_refused_by_naming_the_known_ones() -> None:
+    with pytest.raises(ValueError, match="slack"):
+        open_channel("pigeon", {})
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("reason", list(Reason))
+def test_every_typical_alert_arrives_once_for_every_reason(
+    channel: Channel, receiver: Receiver, case: object, reason: Reason
+) -> None:
+    notice = replace(case.notice, reason=reason)  # type: ignore[attr-defined]
+    channel.send(notice, OUTBOUND)
+    assert len(receiver.requests) == 1
+    assert receiver.requests[0].json
+
+
+def test_a_message_names_what_happened(channel: Channel, receiver: Receiver) -> None:
+    channel.send(NOTICE, OUTBOUND)
+    body = receiver.requests[0].body.decode()
+    for fact in ("orders", "DE", "387", "61 %", "once in 40 weeks", "Berlin", *NOTICE.facts.links.values()):
+        assert fact in body
+
+
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 401, 407])
+def test_faults_that_pass_are_worth_another_try(channel: Channel, receiver: Receiver, status: int) -> None:
+    receiver.always(status)
+    error = failure(channel)
+    assert (error.permanent, error.gone) == (False, False)
+
+
+@pytest.mark.parametrize("status", [404, 410, 301, 308])
+def test_a_receiver_that_is_gone_ends_the_channel(channel: Channel, receiver: Receiver, status: int) -> None:
+    """Guarantee 13."""
+    receiver.always(status, {"Location": receiver.url})
+    assert failure(channel).gone
+    assert len(receiver.requests) == 1
+
+
+@pytest.mark.parametrize("status", [400, 413, 415, 422])
+def test_a_message_that_is_refused_for_good_is_not_worth_another_try(
+    channel: Channel, receiver: Receiver, status: int
+) -> None:
+    receiver.always(status)
+    error = failure(channel)
+    assert (error.permanent, error.gone) == (True, False)
+
+
+def test_a_receiver_may_ask_for_patience(channel: Channel, receiver: Receiver) -> None:
+    """Guarantee 13."""
+    receiver.always(429, {"Retry-After": "30"})
+    assert failure(channel).retry_after == timedelta(seconds=30)
+    receiver.always(503, {"Retry-After": format_datetime(NOTICE.now + timedelta(minutes=2), usegmt=True)})
+    assert failure(channel).retry_after == timedelta(minutes=2)
+
+
+def test_a_receiver_that_stalls_or_is_away_is_tried_again(channel: Channel, receiver: Receiver) -> None:
+    receiver.always(200, stall_seconds=0.6)
+    error = failure(channel, outbound=replace(OUTBOUND, timeout_seconds=0.2))
+    assert (error.permanent, error.gone) == (False, False)
+    receiver.close()
+    error = failure(channel)
+    assert (error.permanent, error.gone) == (False, False)
+
+
+def test_a_private_address_is_refused_unless_allowed(channel: Channel, receiver: Receiver) -> None:
+    """Guarantee 26."""
+    error = failure(channel, outbound=Outbound())
+    assert error.gone
+    assert "HEED_ALLOW_PRIVATE_TARGETS" in error.message
+    assert receiver.requests == []
+
+
+def test_neither_a_channel_nor_its_errors_show_a_secret(channel: Channel, receiver: Receiver) -> None:
+    """Guarantee 28."""
+    secrets = [getattr(channel, each.name) for each in fields(channel)]  # type: ignore[arg-type]
+    receiver.always(400)
+    for shown in (repr(channel), str(channel), str(failure(channel))):
+        assert not any(secret in shown for secret in secrets)
+
+
+def test_hostile_names_arrive_as_a_message_of_bounded_size(channel: Channel, receiver: Receiver) -> None:
+    hostile = anomaly("\x00\n<script>" * 1000, **{'"' * 100: "\u202e💥" * 10000})
+    channel.send(replace(NOTICE, facts=alert(hostile)), OUTBOUND)
+    assert receiver.requests[0].json
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("0", 0),
+        ("120", 120),
+        ("Tue, 03 Nov 2026 13:06:00 GMT", 60),  # NOW is 13:05
+        ("Tue, 03 Nov 2026 13:06:00 -0000", 60),
+        ("Tue, 03 Nov 2020 13:06:00 GMT", 0),
+        ("99999999999999999999", 86400),
+        ("Tue, 03 Nov 9999 13:06:00 GMT", 86400),
+        ("soon", None),
+        ("-5", None),
+        ("1e9", None),
+        ("٣", None),
+        ("", None),
+    ],
+)
+def test_retry_after_is_read_in_both_its_forms_and_bounded(header: str, seconds: int | None) -> None:
+    """Guarantee 13: seconds and HTTP date; a receiver can't silence a channel for more than a day at a time."""
+    expected = None if seconds is None else timedelta(seconds=seconds)
+    assert retry_after({"retry-after": header}, NOW) == expected

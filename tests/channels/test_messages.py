@@ -1,0 +1,151 @@
+"""Messages as their readers get them. `HEED_WRITE_GOLDEN=1` writes the files anew; read them before committing."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.alerts.message import Reason, others, remarks, sentence
+from app.channels import slack, webhook
+from tests.channels.anomalies import CASES, DROP, NOW, Case, alert, anomaly
+
+GOLDEN = Path(__file__).parent / "golden"
+INTERNAL_IDS = ("4711", "90210", "1b4e28ba")
+
+
+def as_read(case: Case) -> str:
+    """The message without decoration: sentence, further lines, buttons."""
+    facts = case.facts
+    blocks = slack.payload(case.notice)["blocks"]
+    buttons = [button["text"]["text"] for button in blocks[-1]["elements"]]
+    lines = [sentence(facts, case.reason), others(facts), *remarks(facts), " ".join(f"[{text}]" for text in buttons)]
+    return "\n\n".join(line for line in lines if line) + "\n"
+
+
+def golden(name: str, made: str) -> str:
+    path = GOLDEN / name
+    if os.environ.get("HEED_WRITE_GOLDEN"):
+        path.write_text(made, encoding="utf-8")
+    return path.read_text(encoding="utf-8")
+
+
+def as_json(payload: dict[str, Any]) -> str:
+    return json.dumps(payload, ensure_ascii=False, indent=2) + "\n"
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_messages_read_as_they_were_approved(case: Case) -> None:
+    assert as_read(case) == golden(f"{case.name}.txt", as_read(case))
+    slack_message = as_json(slack.payload(case.notice))
+    assert slack_message == golden(f"{case.name}.slack.json", slack_message)
+    posted = as_json(webhook.payload(case.notice))
+    assert posted == golden(f"{case.name}.webhook.json", posted)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_messages_hold_no_raw_floats_foreign_zones_or_internal_ids(case: Case) -> None:
+    said = as_read(case)
+    assert not re.search(r"\d\.\d{5}", said)
+    assert not any(internal in said for internal in INTERNAL_IDS)
+    assert "UTC" not in said or "UTC" in {a.series.timezone for a in case.facts.anomalies}
+    assert "None" not in said
+    assert "nan" not in said
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_a_message_is_one_sentence(case: Case) -> None:
+    said = sentence(case.facts, case.reason)
+    assert said.endswith(".")
+    assert ". " not in said
+    assert len(said) < 300
+
+
+def test_slack_blocks_come_in_the_order_that_a_reader_needs() -> None:
+    facts = replace(
+        alert(DROP),
+        chart_url="https://heed.example/chart.png",
+        explained_by="DE and FR make 86 % of the drop.",
+        resembles="Like the false alarm of 27 Oct.",
+    )
+    blocks = slack.payload(replace(CASES[0].notice, facts=facts))["blocks"]
+    assert [block["type"] for block in blocks] == ["section", "image", "context", "context", "actions"]
+    assert "86 %" in blocks[2]["elements"][0]["text"]
+    assert "27 Oct" in blocks[3]["elements"][0]["text"]
+
+
+def test_only_verdicts_that_act_have_a_button() -> None:
+    facts = alert(DROP, verdicts=("false_alarm", "real", "new_normal"))
+    buttons = slack.payload(replace(CASES[0].notice, facts=facts))["blocks"][-1]["elements"]
+    assert [button["text"]["text"] for button in buttons] == ["False alarm", "Real problem", "New normal", "Details"]
+    assert buttons[0]["url"] == facts.links["false_alarm"]
+
+
+def test_a_closed_alert_offers_its_page_and_no_more_verdicts() -> None:
+    buttons = slack.payload(replace(CASES[0].notice, reason=Reason.CLOSED))["blocks"][-1]["elements"]
+    assert [button["text"]["text"] for button in buttons] == ["Details"]
+
+
+def test_slack_takes_nothing_in_a_name_for_a_command() -> None:
+    hostile = anomaly("orders", note="<!channel> <https://evil.example|click> & *bold*")
+    message = slack.payload(replace(CASES[0].notice, facts=alert(hostile)))
+    text = message["blocks"][0]["text"]
+    assert "<" not in text["text"].replace("&lt;", "")
+    assert text["verbatim"] is True
+    assert "<" not in message["text"]
+
+
+def test_slack_messages_stay_within_the_limits_of_slack() -> None:
+    """A section takes 3,000 characters, a button's text 75, a message 50 blocks."""
+    endless = anomaly("&<>" * 5000, **{f"dimension_{index}" * 50: "<&>" * 5000 for index in range(100)})
+    facts = replace(alert(*[endless] * 200), explained_by="&" * 5000, chart_url="https://heed.example/c.png")
+    blocks = slack.payload(replace(CASES[0].notice, facts=facts))["blocks"]
+    assert len(blocks) <= 50
+    assert len(blocks[0]["text"]["text"]) <= 3000
+    for block in blocks:
+        texts = [element.get("text") for element in block.get("elements", []) if isinstance(element.get("text"), str)]
+        assert all(len(text) <= 3000 for text in texts)
+        assert all(re.search(r"&(?!(amp|lt|gt);)", text) is None for text in texts)
+
+
+def test_the_webhook_has_the_facts_under_their_stable_names() -> None:
+    posted = webhook.payload(CASES[0].notice)
+    assert list(posted) == [
+        "id", "status", "kind", "severity", "title", "text", "started_at", "ended_at", "url", "links", "anomalies",
+    ]  # fmt: skip
+    assert list(posted["anomalies"][0]) == [
+        "series", "started_at", "ended_at", "direction", "actual", "expected", "lower", "upper", "rarity_weeks",
+        "impact",
+    ]  # fmt: skip
+    assert list(posted["anomalies"][0]["series"]) == ["id", "metric", "dimensions"]
+    assert posted["started_at"] == "2026-11-03T12:00:00Z"
+    assert posted["anomalies"][0]["rarity_weeks"] == 41.3
+
+
+def test_an_endless_return_period_is_still_a_number_in_json() -> None:
+    facts = alert(replace(DROP, rarity=float("inf")))
+    assert webhook.payload(replace(CASES[0].notice, facts=facts))["anomalies"][0]["rarity_weeks"] == 1e6
+
+
+@pytest.mark.parametrize(
+    ("reason", "status"),
+    [
+        (Reason.FIRING, "firing"),
+        (Reason.UPDATED, "updated"),
+        (Reason.RESOLVED, "resolved"),
+        (Reason.CLOSED, "resolved"),
+        (Reason.WITHDRAWN, "withdrawn"),
+    ],
+)
+def test_the_webhook_knows_four_statuses(reason: Reason, status: str) -> None:
+    assert webhook.payload(replace(CASES[0].notice, reason=reason))["status"] == status
+
+
+def test_an_alert_of_long_ago_says_its_year() -> None:
+    old = replace(DROP, started_at=NOW.replace(year=2014))
+    assert "Mon 3 Nov 2014, 14:05 (Berlin time)" in sentence(alert(old), Reason.FIRING)
