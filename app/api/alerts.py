@@ -1,0 +1,221 @@
+"""Alerts: list, look at, acknowledge, snooze."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, Field
+from sqlalchemy.orm import Session
+
+from app.alerts.message import AlertFacts, AnomalyFacts, sentence
+from app.api.access import AnalystBearer
+from app.api.parts import LARGEST_ID, Cursor, Id, Input, Limit, Text, Time, read_cursor, read_dimensions, write_cursor
+from app.api.service import Heed, Service
+from app.clock import wall_now
+from app.errors import NotFound, Unprocessable
+from app.pipeline.facts import REASON_OF_STATUS, facts_of
+from app.store import alerts as stored
+from app.store import labels as stored_labels
+from app.store.alerts import AlertFilter
+from app.store.series import Matcher
+from app.store.tables import Alert, Label
+
+router = APIRouter(prefix="/v1/alerts", tags=["alerts"])
+
+ORIGIN = "api"
+"""What links given out through the API say of where they came from."""
+
+
+class Status(StrEnum):
+    FIRING = "firing"
+    RESOLVED = "resolved"
+    CLOSED = "closed"
+    WITHDRAWN = "withdrawn"
+
+
+class SeriesName(BaseModel):
+    id: int
+    metric: str
+    dimensions: dict[str, str]
+
+
+class AnomalyAnswer(BaseModel):
+    """A run of abnormal points of one series, with the numbers of its strangest point."""
+
+    series: SeriesName
+    started_at: datetime
+    ended_at: datetime | None
+    direction: Literal["up", "down"]
+    actual: float
+    expected: float | None
+    lower: float | None
+    upper: float | None
+    rarity_weeks: float = Field(description="Return period: on normal data one would wait so many weeks for this.")
+    impact: float
+
+
+class GivenVerdict(BaseModel):
+    label_id: int
+    verdict: str
+    author: str
+    source: str
+    comment: str | None
+    created_at: datetime
+
+
+class AlertAnswer(BaseModel):
+    """What people are told, under the same names as in the generic webhook."""
+
+    id: int
+    status: Status
+    kind: Literal["anomaly", "data"]
+    severity: str
+    title: str
+    text: str = Field(description="One sentence that says it all.")
+    started_at: datetime
+    ended_at: datetime | None
+    url: str = Field(description="Signed link to the alert's page.")
+    links: dict[str, str] = Field(description="Verdict to the signed link whose page gives it.")
+    anomalies: list[AnomalyAnswer]
+    created_at: datetime
+    delivery: str = Field(description="`live` and `digest` are told; `silent` and `stale` are only recorded.")
+    acknowledged_at: datetime | None
+    acknowledged_by: str | None
+    snoozed_until: datetime | None
+    labels: list[GivenVerdict] = Field(description="The verdicts that stand, the oldest first.")
+
+
+class AlertList(BaseModel):
+    alerts: list[AlertAnswer]
+    next: str | None = Field(description="`cursor` of the next page; null on the last.")
+
+
+class Snooze(Input):
+    until: Time
+
+
+@router.get("")
+def list_alerts(
+    heed: Heed,
+    _bearer: AnalystBearer,
+    status: Annotated[list[Status], Query(description="Repeat it for several.")] = [],  # noqa: B006
+    kind: Literal["anomaly", "data"] | None = None,
+    severity: Annotated[Text | None, Query(max_length=50)] = None,
+    series_id: Annotated[int | None, Query(ge=1, le=LARGEST_ID)] = None,
+    metric: Annotated[Text | None, Query(max_length=200, description="`*` stands for anything.")] = None,
+    dimension: Annotated[list[Text], Query(description="`name:value`; repeat it for several.")] = [],  # noqa: B006
+    start: Annotated[Time | None, Query(description="Only alerts that began then or later.")] = None,
+    end: Annotated[Time | None, Query(description="Only alerts that began before.")] = None,
+    labelled: Annotated[bool | None, Query(description="Only alerts with, or without, a verdict.")] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> AlertList:
+    """Alerts, the newest first, filtered and paged."""
+    wanted = AlertFilter(
+        status=[each.value for each in status],
+        kind=kind,
+        severity=severity,
+        series_id=series_id,
+        series=Matcher(metric if metric is not None else "*", read_dimensions(dimension)),
+        start=start,
+        end=end,
+        labelled=labelled,
+    )
+    with heed.database.reading() as session:
+        found = stored.find(session, wanted, limit=limit, before_id=read_cursor(cursor, LARGEST_ID))
+        answers = _answers(session, found, heed)
+    return AlertList(alerts=answers, next=write_cursor(found[-1].id) if len(found) == limit else None)
+
+
+@router.get("/{alert_id}")
+def get_alert(alert_id: Id, heed: Heed, _bearer: AnalystBearer) -> AlertAnswer:
+    """One alert with its anomalies, verdicts and links."""
+    with heed.database.reading() as session:
+        return _answers(session, [existing(session, alert_id)], heed)[0]
+
+
+@router.post("/{alert_id}/acknowledge")
+def acknowledge_alert(alert_id: Id, heed: Heed, bearer: AnalystBearer) -> AlertAnswer:
+    """Say that somebody looks after it. The first one counts; it is no verdict."""
+    with heed.database.writing() as session:
+        alert = existing(session, alert_id)
+        stored.acknowledge(alert, bearer.name, heed.clock.now())
+        session.flush()
+        return _answers(session, [alert], heed)[0]
+
+
+@router.post("/{alert_id}/snooze")
+def snooze_alert(alert_id: Id, snooze: Snooze, heed: Heed, _bearer: AnalystBearer) -> AlertAnswer:
+    """Tell nothing more of this alert until a time."""
+    if snooze.until <= heed.clock.now():
+        raise Unprocessable("`until` must lie in the future.")
+    with heed.database.writing() as session:
+        alert = existing(session, alert_id)
+        stored.snooze(alert, snooze.until)
+        session.flush()
+        return _answers(session, [alert], heed)[0]
+
+
+def existing(session: Session, alert_id: int) -> Alert:
+    alert = stored.get(session, alert_id)
+    if alert is None:
+        raise NotFound("There is no alert with this id. GET /v1/alerts lists them.")
+    return alert
+
+
+def _answers(session: Session, alerts: list[Alert], heed: Service) -> list[AlertAnswer]:
+    labels = stored_labels.standing_of_alerts(session, [alert.id for alert in alerts])
+    facts = facts_of(session, alerts, heed.links, origin=ORIGIN, now=wall_now())
+    return [_answer(alert, facts[alert.id], labels.get(alert.id, [])) for alert in alerts]
+
+
+def _answer(alert: Alert, facts: AlertFacts, labels: list[Label]) -> AlertAnswer:
+    return AlertAnswer(
+        id=alert.id,
+        status=Status(alert.status),
+        kind="data" if alert.kind == "data" else "anomaly",
+        severity=alert.severity,
+        title=alert.title,
+        text=sentence(facts, REASON_OF_STATUS[alert.status]),
+        started_at=alert.started_at,
+        ended_at=alert.ended_at,
+        url=facts.url,
+        links=dict(facts.links),
+        anomalies=[_anomaly(each) for each in facts.anomalies],
+        created_at=alert.created_at,
+        delivery=alert.delivery,
+        acknowledged_at=alert.acknowledged_at,
+        acknowledged_by=alert.acknowledged_by,
+        snoozed_until=alert.snoozed_until,
+        labels=[_verdict(label) for label in labels],
+    )
+
+
+def _anomaly(anomaly: AnomalyFacts) -> AnomalyAnswer:
+    series = anomaly.series
+    return AnomalyAnswer(
+        series=SeriesName(id=series.id, metric=series.metric, dimensions=dict(series.dimensions)),
+        started_at=anomaly.started_at,
+        ended_at=anomaly.ended_at,
+        direction="down" if anomaly.direction < 0 else "up",
+        actual=anomaly.actual,
+        expected=anomaly.expected,
+        lower=anomaly.lower,
+        upper=anomaly.upper,
+        rarity_weeks=float(f"{anomaly.rarity_weeks:.3g}"),
+        impact=anomaly.impact,
+    )
+
+
+def _verdict(label: Label) -> GivenVerdict:
+    return GivenVerdict(
+        label_id=label.id,
+        verdict=label.verdict,
+        author=label.author,
+        source=label.source,
+        comment=label.comment,
+        created_at=label.created_at,
+    )

@@ -1,0 +1,210 @@
+"""Labels: give a verdict, list, undo. Every answer is a receipt of what changed."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Header, Query, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.api.access import AnalystBearer
+from app.api.parts import LARGEST_ID, BodyId, Cursor, Id, Input, Limit, Text, Time, read_cursor, write_cursor
+from app.api.problems import Problem
+from app.api.service import Heed
+from app.pipeline.learn import Answer, label_alert, label_span, revoke_label
+from app.security import Bearer
+from app.store import labels as stored
+from app.store.labels import LabelFilter
+from app.store.tables import Label
+from feedback.labels import Verdict
+
+router = APIRouter(tags=["labels"])
+
+SOURCE = "api"
+
+Comment = Annotated[Text, Field(max_length=2000)]
+DryRun = Annotated[bool, Query(description="Answer with the receipt and change nothing.")]
+OnceKey = Annotated[
+    Text | None,
+    Header(
+        alias="Idempotency-Key",
+        max_length=100,
+        description="The same key again is answered with the first receipt, while that label stands.",
+    ),
+]
+
+
+class NewVerdict(Input):
+    """A verdict on an alert."""
+
+    verdict: Annotated[Verdict, Field(strict=False, examples=["false_alarm"])]
+    comment: Comment | None = None
+    dry_run: bool = Field(False, description="Answer with the receipt and change nothing.")
+
+
+class NewLabel(NewVerdict):
+    """A verdict on a span of a series."""
+
+    series_id: BodyId
+    start: Time
+    end: Time
+
+
+class BeforeAfter(BaseModel):
+    before: Any
+    after: Any
+
+
+class ReceiptAnswer(BaseModel):
+    """What a label, or its undo, changed; with `dry_run`, what it would change."""
+
+    model_config = ConfigDict(extra="allow")
+    action: str = Field(examples=["labelled"], description="labelled, would_label, undone or would_undo.")
+    label_id: int | None
+    verdict: Verdict
+    text: list[str] = Field(description="The receipt in plain sentences, the most important first.")
+    warnings: list[str]
+    effects: dict[str, str] = Field(description="On the alert, on training, on tolerance, and what else it creates.")
+    tolerance: BeforeAfter
+    threshold: BeforeAfter
+    band: BeforeAfter
+    power: BeforeAfter = Field(description="Share of injected drops and spikes that would be told.")
+    alerts_no_longer_sent: dict[str, Any] = Field(description="Of the last 60 days.")
+    alerts_now_sent: dict[str, Any]
+    effective_from: datetime
+    undo_url: str | None = Field(description="Signed link to a page with an undo button.")
+
+
+class LabelAnswer(BaseModel):
+    id: int
+    verdict: Verdict
+    series_id: int
+    alert_id: int | None
+    started_at: datetime
+    ended_at: datetime
+    author: str
+    source: str = Field(description="`api`: somebody with a token; `link`: whoever held a link.")
+    weight: float = Field(description="How much its author counts, from 0 to 1.")
+    comment: str | None
+    created_at: datetime
+    revoked_at: datetime | None
+    revoked_by: str | None
+    receipt: dict[str, Any]
+
+
+class LabelList(BaseModel):
+    labels: list[LabelAnswer]
+    next: str | None = Field(description="`cursor` of the next page; null on the last.")
+
+
+CREATED: dict[int | str, dict[str, Any]] = {
+    200: {"model": ReceiptAnswer, "description": "A dry run, or a repeat of the same request."},
+    501: {"model": Problem, "description": "A verdict whose effects are not built yet."},
+}
+
+
+@router.post("/v1/alerts/{alert_id}/labels", status_code=201, response_model=ReceiptAnswer, responses=CREATED)
+def label_an_alert(
+    alert_id: Id, new: NewVerdict, heed: Heed, bearer: AnalystBearer, dry_run: DryRun = False, once: OnceKey = None
+) -> Response:
+    """Give a verdict on an alert. It acts at once; the receipt says what changed and how to undo it."""
+    answer = label_alert(
+        heed,
+        alert_id,
+        new.verdict.value,
+        author=bearer.name,
+        source=SOURCE,
+        comment=new.comment,
+        once_key=_once_key(bearer, once),
+        dry_run=dry_run or new.dry_run,
+        now=heed.clock.now(),
+    )
+    return _receipt(answer, created=not (dry_run or new.dry_run or answer.repeated))
+
+
+@router.post("/v1/labels", status_code=201, response_model=ReceiptAnswer, responses=CREATED)
+def label_a_span(
+    new: NewLabel, heed: Heed, bearer: AnalystBearer, dry_run: DryRun = False, once: OnceKey = None
+) -> Response:
+    """Give a verdict on a span of a series, such as one in which nothing was told."""
+    answer = label_span(
+        heed,
+        new.series_id,
+        new.verdict.value,
+        start=new.start,
+        end=new.end,
+        author=bearer.name,
+        source=SOURCE,
+        comment=new.comment,
+        once_key=_once_key(bearer, once),
+        dry_run=dry_run or new.dry_run,
+        now=heed.clock.now(),
+    )
+    return _receipt(answer, created=not (dry_run or new.dry_run or answer.repeated))
+
+
+@router.get("/v1/labels")
+def list_labels(
+    heed: Heed,
+    _bearer: AnalystBearer,
+    verdict: Verdict | None = None,
+    series_id: Annotated[int | None, Query(ge=1, le=LARGEST_ID)] = None,
+    alert_id: Annotated[int | None, Query(ge=1, le=LARGEST_ID)] = None,
+    author: Annotated[Text | None, Query(max_length=200)] = None,
+    stands: Annotated[bool | None, Query(description="Only those that stand, or only those revoked.")] = None,
+    start: Annotated[Time | None, Query(description="Only labels given then or later.")] = None,
+    end: Annotated[Time | None, Query(description="Only labels given before.")] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> LabelList:
+    """Labels with their receipts, the newest first, filtered and paged. Revoked ones are kept and say so."""
+    wanted = LabelFilter(
+        verdict=verdict.value if verdict else None,
+        series_id=series_id,
+        alert_id=alert_id,
+        author=author,
+        stands=stands,
+        start=start,
+        end=end,
+    )
+    with heed.database.reading() as session:
+        found = stored.find(session, wanted, limit=limit, before_id=read_cursor(cursor, LARGEST_ID))
+    return LabelList(
+        labels=[_answer(each) for each in found], next=write_cursor(found[-1].id) if len(found) == limit else None
+    )
+
+
+@router.delete("/v1/labels/{label_id}", response_model=ReceiptAnswer)
+def undo_a_label(label_id: Id, heed: Heed, bearer: AnalystBearer, dry_run: DryRun = False) -> Response:
+    """Take a label back. What it taught is gone without a trace; the label itself stays listed as revoked."""
+    answer = revoke_label(heed, label_id, by=bearer.name, now=heed.clock.now(), dry_run=dry_run)
+    return _receipt(answer, created=False)
+
+
+def _once_key(bearer: Bearer, key: str | None) -> str | None:
+    return f"{SOURCE}:{bearer.token_id}:{key}" if key else None
+
+
+def _receipt(answer: Answer, *, created: bool) -> Response:
+    return Response(msgspec.json.encode(answer.receipt), 201 if created else 200, media_type="application/json")
+
+
+def _answer(label: Label) -> LabelAnswer:
+    return LabelAnswer(
+        id=label.id,
+        verdict=Verdict(label.verdict),
+        series_id=label.series_id,
+        alert_id=label.alert_id,
+        started_at=label.started_at,
+        ended_at=label.ended_at,
+        author=label.author,
+        source=label.source,
+        weight=label.weight,
+        comment=label.comment,
+        created_at=label.created_at,
+        revoked_at=label.revoked_at,
+        revoked_by=label.revoked_by,
+        receipt=label.receipt,
+    )

@@ -1,0 +1,149 @@
+"""Series: find, look at, and their points with what was expected of them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+import msgspec
+import numpy as np
+from fastapi import APIRouter, Query, Response
+from numpy.typing import NDArray
+from pydantic import BaseModel, Field
+from sqlalchemy.orm import Session
+
+from app.api.access import AnalystBearer
+from app.api.parts import Cursor, Id, Limit, Text, Time, read_cursor, read_dimensions, write_cursor
+from app.api.service import Heed
+from app.errors import BadRequest, NotFound
+from app.store import points
+from app.store import series as stored
+from app.store.points import PointBatch
+from app.store.series import Matcher
+from app.store.tables import Series
+from detectors.contract import Floats
+
+router = APIRouter(prefix="/v1/series", tags=["series"])
+
+SHOWN = timedelta(days=7)
+LONGEST_SPAN = timedelta(days=400)
+RAREST = 300.0
+
+
+class SeriesAnswer(BaseModel):
+    """One metric with one set of dimensions."""
+
+    id: int
+    metric: str
+    dimensions: dict[str, str]
+    timezone: str = Field(description="IANA zone in which its days and weeks are counted.")
+    cadence_seconds: int | None = Field(description="Usual spacing of its points; null while not known yet.")
+    created_at: datetime
+
+
+class SeriesList(BaseModel):
+    series: list[SeriesAnswer]
+    next: str | None = Field(description="`cursor` of the next page; null on the last.")
+
+
+class PointAnswer(BaseModel):
+    timestamp: datetime
+    value: float | None = Field(description="null: known to be missing.")
+    expected: float | None = Field(description="As judged when the point came in; null while it could not be.")
+    lower: float | None
+    upper: float | None
+    rarity_weeks: float | None
+
+
+class PointList(BaseModel):
+    series: SeriesAnswer
+    points: list[PointAnswer]
+
+
+class _Point(msgspec.Struct):
+    timestamp: datetime
+    value: float
+    expected: float
+    lower: float
+    upper: float
+    rarity_weeks: float
+
+
+@router.get("")
+def list_series(
+    heed: Heed,
+    _bearer: AnalystBearer,
+    metric: Annotated[Text | None, Query(max_length=200, description="`*` stands for anything.")] = None,
+    dimension: Annotated[list[Text], Query(description="`name:value`; repeat it for several.")] = [],  # noqa: B006
+    limit: Limit = 100,
+    cursor: Cursor = None,
+) -> SeriesList:
+    """Find series by metric and dimensions, paged."""
+    matcher = Matcher(metric if metric is not None else "*", read_dimensions(dimension))
+    with heed.database.reading() as session:
+        found = stored.find(session, matcher, limit=limit, after_id=read_cursor(cursor, 0))
+    next_cursor = write_cursor(found[-1].id) if len(found) == limit else None
+    return SeriesList(series=[_answer(each) for each in found], next=next_cursor)
+
+
+@router.get("/{series_id}")
+def get_series(series_id: Id, heed: Heed, _bearer: AnalystBearer) -> SeriesAnswer:
+    """One series."""
+    with heed.database.reading() as session:
+        return _answer(existing(session, series_id))
+
+
+@router.get("/{series_id}/points", response_model=PointList)
+def get_points(
+    series_id: Id,
+    heed: Heed,
+    _bearer: AnalystBearer,
+    start: Annotated[Time | None, Query(description="Default: seven days before `end`.")] = None,
+    end: Annotated[Time | None, Query(description="Not included. Default: now.")] = None,
+) -> Response:
+    """The points of a series with expected value, band and rarity, as they were judged when they came in."""
+    end = end or heed.clock.now() + timedelta(seconds=1)
+    start = start or end - SHOWN
+    if not start < end or end - start > LONGEST_SPAN:
+        raise BadRequest(f"`start` must lie before `end`, by at most {LONGEST_SPAN.days} days.")
+    with heed.database.reading() as session:
+        series = existing(session, series_id)
+        batch = points.read_points(session, [series_id], int(start.timestamp()), int(end.timestamp()))
+    answer = {"series": _answer(series).model_dump(), "points": _points(batch)}
+    return Response(msgspec.json.encode(answer), media_type="application/json")
+
+
+def existing(session: Session, series_id: int) -> Series:
+    series = stored.get(session, series_id)
+    if series is None:
+        raise NotFound("There is no series with this id. GET /v1/series finds them.")
+    return series
+
+
+def _answer(series: Series) -> SeriesAnswer:
+    return SeriesAnswer(
+        id=series.id,
+        metric=series.metric,
+        dimensions=series.dimensions,
+        timezone=series.timezone,
+        cadence_seconds=series.cadence_seconds or None,
+        created_at=series.created_at,
+    )
+
+
+def _points(batch: PointBatch) -> list[_Point]:
+    """NaN is written as null by msgspec."""
+    weeks = 10.0 ** np.minimum(batch.rarity.astype(np.float64), RAREST)
+    scores = (_rounded(each, 7) for each in (batch.expected, batch.lower, batch.upper))
+    columns = (batch.value, *scores, _rounded(weeks, 3))
+    times = [datetime.fromtimestamp(second, UTC) for second in batch.timestamp.tolist()]
+    return [_Point(*each) for each in zip(times, *(column.tolist() for column in columns), strict=True)]
+
+
+def _rounded(column: NDArray[np.floating[Any]], digits: int) -> Floats:
+    """To so many leading digits: what is stored in single precision has seven, and would show noise after them."""
+    wide = column.astype(np.float64)
+    with np.errstate(divide="ignore"):
+        place = np.where(wide == 0, 0, np.floor(np.log10(np.abs(wide)))) - digits + 1
+    factor = 10.0 ** np.clip(-place, -300, 300)
+    return np.asarray(np.round(wide * factor) / factor)

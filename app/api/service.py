@@ -1,0 +1,46 @@
+"""What routes need of the running Heed. The class itself is a root, which routes may not import."""
+
+from __future__ import annotations
+
+from typing import Annotated, Protocol
+
+from fastapi import Depends, Request
+
+from app.clock import Clock
+from app.pipeline.ingest import Committer
+from app.security import Links
+from app.store.database import Database
+
+
+class Settings(Protocol):
+    @property
+    def max_body_mb(self) -> float: ...
+    @property
+    def max_points(self) -> int: ...
+    @property
+    def new_series_per_token(self) -> int: ...
+
+
+class Service(Protocol):
+    @property
+    def settings(self) -> Settings: ...
+    @property
+    def database(self) -> Database: ...
+    @property
+    def clock(self) -> Clock: ...
+    @property
+    def committer(self) -> Committer: ...
+    @property
+    def links(self) -> Links: ...
+    @property
+    def base_threshold(self) -> float:
+        """The rarity that the alert budget alone asks for, log10 weeks."""
+        ...
+
+
+def running(request: Request) -> Service:
+    service: Service = request.app.state.heed
+    return service
+
+
+Heed = Annotated[Service, Depends(running)]

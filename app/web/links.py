@@ -1,0 +1,190 @@
+"""Signed links: whoever holds one may see the alert and press its button. A GET shows and never acts."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Form, Response
+from sqlalchemy.orm import Session
+
+from app.alerts.message import AlertFacts, others, remarks, sentence
+from app.alerts.wording import moment
+from app.api.access import OPEN
+from app.api.parts import Text
+from app.api.service import Heed, Service
+from app.clock import wall_now
+from app.errors import NotFound
+from app.pipeline.facts import REASON_OF_STATUS, facts_of
+from app.pipeline.learn import label_alert, revoke_label
+from app.security import VerdictLink
+from app.store import alerts as stored_alerts
+from app.store import labels as stored_labels
+from app.store import points
+from app.store import series as stored_series
+from app.store.tables import Alert, Label
+from app.web.chart import Chart, Mark, draw
+from app.web.pages import PageRoute, render
+from app.web.words import NOTED, PROMISES, VERDICTS
+
+router = APIRouter(tags=["links"], dependencies=OPEN, route_class=PageRoute, default_response_class=Response)
+
+SOURCE = "link"
+ROOT = "../"
+SHOW = ["GET", "HEAD"]
+STEPS_BEFORE, STEPS_AFTER = 150, 30
+FALLBACK_CADENCE = 3600
+
+Comment = Annotated[Text | None, Form(max_length=2000)]
+
+
+@router.api_route("/f/{token}", methods=SHOW, operation_id="show_verdict")
+def show_verdict(token: str, heed: Heed) -> Response:
+    """The alert and one big button for a verdict; or the receipt, if it was pressed before. Changes nothing."""
+    link = heed.links.read_verdict(token, wall_now())
+    with heed.database.reading() as session:
+        given = stored_labels.by_once_key(session, link.once_key)
+        if given is not None:
+            return _receipt_page(heed, given.receipt, given.id, link)
+        context = _alert(session, link.alert_id, link.origin, heed)
+    return render(
+        "verdict.html", root=ROOT, **context, token=token, verdict=link.verdict, verdicts=VERDICTS, promises=PROMISES
+    )
+
+
+@router.post("/f/{token}")
+def give_verdict(token: str, heed: Heed, comment: Comment = None) -> Response:
+    """Give the verdict, and show the receipt with an undo button. Pressed twice it is still one label."""
+    link = heed.links.read_verdict(token, wall_now())
+    answer = label_alert(
+        heed,
+        link.alert_id,
+        link.verdict,
+        author=_author(link),
+        source=SOURCE,
+        comment=(comment or "").strip() or None,
+        once_key=link.once_key,
+        now=heed.clock.now(),
+    )
+    return _receipt_page(heed, answer.receipt, answer.label_id, link)
+
+
+@router.api_route("/a/{token}", methods=SHOW, operation_id="show_alert")
+def show_alert(token: str, heed: Heed) -> Response:
+    """The alert with all its buttons and the verdicts that were given. Changes nothing."""
+    link = heed.links.read_alert(token, wall_now())
+    with heed.database.reading() as session:
+        context = _alert(session, link.alert_id, link.origin, heed)
+    return render("alert.html", root=ROOT, **context, verdicts=VERDICTS, promises=PROMISES)
+
+
+@router.api_route("/u/{token}", methods=SHOW, operation_id="show_label")
+def show_label(token: str, heed: Heed) -> Response:
+    """The receipt of a label with an undo button, as long as it stands. Changes nothing."""
+    link = heed.links.read_undo(token, wall_now())
+    with heed.database.reading() as session:
+        label = stored_labels.get(session, link.label_id)
+    if label is None:
+        raise NotFound("This label does not exist any more.")
+    if label.revoked_at is not None:
+        return _undone_page(heed, label, [])
+    return _receipt_page(heed, label.receipt, label.id, None)
+
+
+@router.post("/u/{token}")
+def undo(token: str, heed: Heed) -> Response:
+    """Take the label back, and say what that changed."""
+    link = heed.links.read_undo(token, wall_now())
+    answer = revoke_label(heed, link.label_id, by=SOURCE, now=heed.clock.now())
+    with heed.database.reading() as session:
+        label = stored_labels.get(session, link.label_id)
+    if label is None:
+        raise NotFound("This label does not exist any more.")
+    return _undone_page(heed, label, [] if answer.repeated else answer.receipt["text"])
+
+
+def _author(link: VerdictLink) -> str:
+    return f"someone on {link.origin}"
+
+
+def _receipt_page(heed: Service, receipt: dict[str, Any], label_id: int | None, link: VerdictLink | None) -> Response:
+    origin = link.origin if link else SOURCE
+    return render(
+        "receipt.html",
+        root=ROOT,
+        noted=NOTED[receipt["verdict"]],
+        sentences=[each for each in receipt["text"] if each not in receipt["warnings"]],
+        warnings=receipt["warnings"],
+        undo_token=_token(heed.links.undo_url(label_id, wall_now())) if label_id else None,
+        alert_token=_alert_token(heed, receipt["alert_id"], origin),
+    )
+
+
+def _undone_page(heed: Service, label: Label, sentences: list[str]) -> Response:
+    return render(
+        "undone.html",
+        root=ROOT,
+        verdict=VERDICTS[label.verdict],
+        sentences=sentences,
+        alert_token=_alert_token(heed, label.alert_id, SOURCE),
+    )
+
+
+def _alert_token(heed: Service, alert_id: int | None, origin: str) -> str | None:
+    return _token(heed.links.alert_url(alert_id, origin, wall_now())) if alert_id else None
+
+
+def _token(url: str) -> str:
+    return url.rpartition("/")[2]
+
+
+def _alert(session: Session, alert_id: int, origin: str, heed: Service) -> dict[str, Any]:
+    """What both pages of an alert show of it."""
+    alert = stored_alerts.get(session, alert_id)
+    if alert is None:
+        raise NotFound("This alert does not exist any more.")
+    facts = facts_of(session, [alert], heed.links, origin=origin, now=wall_now())[alert_id]
+    return {
+        "alert": alert,
+        "facts": facts,
+        "sentence": sentence(facts, REASON_OF_STATUS[alert.status]),
+        "others": others(facts),
+        "remarks": remarks(facts),
+        "chart": _chart(session, facts, heed),
+        "answers": {verdict: _token(url) for verdict, url in facts.links.items()},
+        "alert_token": _token(facts.url),
+        "labels": _labels(session, alert, facts),
+    }
+
+
+def _labels(session: Session, alert: Alert, facts: AlertFacts) -> list[dict[str, str | None]]:
+    foremost = facts.foremost
+    zone = foremost.series.timezone if foremost else "UTC"
+    return [
+        {
+            "verdict": VERDICTS[label.verdict],
+            "author": label.author,
+            "at": moment(label.created_at, zone, alert.created_at),
+            "comment": label.comment,
+        }
+        for label in stored_labels.standing_of_alerts(session, [alert.id]).get(alert.id, [])
+    ]
+
+
+def _chart(session: Session, facts: AlertFacts, heed: Service) -> Chart | None:
+    """The foremost series around the anomaly, in its own time zone."""
+    foremost = facts.foremost
+    series = stored_series.get(session, foremost.series.id) if foremost else None
+    if foremost is None or series is None:
+        return None
+    step = timedelta(seconds=series.cadence_seconds or FALLBACK_CADENCE)
+    last = foremost.ended_at or heed.clock.now()
+    start = max(foremost.started_at, last - 2 * STEPS_BEFORE * step) - STEPS_BEFORE * step
+    end = last + STEPS_AFTER * step
+    batch = points.read_points(session, [series.id], int(start.timestamp()), int(end.timestamp()))
+    marks = [
+        Mark(int(each.started_at.timestamp()), int((each.ended_at or last).timestamp()))
+        for each in facts.anomalies
+        if each.series.id == series.id
+    ]
+    return draw(batch, marks, cadence_seconds=int(step.total_seconds()), timezone=series.timezone)

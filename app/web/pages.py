@@ -1,0 +1,66 @@
+"""Templates and the style sheet, and errors as pages."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse
+from fastapi.routing import APIRoute
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from app.api.access import OPEN
+from app.errors import HeedError
+
+router = APIRouter(dependencies=OPEN, include_in_schema=False)
+
+STYLE = (Path(__file__).parent / "static" / "heed.css").read_bytes()
+STYLE_VERSION = hashlib.sha256(STYLE).hexdigest()[:12]
+
+_templates = Environment(
+    loader=PackageLoader("app.web"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_templates.globals["style_version"] = STYLE_VERSION
+
+
+def render(template: str, *, status: int = 200, root: str = "./", **context: Any) -> HTMLResponse:
+    """A page. `root` leads from its address to where Heed lives, which may be below a path of a proxy."""
+    return HTMLResponse(_templates.get_template(template).render(root=root, **context), status)
+
+
+@router.get("/static/heed.css")
+def style() -> Response:
+    """The style of all pages."""
+    return Response(STYLE, media_type="text/css", headers={"Cache-Control": "public, max-age=31536000, immutable"})
+
+
+class PageRoute(APIRoute):
+    """A route whose errors are pages that a person can read."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        answer = super().get_route_handler()
+
+        async def answer_with_pages(request: Request) -> Response:
+            try:
+                return await answer(request)
+            except HeedError as error:
+                return render("refusal.html", status=error.status, root="../", error=error)
+            except RequestValidationError:
+                return render("refusal.html", status=422, root="../", error=NOT_VALID)
+
+        return answer_with_pages
+
+
+class _NotValid(HeedError):
+    status, title = 422, "Not valid"
+
+
+NOT_VALID = _NotValid("What was sent with the button is too long, or holds characters that can't be stored.")

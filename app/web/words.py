@@ -1,0 +1,28 @@
+"""What verdicts are called on pages, and what pressing their button promises."""
+
+from __future__ import annotations
+
+VERDICTS = {
+    "false_alarm": "False alarm",
+    "real": "Real problem",
+    "missed": "Missed",
+    "event": "One-off event",
+    "new_normal": "New normal",
+    "bad_data": "Bad data",
+}
+PROMISES = {
+    "false_alarm": "Closes this alert. Something like it must be rarer before you hear of it again.",
+    "real": "The alert stays until it is over. What happened is not learned, and a repeat will always be told.",
+    "missed": "Heed learns to tell you of something like it.",
+    "event": "Closes this alert and keeps the event out of what Heed learns.",
+    "new_normal": "Closes this alert and lets Heed get used to the new level.",
+    "bad_data": "Withdraws this alert and keeps the data out of what Heed learns.",
+}
+NOTED = {
+    "false_alarm": "Noted: a false alarm",
+    "real": "Noted: a real problem",
+    "missed": "Noted: missed",
+    "event": "Noted: a one-off event",
+    "new_normal": "Noted: the new normal",
+    "bad_data": "Noted: bad data",
+}
