@@ -69,12 +69,15 @@ class Sender:
     links: Links
     outbound: Outbound
     rng: np.random.Generator
+    stopping: threading.Event
 
     def deliver_due(self, channel_id: int, now: datetime) -> int:
-        """Send all that is due to this channel; returns how many attempts that took."""
+        """Send all that is due to this channel, or until told to stop; returns how many attempts that took."""
         started = time.monotonic()
         attempts = 0
         while True:
+            if self.stopping.is_set():
+                return attempts
             present = now + timedelta(seconds=time.monotonic() - started)
             claim = self._claim(channel_id, present)
             if claim is None:
@@ -169,13 +172,13 @@ class Notifier:
         rng: np.random.Generator | None = None,
     ) -> None:
         self._database = database
-        self._sender = Sender(database, vault, links, outbound, rng or np.random.default_rng())
+        self._stopping = threading.Event()
+        self._sender = Sender(database, vault, links, outbound, rng or np.random.default_rng(), self._stopping)
         self._pool = ThreadPoolExecutor(CHANNELS_AT_ONCE, thread_name_prefix="notify")
         self._busy: set[int] = set()  # channels that are being delivered to
         self._again: set[int] = set()  # those of them for which something came meanwhile
         self._lock = threading.Lock()
         self._called = threading.Event()
-        self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
     def run_once(self, now: datetime) -> int:
@@ -198,7 +201,7 @@ class Notifier:
         self._called.set()
 
     def stop(self) -> None:
-        """Finish what is being sent, and end."""
+        """Finish the messages that are being sent, and end. The others wait in the outbox."""
         self._stopping.set()
         self.wake()
         if self._thread:
