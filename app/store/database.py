@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.errors import Unavailable
 
@@ -55,6 +57,14 @@ class Database:
 
     def close(self) -> None:
         self.engine.dispose()
+
+
+def is_among(session: Session, column: InstrumentedAttribute[int], ids: Iterable[int]) -> sa.ColumnElement[bool]:
+    """`column IN ids` with all ids as one parameter: ten thousand of them take longer to compile than to find."""
+    plain = [int(each) for each in ids]
+    if session.get_bind().dialect.name == "sqlite":
+        return column.in_(sa.select(sa.func.json_each(json.dumps(plain)).table_valued("value").c.value))
+    return column == sa.any_(sa.cast(plain, ARRAY(sa.BigInteger)))
 
 
 def _with_driver(url: str) -> sa.URL:

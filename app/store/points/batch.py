@@ -1,16 +1,24 @@
-"""Points as columns."""
+"""Points as columns: as the rest of Heed has them, and as they are stored."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app.store.points.tiles import SCORE_NAMES, Floats, Ints, Scores
+from app.store.packing import Packed, Plane, pack
+from app.store.points import judgement
+from app.store.points.judgement import JUDGEMENT, Judgements
 
-_NOT_JUDGED: NDArray[np.float32] = np.empty(0, np.float32)
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Chosen = NDArray[np.bool_] | Ints | slice
+
+SCORES = judgement.Scores._fields
+_LEFT_OUT: NDArray[np.float32] = np.empty(0, np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,42 +32,103 @@ class PointBatch:
     series: Ints
     timestamp: Ints
     value: Floats
-    expected: NDArray[np.float32] = field(default_factory=lambda: _NOT_JUDGED)
-    lower: NDArray[np.float32] = field(default_factory=lambda: _NOT_JUDGED)
-    upper: NDArray[np.float32] = field(default_factory=lambda: _NOT_JUDGED)
-    rarity: NDArray[np.float32] = field(default_factory=lambda: _NOT_JUDGED)
+    expected: NDArray[np.float32] = field(default_factory=lambda: _LEFT_OUT)
+    lower: NDArray[np.float32] = field(default_factory=lambda: _LEFT_OUT)
+    upper: NDArray[np.float32] = field(default_factory=lambda: _LEFT_OUT)
+    rarity: NDArray[np.float32] = field(default_factory=lambda: _LEFT_OUT)
 
     def __post_init__(self) -> None:
-        for name in SCORE_NAMES:
-            if getattr(self, name) is _NOT_JUDGED:
+        for name in SCORES:
+            if getattr(self, name) is _LEFT_OUT:
                 object.__setattr__(self, name, np.broadcast_to(np.float32(np.nan), self.value.shape))
 
     def __len__(self) -> int:
         return len(self.value)
-
-    @property
-    def scores(self) -> Scores | None:
-        """Expected, lower, upper and rarity as (4, n); None if no point was judged."""
-        planes = [getattr(self, name) for name in SCORE_NAMES]
-        return None if all(np.isnan(plane).all() for plane in planes) else np.stack(planes)
-
-    def take(self, chosen: Ints | NDArray[np.bool_]) -> PointBatch:
-        """The points at these positions, or where this is true."""
-        return PointBatch(
-            self.series[chosen],
-            self.timestamp[chosen],
-            self.value[chosen],
-            **{name: getattr(self, name)[chosen] for name in SCORE_NAMES},
-        )
-
-    @classmethod
-    def of_scores(cls, series: Ints, timestamp: Ints, value: Floats, scores: Scores) -> PointBatch:
-        return cls(series, timestamp, value, **dict(zip(SCORE_NAMES, scores, strict=True)))
 
     @classmethod
     def joined(cls, batches: Sequence[PointBatch]) -> PointBatch:
         """All points of these, one batch after the other."""
         if not batches:
             return cls(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
-        names = ("series", "timestamp", "value", *SCORE_NAMES)
-        return cls(**{name: np.concatenate([getattr(batch, name) for batch in batches]) for name in names})
+        columns: dict[str, NDArray[Any]] = {
+            name: np.concatenate([getattr(batch, name) for batch in batches])
+            for name in ("series", "timestamp", "value", *SCORES)
+        }
+        return cls(**columns)
+
+    def to_stored(self) -> StoredPoints:
+        scores = [getattr(self, name) for name in SCORES]
+        judged = any(not np.isnan(each).all() for each in scores)
+        return StoredPoints(
+            self.series.astype(np.int64, copy=False),
+            self.timestamp.astype(np.int64, copy=False),
+            self.value.astype(np.float64, copy=False),
+            judgement.encode(*scores) if judged else None,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class StoredPoints:
+    """Points as log and tiles hold them, each column (n,); `judgement` is None if no point was judged."""
+
+    series: Ints
+    timestamp: Ints
+    value: Floats
+    judgement: Judgements | None
+
+    def __len__(self) -> int:
+        return len(self.value)
+
+    def take(self, chosen: Chosen) -> StoredPoints:
+        """The points at these positions, or where this is true."""
+        judged = None if self.judgement is None else self.judgement[chosen]
+        return StoredPoints(self.series[chosen], self.timestamp[chosen], self.value[chosen], judged)
+
+    @classmethod
+    def joined(cls, batches: Sequence[StoredPoints]) -> StoredPoints:
+        """All points of these, one batch after the other."""
+        if not batches:
+            return cls(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0), None)
+        return cls(
+            np.concatenate([batch.series for batch in batches]),
+            np.concatenate([batch.timestamp for batch in batches]),
+            np.concatenate([batch.value for batch in batches]),
+            joined_judgements([(batch.judgement, len(batch)) for batch in batches]),
+        )
+
+    def pack(self) -> bytes:
+        planes: dict[str, Plane] = {"series": self.series, "timestamp": self.timestamp, "value": self.value}
+        return pack(planes | judgement_planes(self.judgement))
+
+    def to_batch(self) -> PointBatch:
+        scores = () if self.judgement is None else judgement.decode(self.judgement)
+        return PointBatch(self.series, self.timestamp, self.value, *scores)
+
+
+def unpack_points(planes: Packed) -> StoredPoints:
+    return StoredPoints(planes["series"], planes["timestamp"], planes["value"], unpack_judgements(planes))
+
+
+def judgement_planes(judged: Judgements | None, prefix: str = "") -> dict[str, Plane]:
+    """The fields as planes to pack; none if nothing was judged."""
+    if judged is None:
+        return {}
+    return {prefix + name: judged[name] for name in JUDGEMENT.names or ()}
+
+
+def unpack_judgements(planes: Packed, prefix: str = "") -> Judgements | None:
+    """What `judgement_planes` took apart."""
+    if f"{prefix}scale" not in planes:
+        return None
+    scale = planes[f"{prefix}scale"]
+    judged = np.empty(scale.shape, JUDGEMENT)
+    for name in JUDGEMENT.names or ():
+        judged[name] = planes[prefix + name]
+    return judged
+
+
+def joined_judgements(parts: Sequence[tuple[Judgements | None, int]]) -> Judgements | None:
+    """Judgements of consecutive points; a part of so many points without any counts as not judged."""
+    if all(judged is None for judged, _ in parts):
+        return None
+    return np.concatenate([np.zeros(count, JUDGEMENT) if judged is None else judged for judged, count in parts])

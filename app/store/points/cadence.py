@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from app.store.points.batch import PointBatch
+from app.store.points.batch import PointBatch, StoredPoints
 
 DEFAULT_CADENCE = 3600
 FEWEST_STEPS = 2
@@ -14,7 +14,7 @@ USUAL_CADENCES = np.array(
 SNAP = 0.1  # jittered timestamps give 59 or 61 s for a minute
 
 
-def estimate_cadences(batch: PointBatch) -> dict[int, int]:
+def estimate_cadences(batch: PointBatch | StoredPoints) -> dict[int, int]:
     """Median step in seconds of each series with enough points, moved to a usual cadence if one is near."""
     order = np.lexsort((batch.timestamp, batch.series))
     series, timestamp = batch.series[order], batch.timestamp[order]

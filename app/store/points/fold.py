@@ -9,11 +9,11 @@ import numpy as np
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.store.points.batch import PointBatch
+from app.store.database import is_among
+from app.store.points.batch import StoredPoints
 from app.store.points.cadence import DEFAULT_CADENCE, estimate_cadences
 from app.store.points.log import read_log_rows
 from app.store.points.placement import (
-    IDS_PER_QUERY,
     TILES_AT_A_TIME,
     Places,
     Share,
@@ -30,6 +30,7 @@ from app.store.points.tiles import Tile, find_sorted
 from app.store.tables import LogBatch
 
 POINTS_AT_A_TIME = 2_000_000
+ROWS_AT_A_TIME = 20_000
 EVER = (-(1 << 62), 1 << 62)
 
 
@@ -62,8 +63,7 @@ def fold(session: Session, partition: int, cadences: Mapping[int, int]) -> FoldR
     while row_ids := _oldest_rows(session, partition):
         batch = read_log_rows(session, row_ids)
         report += _write(session, partition, batch, cadences) + FoldReport(len(row_ids), len(batch))
-        for ids in in_parts(row_ids, IDS_PER_QUERY):
-            session.execute(sa.delete(LogBatch).where(LogBatch.id.in_(ids)))
+        session.execute(sa.delete(LogBatch).where(is_among(session, LogBatch.id, row_ids)))
     return report
 
 
@@ -72,7 +72,7 @@ def _oldest_rows(session: Session, partition: int) -> list[int]:
     query = sa.select(LogBatch.id, LogBatch.point_count).where(LogBatch.partition == partition)
     chosen: list[int] = []
     points = 0
-    for row_id, count in session.execute(query.order_by(LogBatch.id).limit(IDS_PER_QUERY)):
+    for row_id, count in session.execute(query.order_by(LogBatch.id).limit(ROWS_AT_A_TIME)):
         points += count
         if chosen and points > POINTS_AT_A_TIME:
             break
@@ -80,9 +80,9 @@ def _oldest_rows(session: Session, partition: int) -> list[int]:
     return chosen
 
 
-def _write(session: Session, partition: int, batch: PointBatch, cadences: Mapping[int, int]) -> FoldReport:
+def _write(session: Session, partition: int, batch: StoredPoints, cadences: Mapping[int, int]) -> FoldReport:
     places, moved = _settle(session, partition, batch, cadences)
-    batch = PointBatch.joined([moved, batch]) if len(moved) else batch
+    batch = StoredPoints.joined([moved, batch]) if len(moved) else batch
     touched = shares(places, batch.series, batch.timestamp)
     for part in in_parts(touched, TILES_AT_A_TIME):
         _write_tiles(session, part, batch)
@@ -90,8 +90,8 @@ def _write(session: Session, partition: int, batch: PointBatch, cadences: Mappin
 
 
 def _settle(
-    session: Session, partition: int, batch: PointBatch, cadences: Mapping[int, int]
-) -> tuple[Places, PointBatch]:
+    session: Session, partition: int, batch: StoredPoints, cadences: Mapping[int, int]
+) -> tuple[Places, StoredPoints]:
     """Places for all series of a batch, and the points of those series that had to leave tiles of another cadence."""
     seen = np.zeros(int(batch.series.max()) + 1, np.bool_)
     seen[batch.series] = True
@@ -104,7 +104,7 @@ def _settle(
     moving = placed & (known > 0) & (known != current)
     unplaced = moving | ~placed
     if not unplaced.any():
-        return places, PointBatch.joined([])
+        return places, StoredPoints.joined([])
     leaving = places.take(at[moving])
     moved = tile_points(session, leaving, *EVER)
     remove_from_tiles(session, leaving)
@@ -121,13 +121,12 @@ def _settle(
     return places_of(session, series), moved
 
 
-def _write_tiles(session: Session, touched: Sequence[Share], batch: PointBatch) -> None:
+def _write_tiles(session: Session, touched: Sequence[Share], batch: StoredPoints) -> None:
     keys = {(share.group, share.start): share.cadence for share in touched}
     written = load_tiles(session, keys)
-    scores = batch.scores
     for share in touched:
         tile = written.setdefault((share.group, share.start), Tile.empty(share.start, share.cadence))
         mine = share.positions
-        judged = None if scores is None else scores[:, mine]
+        judged = None if batch.judgement is None else batch.judgement[mine]
         tile.write(share.row, batch.timestamp[mine], batch.value[mine], judged)
     save_tiles(session, written)

@@ -11,12 +11,12 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from app.store.points.batch import PointBatch
-from app.store.points.tiles import COLUMNS, ROWS, Ints, Tile, unpack
+from app.store.database import is_among
+from app.store.points.batch import Ints, StoredPoints
+from app.store.points.tiles import COLUMNS, ROWS, Tile, unpack_tile
 from app.store.tables import Tile as TileRow
 from app.store.tables import TileGroup, TileMember
 
-IDS_PER_QUERY = 5_000
 TILES_AT_A_TIME = 64
 DENSE_CODES_UP_TO = 4_000_000
 T = TypeVar("T")
@@ -59,12 +59,8 @@ def places_of(session: Session, series: Ints) -> Places:
     query = sa.select(TileMember.series_id, TileMember.group_id, TileMember.row, TileGroup.cadence_seconds).join(
         TileGroup
     )
-    rows = [
-        tuple(row)
-        for ids in in_parts(series.tolist(), IDS_PER_QUERY)
-        for row in session.execute(query.where(TileMember.series_id.in_(ids)))
-    ]
-    table = np.array(sorted(rows), np.int64).reshape(-1, 4)
+    rows = session.execute(query.where(is_among(session, TileMember.series_id, series)).order_by(TileMember.series_id))
+    table = np.array(rows.all(), np.int64).reshape(-1, 4)
     return Places(*np.ascontiguousarray(table.T))
 
 
@@ -157,7 +153,7 @@ def load_tiles(session: Session, keys: Mapping[TileKey, int]) -> dict[TileKey, T
     query = sa.select(TileRow.group_id, TileRow.start, TileRow.values, TileRow.scores)
     wanted = sa.tuple_(TileRow.group_id, TileRow.start).in_(list(keys))
     return {
-        (group, start): unpack(start, keys[group, start], values, scores)
+        (group, start): unpack_tile(start, keys[group, start], values, scores)
         for group, start, values, scores in session.execute(query.where(wanted))
     }
 
@@ -178,17 +174,17 @@ def tile_keys(session: Session, group: int) -> list[TileKey]:
     return [(group, start) for start in session.scalars(sa.select(TileRow.start).where(TileRow.group_id == group))]
 
 
-def tile_points(session: Session, places: Places, start: int, end: int) -> PointBatch:
+def tile_points(session: Session, places: Places, start: int, end: int) -> StoredPoints:
     """What tiles hold of placed series from start until before end, in no order."""
     found = []
     for group, cadence, members in places.by_group():
         series_of_row = np.zeros(ROWS, np.int64)
         series_of_row[members.row] = members.series
         for tile in _tiles_between(session, group, cadence, start, end):
-            row, timestamp, value, scores = tile.points(members.row)
-            points = PointBatch.of_scores(series_of_row[row], timestamp, value, scores)
+            row, timestamp, value, judged = tile.points(members.row)
+            points = StoredPoints(series_of_row[row], timestamp, value, judged)
             found.append(points.take((timestamp >= start) & (timestamp < end)))
-    return PointBatch.joined(found)
+    return StoredPoints.joined(found)
 
 
 def _tiles_between(session: Session, group: int, cadence: int, start: int, end: int) -> Iterator[Tile]:
@@ -196,7 +192,7 @@ def _tiles_between(session: Session, group: int, cadence: int, start: int, end: 
         TileRow.group_id == group, TileRow.start > start - COLUMNS * cadence, TileRow.start < end
     )
     for tile_start, values, scores in session.execute(query.execution_options(yield_per=TILES_AT_A_TIME)):
-        yield unpack(tile_start, cadence, values, scores)
+        yield unpack_tile(tile_start, cadence, values, scores)
 
 
 def remove_from_tiles(session: Session, places: Places) -> None:
@@ -207,8 +203,7 @@ def remove_from_tiles(session: Session, places: Places) -> None:
             for tile in cleared.values():
                 tile.clear(members.row)
             save_tiles(session, cleared)
-    for ids in in_parts(places.series.tolist(), IDS_PER_QUERY):
-        session.execute(sa.delete(TileMember).where(TileMember.series_id.in_(ids)))
+    session.execute(sa.delete(TileMember).where(is_among(session, TileMember.series_id, places.series)))
 
 
 def in_parts(things: Sequence[T], size: int) -> Iterator[Sequence[T]]:

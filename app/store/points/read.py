@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
-from app.store.points.batch import PointBatch
+from app.store.points.batch import Floats, Ints, PointBatch, StoredPoints
 from app.store.points.log import logged_points
 from app.store.points.placement import (
     TILES_AT_A_TIME,
@@ -21,7 +21,7 @@ from app.store.points.placement import (
     shares,
     tile_points,
 )
-from app.store.points.tiles import COLUMNS, ROWS, Floats, Ints, find_sorted, last_of_each, unpack_grid
+from app.store.points.tiles import COLUMNS, ROWS, find_sorted, last_of_each, unpack_grid
 from app.store.tables import Tile as TileRow
 from app.store.tables import TileGroup, TileMember
 
@@ -30,12 +30,12 @@ def read_points(session: Session, series_ids: Iterable[int], start: int, end: in
     """The points of these series from start until before end (unix seconds), by series and then time."""
     series = np.unique(np.fromiter(series_ids, np.int64))
     stored = tile_points(session, places_of(session, series), start, end)
-    points = PointBatch.joined([stored, logged_points(session, series, start, end)])
+    points = StoredPoints.joined([stored, logged_points(session, series, start, end)])
     order = np.lexsort((points.timestamp, points.series))
     ordered = points.take(order)
     is_last = np.ones(len(ordered), np.bool_)
     is_last[:-1] = (np.diff(ordered.series) != 0) | (np.diff(ordered.timestamp) != 0)
-    return ordered.take(is_last)
+    return ordered.take(is_last).to_batch()
 
 
 def stored_values(session: Session, series: Ints, timestamp: Ints) -> tuple[Floats, NDArray[np.bool_]]:

@@ -8,37 +8,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.store.packing import Packed, Plane, pack
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Scores = NDArray[np.float32]
+from app.store.points.batch import Floats, Ints, joined_judgements, judgement_planes, unpack_judgements
+from app.store.points.judgement import JUDGEMENT, Judgements
 
 ROWS = 256
 COLUMNS = 168
-SCORE_NAMES = ("expected", "lower", "upper", "rarity")
 
 
 @dataclass
 class Loose:
-    """Points that lie off the grid of their tile, by row and then time.
+    """Points that lie off the grid of their tile, by row and then time, each array (m,).
 
-    `key` (m,) is row x span + seconds since the tile's start; `value` (m,), NaN if known to be missing; `scores`
-    (4, m).
+    `key` is row x span + seconds since the tile's start; `value` is NaN if known to be missing; `judged` is None if
+    none was.
     """
 
     key: Ints = field(default_factory=lambda: np.empty(0, np.int64))
     value: Floats = field(default_factory=lambda: np.empty(0))
-    scores: Scores = field(default_factory=lambda: _not_judged(0))
+    judged: Judgements | None = None
 
-    def with_written(self, key: Ints, value: Floats, scores: Scores) -> Loose:
+    def with_written(self, key: Ints, value: Floats, judged: Judgements | None) -> Loose:
         """These and those, where the last of a key wins."""
-        keys = np.concatenate([self.key, key])
-        kept = last_of_each(keys)
-        values = np.concatenate([self.value, value])[kept]
-        return Loose(keys[kept], values, np.concatenate([self.scores, scores], axis=1)[:, kept])
+        both = Loose(
+            np.concatenate([self.key, key]),
+            np.concatenate([self.value, value]),
+            joined_judgements([(self.judged, len(self.key)), (judged, len(key))]),
+        )
+        return both.take(last_of_each(both.key))
 
-    def only(self, kept: NDArray[np.bool_]) -> Loose:
-        return Loose(self.key[kept], self.value[kept], self.scores[:, kept])
+    def take(self, chosen: Ints | NDArray[np.bool_]) -> Loose:
+        return Loose(self.key[chosen], self.value[chosen], _chosen(self.judged, chosen))
 
 
 @dataclass
@@ -46,14 +45,14 @@ class Tile:
     """Points on the grid as 2-D arrays, a row a series and a column a step; those off the grid listed beside them.
 
     `values` (rows, 168) float64, NaN where there is no point or it is known to be missing; `missing` (rows, 168) tells
-    the two apart; `scores` (4, rows, 168) float32 as judged live, NaN where not judged.
+    the two apart; `judged` (rows, 168) as judged live, None if nothing was.
     """
 
     start: int  # unix seconds of the first column
     cadence: int
     values: Floats
     missing: NDArray[np.bool_]
-    scores: Scores | None = None
+    judged: Judgements | None = None
     loose: Loose = field(default_factory=Loose)
 
     @classmethod
@@ -64,63 +63,56 @@ class Tile:
     def span(self) -> int:
         return COLUMNS * self.cadence
 
-    def write(self, row: Ints, timestamp: Ints, value: Floats, scores: Scores | None) -> None:
-        """Set points, in order: the last of a row and time wins. `scores` is (4, n), None if none was judged."""
+    def write(self, row: Ints, timestamp: Ints, value: Floats, judged: Judgements | None) -> None:
+        """Set points, each array (n,), in order: the last of a row and time wins."""
         self._grow(int(row.max()) + 1)
         seconds = timestamp - self.start
         column = seconds // self.cadence
         off_grid = column * self.cadence != seconds
         if off_grid.any():
-            judged = _not_judged(len(row)) if scores is None else scores
             key = row * self.span + seconds
-            self.loose = self.loose.with_written(key[off_grid], value[off_grid], judged[:, off_grid])
+            self.loose = self.loose.with_written(key[off_grid], value[off_grid], _chosen(judged, off_grid))
             on_grid = ~off_grid
-            row, column, value, scores = row[on_grid], column[on_grid], value[on_grid], judged[:, on_grid]
+            row, column, value, judged = row[on_grid], column[on_grid], value[on_grid], _chosen(judged, on_grid)
         # numpy keeps the last of a cell that is assigned twice.
         cell = row * COLUMNS + column
         self.values.ravel()[cell] = value
         self.missing.ravel()[cell] = value != value
-        self._write_scores(cell, scores)
-
-    def _write_scores(self, cell: Ints, scores: Scores | None) -> None:
-        if self.scores is None:
-            if scores is None or np.isnan(scores).all():
-                return
-            self.scores = np.full((len(SCORE_NAMES), *self.values.shape), np.nan, np.float32)
-        for number, plane in enumerate(self.scores):
-            plane.ravel()[cell] = np.nan if scores is None else scores[number]
+        if self.judged is None and judged is not None:
+            self.judged = np.zeros(self.values.shape, JUDGEMENT)
+        if self.judged is not None:
+            self.judged.ravel()[cell] = np.zeros((), JUDGEMENT) if judged is None else judged
 
     def _grow(self, rows: int) -> None:
-        more = rows - len(self.values)
-        if more > 0:
-            self.values = np.pad(self.values, ((0, more), (0, 0)), constant_values=np.nan)
-            self.missing = np.pad(self.missing, ((0, more), (0, 0)))
-            if self.scores is not None:
-                self.scores = np.pad(self.scores, ((0, 0), (0, more), (0, 0)), constant_values=np.nan)
+        more = (rows - len(self.values), COLUMNS)
+        if more[0] > 0:
+            self.values = np.concatenate([self.values, np.full(more, np.nan)])
+            self.missing = np.concatenate([self.missing, np.zeros(more, np.bool_)])
+            if self.judged is not None:
+                self.judged = np.concatenate([self.judged, np.zeros(more, JUDGEMENT)])
 
     def clear(self, rows: Ints) -> None:
         """Forget every point of these rows."""
         rows_here = rows[rows < len(self.values)]
         self.values[rows_here] = np.nan
         self.missing[rows_here] = False
-        if self.scores is not None:
-            self.scores[:, rows_here] = np.nan
-        self.loose = self.loose.only(~np.isin(self.loose.key // self.span, rows))
+        if self.judged is not None:
+            self.judged[rows_here] = 0
+        self.loose = self.loose.take(~np.isin(self.loose.key // self.span, rows))
 
-    def points(self, rows: Ints) -> tuple[Ints, Ints, Floats, Scores]:
-        """Row, timestamp, value and scores (4, n) of the points of these rows, in no order."""
+    def points(self, rows: Ints) -> tuple[Ints, Ints, Floats, Judgements | None]:
+        """Row, timestamp, value and judgement of the points of these rows, each (n,), in no order."""
         rows = rows[rows < len(self.values)]
-        present = ~np.isnan(self.values[rows]) | self.missing[rows]
-        at, column = np.nonzero(present)
+        at, column = np.nonzero(~np.isnan(self.values[rows]) | self.missing[rows])
         row = rows[at]
-        scores = _not_judged(len(row)) if self.scores is None else self.scores[:, row, column]
-        loose_row, seconds = np.divmod(self.loose.key, self.span)
-        wanted = np.isin(loose_row, rows)
+        loose = self.loose.take(np.isin(self.loose.key // self.span, rows))
+        loose_row, seconds = np.divmod(loose.key, self.span)
+        judged = None if self.judged is None else self.judged[row, column]
         return (
-            np.concatenate([row, loose_row[wanted]]),
-            self.start + np.concatenate([column * self.cadence, seconds[wanted]]),
-            np.concatenate([self.values[row, column], self.loose.value[wanted]]),
-            np.concatenate([scores, self.loose.scores[:, wanted]], axis=1),
+            np.concatenate([row, loose_row]),
+            self.start + np.concatenate([column * self.cadence, seconds]),
+            np.concatenate([self.values[row, column], loose.value]),
+            joined_judgements([(judged, len(row)), (loose.judged, len(loose_row))]),
         )
 
     def look_up(self, row: Ints, timestamp: Ints) -> tuple[Floats, NDArray[np.bool_]]:
@@ -135,41 +127,29 @@ class Tile:
         return value, exists | found
 
     def pack(self) -> tuple[bytes, bytes | None]:
-        """The bytes of the values and, apart so that training need not read them, of the scores."""
+        """The bytes of the values and, apart so that training need not read them, of the judgements."""
         planes: dict[str, Plane] = {"values": self.values}
         missing = np.flatnonzero(self.missing)
         if missing.size:
             planes["missing"] = missing.astype(np.uint16)
         if self.loose.key.size:
             planes |= {"loose_key": self.loose.key, "loose_value": self.loose.value}
-        return pack(planes), self._pack_scores()
-
-    def _pack_scores(self) -> bytes | None:
-        planes = {}
-        if self.scores is not None:
-            planes = dict(zip(SCORE_NAMES, self.scores, strict=True))
-        if not np.isnan(self.loose.scores).all():
-            planes |= {f"loose_{name}": plane for name, plane in zip(SCORE_NAMES, self.loose.scores, strict=True)}
-        return pack(planes) if planes else None
+        judged = judgement_planes(self.judged) | judgement_planes(self.loose.judged, "loose_")
+        return pack(planes), pack(judged) if judged else None
 
 
-def unpack(start: int, cadence: int, values: bytes, scores: bytes | None) -> Tile:
+def unpack_tile(start: int, cadence: int, values: bytes, judgements: bytes | None) -> Tile:
     """The tile that `Tile.pack` made these of, to change as one likes."""
     planes = Packed(values)
     grid = planes["values"]
-    missing = np.zeros(grid.shape, np.bool_)
+    tile = Tile(start, cadence, _own(grid), np.zeros(grid.shape, np.bool_))
     if "missing" in planes:
-        missing.ravel()[planes["missing"]] = True
-    tile = Tile(start, cadence, _own(grid), missing)
-    judged = Packed(scores) if scores is not None else {}
-    if SCORE_NAMES[0] in judged:
-        tile.scores = np.stack([judged[name] for name in SCORE_NAMES])
+        tile.missing.ravel()[planes["missing"]] = True
     if "loose_key" in planes:
-        key = planes["loose_key"]
-        loose_scores = _not_judged(len(key))
-        if f"loose_{SCORE_NAMES[0]}" in judged:
-            loose_scores = np.stack([judged[f"loose_{name}"] for name in SCORE_NAMES])
-        tile.loose = Loose(key, planes["loose_value"], loose_scores)
+        tile.loose = Loose(planes["loose_key"], planes["loose_value"])
+    if judgements is not None:
+        judged = Packed(judgements)
+        tile.judged, tile.loose.judged = unpack_judgements(judged), unpack_judgements(judged, "loose_")
     return tile
 
 
@@ -209,8 +189,8 @@ def find_sorted(keys: Ints, wanted: Ints) -> tuple[NDArray[np.bool_], Ints]:
     return found, at
 
 
-def _not_judged(count: int) -> Scores:
-    return np.full((len(SCORE_NAMES), count), np.nan, np.float32)
+def _chosen(judged: Judgements | None, chosen: Ints | NDArray[np.bool_]) -> Judgements | None:
+    return None if judged is None else judged[chosen]
 
 
 def _own(array: Floats) -> Floats:
