@@ -22,7 +22,7 @@ LIKENESS = 0.2
 """A repeat of an anomaly may be this share of its decades stranger, or less strange, than the first time."""
 
 GROWING_MARGIN = 1.0
-"""Added for an anomaly labelled before its end: it may still have been growing."""
+"""Added for an anomaly labelled while it went on: it may still have been growing."""
 
 CEILING = 300.0
 """No tolerance is ever wider; beyond it a float could not hold the return period."""

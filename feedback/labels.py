@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 
@@ -77,6 +77,9 @@ EFFECTS = {
     Verdict.BAD_DATA: Effects(AlertEffect.WITHDRAWN, TrainingEffect.EXCLUDED, ToleranceEffect.UNCHANGED, Creates.GAP),
 }
 
+SOON = timedelta(minutes=30)
+"""An anomaly is over only after so much calm, so a label within it finds the anomaly still going on."""
+
 BUILT = frozenset({Verdict.FALSE_ALARM, Verdict.REAL})
 """Verdicts whose effects exist; the others are refused with a clear sentence."""
 
@@ -86,7 +89,8 @@ class LabelEvidence:
     """A standing label, as far as learning needs it.
 
     direction: +1 the labelled anomaly was too high, -1 too low, 0 not known.
-    rarity: log10 weeks of that anomaly at its peak; None where there was no anomaly in the span.
+    rarity: log10 weeks of that anomaly at its peak so far; None where there was no anomaly in the span.
+    started_at, ended_at: the labelled span, of an anomaly its first and its latest abnormal point.
     weight: how much its author counts, in (0, 1].
     """
 
@@ -112,8 +116,8 @@ class LabelEvidence:
 
     @property
     def was_growing(self) -> bool:
-        """True where the anomaly had not ended when it was labelled, so that its peak was not known yet."""
-        return self.ended_at >= self.created_at
+        """True where it was labelled so soon that it may not have been at its peak yet."""
+        return self.created_at - self.ended_at < max(SOON, self.ended_at - self.started_at)
 
     @property
     def authority(self) -> tuple[float, datetime, int]:

@@ -69,17 +69,17 @@ def _on_alert(receipt: Receipt) -> Iterator[str]:
     status = receipt.alert_status
     if status is None:
         return
-    if status.is_none:
-        if status.after == "firing":
+    match status.before, status.after:
+        case "firing", "closed":
+            yield "The alert is closed, and its channels are told."
+        case "firing", "firing":
             yield "The alert stays open until the anomaly ends."
-        elif receipt.action in (Action.LABELLED, Action.WOULD_LABEL):
-            yield f"The alert was {status.after} already."
-    elif status.after == "closed":
-        yield "The alert is closed, and its channels are told."
-    elif status.after == "firing":
-        yield "The alert is open again."
-    else:
-        yield f"The alert is {status.after} again."
+        case "closed", "firing":
+            yield "The alert is open again."
+        case "closed", "resolved":
+            yield "The alert is no longer closed; what it told of is over."
+        case _:
+            yield "What the alert told of was over already."
 
 
 def _on_threshold(receipt: Receipt) -> Iterator[str]:

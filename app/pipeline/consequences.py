@@ -114,14 +114,13 @@ def draw_up_receipt(
 
 
 def status_under(labels: Sequence[LabelEvidence], alert: Alert, anomalies: Sequence[Anomaly]) -> str:
-    """The alert's status once these labels stand: a verdict may close it, and taking that back opens it again."""
+    """The alert's status while these labels stand: closed by what somebody said, else as its anomalies have it."""
+    if alert.status == "withdrawn":
+        return alert.status
     deciding = decisive(each for each in labels if each.alert_id == alert.id)
-    closing = any(EFFECTS[each.verdict].alert is AlertEffect.CLOSED for each in deciding)
-    if closing and alert.status == "firing":
+    if any(EFFECTS[each.verdict].alert is AlertEffect.CLOSED for each in deciding):
         return "closed"
-    if not closing and alert.status == "closed":
-        return "resolved" if all(anomaly.ended_at is not None for anomaly in anomalies) else "firing"
-    return alert.status
+    return "resolved" if all(anomaly.ended_at is not None for anomaly in anomalies) else "firing"
 
 
 def name_of(series: Series) -> SeriesName:

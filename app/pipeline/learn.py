@@ -113,7 +113,7 @@ def label_alert(
         if not anomalies:
             raise Unprocessable("This alert is not about a series, so there is nothing to learn from it.")
         rarest = anomalies[0]
-        span = rarest.started_at, _end(rarest, now)
+        span = rarest.started_at, rarest.last_abnormal_at
         label = _new_label(given, rarest.series_id, span, rarest, _Signature(author, source, comment, once_key, now))
         return _act(heed, session, label, dry_run=dry_run)
 
@@ -238,24 +238,28 @@ def _receipt(
 
 
 def _settle_alert(session: Session, alert_id: int | None, now: datetime) -> list[int]:
-    """Bring the alert's status in line with the labels that stand; returns the ids of series whose runs that ends."""
+    """Bring the alert's status in line with the labels that stand; returns the ids of series whose run is let go.
+
+    A run that was told goes on without a word, even where it reopens far stranger; so the run of a closed alert is
+    let go, and what comes after it is judged anew.
+    """
     if alert_id is None:
         return []
     session.flush()
     alert = session.get_one(Alert, alert_id, with_for_update=True)
     anomalies = stored_alerts.anomalies_of(session, [alert_id]).get(alert_id, [])
     status = status_under(stored_labels.standing_evidence(session, alert_id=alert_id), alert, anomalies)
-    if status == alert.status:
+    if status == alert.status or "closed" not in (status, alert.status):
         return []
     if status != "closed":
         stored_alerts.unclose(alert, anomalies)
         return []
-    open_series = [anomaly.series_id for anomaly in anomalies if anomaly.ended_at is None]
+    was_firing = alert.status == "firing"
     stored_alerts.close(alert, anomalies, now)
-    if alert.delivery == "live":
+    if was_firing and alert.delivery == "live":
         session.flush()
         enqueue(session, alert.id, "closed", wall_now())
-    return open_series
+    return [anomaly.series_id for anomaly in stored_alerts.latest_of_their_series(session, anomalies)]
 
 
 def _new_label(
@@ -291,8 +295,3 @@ def _built(verdict: str) -> Verdict:
     if given not in BUILT:
         raise NotBuiltYet(f"The verdict `{given}` is not built yet. Until then send {' or '.join(sorted(BUILT))}.")
     return given
-
-
-def _end(anomaly: Anomaly, now: datetime) -> datetime:
-    """Until when the labelled anomaly lasted: until now, if it has not ended."""
-    return anomaly.last_abnormal_at if anomaly.ended_at is not None else max(now, anomaly.last_abnormal_at)

@@ -113,12 +113,6 @@ def strongest_anomaly(session: Session, series_id: int, start: datetime, end: da
     return session.scalars(query).first()
 
 
-def open_alerts_of(session: Session, series_id: int) -> list[Alert]:
-    """Alerts with an anomaly of this series that are still firing."""
-    of_series = sa.exists().where(Anomaly.alert_id == Alert.id, Anomaly.series_id == series_id)
-    return list(session.scalars(sa.select(Alert).where(Alert.status == "firing", of_series).order_by(Alert.id)))
-
-
 def closed_runs(session: Session, series_ids: Iterable[int]) -> set[tuple[int, int]]:
     """Series and start (unix seconds) of the runs whose alert is over, by themselves or by what somebody said."""
     wanted, found = list(series_ids), set()
@@ -164,20 +158,33 @@ def count_sent(session: Session, since: datetime) -> int:
     return session.scalar(query) or 0
 
 
-def close(alert: Alert, anomalies: Iterable[Anomaly], now: datetime) -> None:
+def close(alert: Alert, anomalies: Sequence[Anomaly], now: datetime) -> None:
     """A verdict ends the alert, and with it the runs behind it: what follows of them is a new run."""
-    alert.status, alert.ended_at = "closed", now
     for anomaly in anomalies:
         if anomaly.ended_at is None:
             anomaly.ended_at = max(now, anomaly.last_abnormal_at)
+    alert.status, alert.ended_at = "closed", _last_end(anomalies)
 
 
 def unclose(alert: Alert, anomalies: Sequence[Anomaly]) -> None:
-    """The verdict that closed the alert is taken back: its own end counts again."""
-    ends = [anomaly.ended_at for anomaly in anomalies]
-    known = [end for end in ends if end is not None]
-    is_over = len(known) == len(ends) and bool(known)
-    alert.status, alert.ended_at = ("resolved", max(known)) if is_over else ("firing", None)
+    """The verdict that closed the alert is taken back: the ends of its anomalies count again."""
+    is_over = all(anomaly.ended_at is not None for anomaly in anomalies)
+    alert.status, alert.ended_at = ("resolved", _last_end(anomalies)) if is_over else ("firing", None)
+
+
+def _last_end(anomalies: Sequence[Anomaly]) -> datetime | None:
+    return max((anomaly.ended_at for anomaly in anomalies if anomaly.ended_at is not None), default=None)
+
+
+def latest_of_their_series(session: Session, anomalies: Sequence[Anomaly]) -> list[Anomaly]:
+    """Those after which their series had no other anomaly."""
+    newest = (
+        sa.select(Anomaly.series_id, sa.func.max(Anomaly.started_at))
+        .where(Anomaly.series_id.in_({anomaly.series_id for anomaly in anomalies}))
+        .group_by(Anomaly.series_id)
+    )
+    latest: dict[int, datetime] = dict(session.execute(newest).all())
+    return [anomaly for anomaly in anomalies if anomaly.started_at == latest[anomaly.series_id]]
 
 
 def acknowledge(alert: Alert, by: str, now: datetime) -> None:

@@ -38,8 +38,8 @@ def a_label(
         rarity=rarity,
         weight=weight,
         author=author,
-        started_at=created_at - timedelta(hours=2),
-        ended_at=created_at if growing else created_at - timedelta(hours=1),
+        started_at=created_at - timedelta(minutes=120),
+        ended_at=created_at - timedelta(minutes=5 if growing else 90),
         created_at=created_at,
         alert_id=1_000 + label_id if alert is None else alert,
     )

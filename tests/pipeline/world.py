@@ -1,0 +1,156 @@
+"""A world with series, alerts and labels on a real database; only the owner of the partitions is a stand-in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from app.pipeline import learn
+from app.pipeline.learn import Answer, current_tolerances
+from app.security import Links
+from app.store import labels as stored_labels
+from app.store import series as stored_series
+from app.store.database import Database
+from app.store.tables import Alert, Anomaly
+from feedback.receipt import Band, Power
+from feedback.tolerance import Tolerances
+
+NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
+THRESHOLD = 0.602
+LINK: dict[str, Any] = {"author": "link:team", "source": "link"}
+ANA: dict[str, Any] = {"author": "ana", "source": "api"}
+
+
+@dataclass(frozen=True)
+class Rules:
+    threshold: float = THRESHOLD
+
+
+@dataclass
+class StandInCommitter:
+    """Answers as the committer does, from the tolerances alone; remembers what it was told."""
+
+    rules: Rules = field(default_factory=Rules)
+    released: list[int] = field(default_factory=list)
+    calls: int = 0
+
+    def labels_changed(self, released: Sequence[int] = ()) -> None:
+        self.calls += 1
+        self.released += released
+
+    def band(self, series_id: int, tolerances: Tolerances) -> Band | None:
+        wide = 10 + tolerances.of(series_id, "orders", 1)
+        return Band(NOW, expected=100, lower=100 - wide, upper=100 + wide)
+
+    def power(self, series_id: int, tolerances: Tolerances) -> Power | None:
+        return Power(drops=0.9, spikes=0.9 if tolerances.of(series_id, "orders", 1) < 3 else 0.1)
+
+
+@dataclass
+class World:
+    database: Database
+    links: Links = field(default_factory=lambda: Links(b"0" * 32, "http://heed.test"))
+    committer: StandInCommitter = field(default_factory=StandInCommitter)
+
+    def label(self, alert_id: int, verdict: str = "false_alarm", **by: Any) -> Answer:
+        return learn.label_alert(self, alert_id, verdict, **({"now": NOW} | ANA | by))
+
+    def undo(self, label_id: int | None, *, dry_run: bool = False) -> Answer:
+        assert label_id is not None
+        return learn.revoke_label(self, label_id, by="ana", now=NOW, dry_run=dry_run)
+
+    def tolerance(self, series_id: int, direction: int = 1) -> float:
+        with self.database.reading() as session:
+            return current_tolerances(session, NOW, THRESHOLD).of(series_id, "orders", direction)
+
+    def taught(self, now: datetime) -> list[object]:
+        """All that the labels that stand have taught, in the order of the series and alerts, whatever their ids."""
+        with self.database.reading() as session:
+            learned = current_tolerances(session, now, THRESHOLD)
+            spans = stored_labels.excluded_spans(session)
+            statuses = session.scalars(sa.select(Alert.status).order_by(Alert.id)).all()
+        sides = [(each.everything, each.metrics, sorted(each.series.items())) for each in (learned.up, learned.down)]
+        decades = [(everything, metrics, [d for _, d in series]) for everything, metrics, series in sides]
+        return [decades, spans.start.tolist(), spans.end.tolist(), statuses]
+
+    def status(self, alert_id: int) -> str:
+        with self.database.reading() as session:
+            return session.get_one(Alert, alert_id).status
+
+
+def a_series(world: World, country: str = "DE") -> int:
+    with world.database.writing() as session:
+        [series] = stored_series.find_or_create(
+            session,
+            [stored_series.identity("orders", {"country": country})],
+            partition_count=1,
+            timezone="UTC",
+            token_id=None,
+            now=NOW,
+        )
+        return series.id
+
+
+def an_anomaly(
+    session: Session,
+    series_id: int,
+    *,
+    rarity: float,
+    is_open: bool,
+    alert_id: int | None,
+    outcome: str,
+    days_ago: float,
+) -> None:
+    start = NOW - timedelta(days=days_ago, hours=3, seconds=int(10 * rarity))
+    session.add(
+        Anomaly(
+            series_id=series_id,
+            alert_id=alert_id,
+            started_at=start,
+            last_abnormal_at=start + timedelta(hours=1),
+            ended_at=None if is_open else start + timedelta(hours=2),
+            direction=1,
+            rarity=rarity,
+            peak_at=start,
+            actual=150.0,
+            expected=100.0,
+            lower=90.0,
+            upper=110.0,
+            impact=50.0,
+            point_count=2,
+            threshold=THRESHOLD,
+            detector="seasonal",
+            evidence={},
+            outcome=outcome,
+        )
+    )
+
+
+def an_alert(world: World, series_id: int, *, rarity: float = 2.0, is_open: bool = True, days_ago: float = 0.0) -> int:
+    with world.database.writing() as session:
+        alert = Alert(
+            kind="anomaly",
+            status="firing" if is_open else "resolved",
+            severity="warning",
+            title="orders",
+            started_at=NOW - timedelta(days=days_ago, hours=3),
+            ended_at=None if is_open else NOW - timedelta(days=days_ago, hours=1),
+            created_at=NOW - timedelta(days=days_ago, hours=3),
+            delivery="live",
+        )
+        session.add(alert)
+        session.flush()
+        an_anomaly(
+            session, series_id, rarity=rarity, is_open=is_open, alert_id=alert.id, outcome="told", days_ago=days_ago
+        )
+        return alert.id
+
+
+def an_untold_anomaly(world: World, series_id: int, *, rarity: float, outcome: str) -> None:
+    with world.database.writing() as session:
+        an_anomaly(session, series_id, rarity=rarity, is_open=False, alert_id=None, outcome=outcome, days_ago=5)
