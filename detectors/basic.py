@@ -13,6 +13,7 @@ from detectors.rarity import WEEK_SECONDS, block_length, block_maxima, evidence_
 from detectors.robust import mean, median, spread
 
 FEWEST_POINTS = 14
+HUGE = float(np.finfo(np.float64).max)
 LARGEST = 1e9
 
 
@@ -74,9 +75,9 @@ def _score(points: Points, profile: np.ndarray, rows: Fields) -> Scores:
         for threshold in (points.threshold_up, points.threshold_down)
     )
     return Scores(
-        expected=np.where(trained, expected, np.nan),
-        lower=np.where(trained, expected - below, np.nan),
-        upper=np.where(trained, expected + above, np.nan),
+        expected=np.where(trained, np.clip(expected, -HUGE, HUGE), np.nan),
+        lower=np.where(trained, np.clip(expected - below, -HUGE, HUGE), np.nan),
+        upper=np.where(trained, np.clip(expected + above, -HUGE, HUGE), np.nan),
         rarity=rarity,
         direction=np.where(judged, np.sign(standard), 0).astype(np.int8),
         evidence=rarity[:, None].astype(np.float32),

@@ -15,7 +15,7 @@ from detectors.contract import Floats
 
 DECADE = float(np.log(10.0))
 WEEK_SECONDS = 604_800
-RAREST = 9.0
+RAREST = 300.0
 """Rarity is cut here (log10 weeks): beyond it nobody can tell, and sums must stay finite."""
 
 

@@ -35,6 +35,7 @@ LOUDEST = 6.0  # an innovation counts at most this many scales in a sum, so that
 CLIP = 2.5  # learning from one innovation is cut at this many scales
 FEWEST_POINTS = 14
 _FOLLOWED = ("carry", "level_rate", "scale_rate", "scale_floor", "profile_scale")
+HUGE = float(np.finfo(np.float64).max)
 LARGEST = 1e9  # in robust units; keeps squares and sums finite
 
 
@@ -115,9 +116,9 @@ def _score(points: Points, profile: np.ndarray, rows: Fields, state: Fields) -> 
     young = ~trained & (judged.state["count"] < FEWEST_POINTS)
     return (
         Scores(
-            expected=np.where(young, np.nan, expected),
-            lower=np.where(trained, lower, np.nan),
-            upper=np.where(trained, upper, np.nan),
+            expected=np.where(young, np.nan, _finite(expected)),
+            lower=np.where(trained, _finite(lower), np.nan),
+            upper=np.where(trained, _finite(upper), np.nan),
             rarity=np.where(known, joint, np.nan),
             direction=np.where(known, np.sign(sign), 0).astype(np.int8),
             evidence=np.where(known[:, None], each, np.nan).astype(np.float32),
@@ -147,7 +148,9 @@ def _judge(deviation: Floats, steps: Floats, learn: Bools, rows: Fields, state: 
     spread_now = np.maximum(scale, rows["scale_floor"])
     standard = innovation / spread_now
     new_sums = sums * DECAY + np.clip(standard, -LOUDEST, LOUDEST)[:, None] * (1 - DECAY**2) ** 0.5
-    signed = np.concatenate([standard[:, None], new_sums, (deviation / rows["profile_scale"])[:, None]], axis=1)
+    signed = np.concatenate(
+        [standard[:, None], new_sums, ((deviation - level) / rows["profile_scale"])[:, None]], axis=1
+    )
 
     teach = learn & known
     cut = CLIP * spread_now
@@ -165,7 +168,11 @@ def _judge(deviation: Floats, steps: Floats, learn: Bools, rows: Fields, state: 
         "sums": np.where(known[:, None], new_sums, sums),
         "count": state["count"] + known,
     }
-    return _Judged(np.abs(signed), signed, predicted, spread_now, learned)
+    return _Judged(np.log1p(np.abs(signed)), signed, predicted, spread_now, learned)
+
+
+def _finite(value: Floats) -> Floats:
+    return np.clip(value, -HUGE, HUGE)
 
 
 def _joint(each: Floats) -> Floats:
@@ -204,7 +211,7 @@ def _fit(values: Floats, history: History) -> tuple[Fields, Fields]:
     hours = season.hours.astype(np.float32)
     hour, following, weight = phase(history.local, cadence)
     residual = y - hours[:, hour] * (1 - weight) - hours[:, following] * weight
-    level_rate = 1.0 / float(np.clip(86_400 / cadence, 20, 1_440))
+    level_rate = 1.0 / float(np.clip(21_600 / cadence, 6, 360))
     scale_rate = 1.0 / float(np.clip(604_800 / cadence, 60, 4_000))
     smooth = _smoothed(residual, level_rate)
     dev = residual - smooth
@@ -296,7 +303,7 @@ def _tails(evidence: np.ndarray, cadence: int) -> Fields:
     length = block_length(cadence)
     weeks = length * cadence / WEEK_SECONDS
     tails = [
-        fit_tail(block_maxima(evidence[:, :, kind], length), block_weeks=weeks, prior_level=3.0, prior_excess=1.0)
+        fit_tail(block_maxima(evidence[:, :, kind], length), block_weeks=weeks, prior_level=1.4, prior_excess=0.25)
         for kind in range(KINDS)
     ]
     each = np.stack([tail.rarity(evidence[:, :, kind].T).T for kind, tail in enumerate(tails)], axis=2)
