@@ -121,8 +121,12 @@ class VerdictLink:
 
     @property
     def once_key(self) -> str:
-        """The same for every press of this button on this alert from one channel, so that they are one label."""
-        return f"link:{self.alert_id}:{self.verdict}:{self.origin}"
+        return press_key(self.alert_id, self.verdict, self.origin)
+
+
+def press_key(alert_id: int, verdict: str, origin: str) -> str:
+    """The same for every press of this button on this alert from one channel, so that they are one label."""
+    return f"link:{alert_id}:{verdict}:{origin}"
 
 
 @dataclass(frozen=True)

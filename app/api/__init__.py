@@ -4,19 +4,33 @@ from __future__ import annotations
 
 import threading
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute
 
-from app import web
 from app.api import alerts, docs, health, labels, points, retrains, series, tokens
-from app.api.access import Bearers
+from app.api.access import Bearers, access_of
 from app.api.edge import AnswerHeaders, BodyLimit
 from app.api.metrics import Metrics, Timed
 from app.api.problems import Problem, answer_errors_with_problems
 from app.api.service import Service
+from app.web import links, pages
 
 DESCRIPTION = """Send `Authorization: Bearer <token>`. Scopes: `ingest` (write points only), `analyst` (read, label),
 `ops` (retrain), `admin`; each includes those before it. Times are RFC 3339 or unix seconds in, RFC 3339 UTC out.
 Errors are `application/problem+json` (RFC 9457) with a message that says the cure."""
+
+ROUTERS = (
+    points.router,
+    series.router,
+    alerts.router,
+    labels.router,
+    retrains.router,
+    tokens.router,
+    links.router,
+    health.router,
+    docs.router,
+    pages.router,
+)
 
 
 def create_app(heed: Service) -> FastAPI:
@@ -34,11 +48,19 @@ def create_app(heed: Service) -> FastAPI:
     app.state.bearers = Bearers(heed.database)
     app.state.metrics = Metrics(heed.database)
     app.state.retraining = threading.Lock()
-    for noun in (points, series, alerts, labels, retrains, tokens, health, docs):
-        app.include_router(noun.router)
-    web.include_pages(app)
+    app.state.routes = [route for router in ROUTERS for route in _declared(router)]
+    for router in ROUTERS:
+        app.include_router(router)
     answer_errors_with_problems(app)
     app.add_middleware(BodyLimit, points_bytes=int(heed.settings.max_body_mb * 1_000_000))
     app.add_middleware(AnswerHeaders)
     app.add_middleware(Timed, metrics=app.state.metrics)
     return app
+
+
+def _declared(router: APIRouter) -> list[APIRoute]:
+    """The routes of a router; refused where one does not say who may call it."""
+    routes = [route for route in router.routes if isinstance(route, APIRoute)]
+    for route in routes:
+        access_of(route)
+    return routes

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Annotated
 
 from fastapi import Depends, Request
+from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 from fastapi.security.http import HTTPAuthorizationCredentials
 from starlette.concurrency import run_in_threadpool
@@ -76,6 +77,15 @@ class Allows(HTTPBearer):
 
 def open_to_all() -> None:
     """Declares that a route needs no token: it tells nothing secret, or a signed link is its key."""
+
+
+def access_of(route: APIRoute) -> Scope | None:
+    """The scope that a route declares, None where it is open to all. Raises where it declares nothing."""
+    calls = [dependency.call for dependency in route.dependant.dependencies]
+    scopes = [call.scope for call in calls if isinstance(call, Allows)]
+    if len(scopes) + calls.count(open_to_all) != 1:
+        raise TypeError(f"{route.path} must declare either one scope or that it is open to all")
+    return scopes[0] if scopes else None
 
 
 IngestBearer = Annotated[Bearer, Depends(Allows(Scope.INGEST))]

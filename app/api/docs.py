@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -10,7 +10,8 @@ from typing import Any
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.routing import APIRoute
 
-from app.api.access import OPEN, Allows
+from app.api.access import OPEN, access_of
+from app.security import Scope
 from app.web.pages import render
 
 router = APIRouter(dependencies=OPEN, include_in_schema=False)
@@ -32,7 +33,7 @@ class Call:
 
     method: str
     path: str
-    access: str | None
+    access: Scope | None
     text: str
     parameters: list[Field]
     body: list[Field]
@@ -55,7 +56,8 @@ def openapi(request: Request) -> dict[str, Any]:
 
 def _calls_by_tag(app: FastAPI) -> dict[str, list[Call]]:
     document = app.openapi()
-    access = {(method, route.path): _access(route) for route in api_routes(app) for method in route.methods or ()}
+    routes: list[APIRoute] = app.state.routes
+    access = {(method, route.path): access_of(route) for route in routes for method in route.methods or ()}
     tags: dict[str, list[Call]] = {}
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
@@ -64,17 +66,8 @@ def _calls_by_tag(app: FastAPI) -> dict[str, list[Call]]:
     return tags
 
 
-def api_routes(app: FastAPI) -> Iterator[APIRoute]:
-    return (route for route in app.routes if isinstance(route, APIRoute))
-
-
-def _access(route: APIRoute) -> str | None:
-    scopes = [each.call.scope.value for each in route.dependant.dependencies if isinstance(each.call, Allows)]
-    return scopes[0] if scopes else None
-
-
 def _call(
-    document: Mapping[str, Any], method: str, path: str, operation: Mapping[str, Any], access: str | None
+    document: Mapping[str, Any], method: str, path: str, operation: Mapping[str, Any], access: Scope | None
 ) -> Call:
     body = _content_schema(operation.get("requestBody", {}))
     statuses = operation["responses"]
@@ -87,7 +80,7 @@ def _call(
         parameters=[_parameter(document, each) for each in operation.get("parameters", [])],
         body=_fields(document, body),
         answer=_fields(document, _content_schema(good)),
-        statuses=[f"{status} {HTTPStatus(int(status)).phrase}" for status in sorted(statuses)],
+        statuses=[f"{status} {HTTPStatus(int(status)).phrase}" for status in sorted(statuses) if status.isdigit()],
     )
 
 

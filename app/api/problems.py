@@ -17,6 +17,8 @@ from app.errors import HeedError
 
 log = structlog.get_logger()
 
+MEDIA_TYPE = "application/problem+json"
+
 CURES = {
     404: "There is nothing at this address. /docs lists all that there is.",
     405: "This address does not take this method. /docs lists what it takes.",
@@ -41,13 +43,22 @@ def problem(
     extra: Mapping[str, Any] | None = None,
 ) -> Response:
     document = {"type": "about:blank", "title": title, "status": status, "detail": detail, **(extra or {})}
-    return Response(
-        msgspec.json.encode(document), status, headers=dict(headers or {}), media_type="application/problem+json"
-    )
+    return Response(msgspec.json.encode(document), status, headers=dict(headers or {}), media_type=MEDIA_TYPE)
 
 
 def answer_errors_with_problems(app: FastAPI) -> None:
-    """Make every error of the app a problem document, those of the framework too."""
+    """Make every error of the app a problem document, those of the framework too, and its description say so."""
+    describe = app.openapi
+
+    def describe_with_problems() -> dict[str, Any]:
+        document: dict[str, Any] = describe()
+        for operation in (each for path in document["paths"].values() for each in path.values()):
+            for status, answer in operation["responses"].items():
+                if not status.startswith("2") and "application/json" in answer.get("content", {}):
+                    answer["content"][MEDIA_TYPE] = answer["content"].pop("application/json")
+        return document
+
+    app.openapi = describe_with_problems  # type: ignore[method-assign]
 
     @app.exception_handler(HeedError)
     async def _(_request: Request, error: HeedError) -> Response:

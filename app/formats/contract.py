@@ -203,7 +203,7 @@ def _fault_of_time(timestamp: int, limits: Limits) -> str:
             return f"timestamp looks like {unit}: send unix seconds or RFC 3339"
     if timestamp < EARLIEST:
         return "timestamp lies before 1990: send unix seconds or RFC 3339"
-    return "timestamp lies more than a day in the future: check the producer's clock"
+    return "timestamp lies too far in the future: check the clock of the producer"
 
 
 class PointCollector:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import sqlalchemy as sa
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
@@ -28,7 +26,4 @@ def count_notifications_by_status(session: Session) -> dict[str, int]:
 
 
 def _count_by(session: Session, column: InstrumentedAttribute[str]) -> dict[str, int]:
-    rows: Sequence[tuple[str, int]] = (
-        session.execute(sa.select(column, sa.func.count()).group_by(column)).tuples().all()
-    )
-    return dict(rows)
+    return dict(session.execute(sa.select(column, sa.func.count()).group_by(column)).all())

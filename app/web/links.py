@@ -11,13 +11,14 @@ from sqlalchemy.orm import Session
 from app.alerts.message import AlertFacts, others, remarks, sentence
 from app.alerts.wording import moment
 from app.api.access import OPEN
+from app.api.alerts import ORIGIN
 from app.api.parts import Text
 from app.api.service import Heed, Service
 from app.clock import wall_now
 from app.errors import NotFound
 from app.pipeline.facts import REASON_OF_STATUS, facts_of
 from app.pipeline.learn import label_alert, revoke_label
-from app.security import VerdictLink
+from app.security import VerdictLink, press_key
 from app.store import alerts as stored_alerts
 from app.store import labels as stored_labels
 from app.store import points
@@ -31,14 +32,14 @@ router = APIRouter(tags=["links"], dependencies=OPEN, route_class=PageRoute, def
 
 SOURCE = "link"
 ROOT = "../"
-SHOW = ["GET", "HEAD"]
 STEPS_BEFORE, STEPS_AFTER = 150, 30
 FALLBACK_CADENCE = 3600
 
 Comment = Annotated[Text | None, Form(max_length=2000)]
 
 
-@router.api_route("/f/{token}", methods=SHOW, operation_id="show_verdict")
+@router.head("/f/{token}", include_in_schema=False)
+@router.get("/f/{token}")
 def show_verdict(token: str, heed: Heed) -> Response:
     """The alert and one big button for a verdict; or the receipt, if it was pressed before. Changes nothing."""
     link = heed.links.read_verdict(token, wall_now())
@@ -69,16 +70,20 @@ def give_verdict(token: str, heed: Heed, comment: Comment = None) -> Response:
     return _receipt_page(heed, answer.receipt, answer.label_id, link)
 
 
-@router.api_route("/a/{token}", methods=SHOW, operation_id="show_alert")
+@router.head("/a/{token}", include_in_schema=False)
+@router.get("/a/{token}")
 def show_alert(token: str, heed: Heed) -> Response:
     """The alert with all its buttons and the verdicts that were given. Changes nothing."""
     link = heed.links.read_alert(token, wall_now())
     with heed.database.reading() as session:
         context = _alert(session, link.alert_id, link.origin, heed)
-    return render("alert.html", root=ROOT, **context, verdicts=VERDICTS, promises=PROMISES)
+        presses = {verdict: press_key(link.alert_id, verdict, link.origin) for verdict in context["answers"]}
+        answered = [verdict for verdict, key in presses.items() if stored_labels.by_once_key(session, key)]
+    return render("alert.html", root=ROOT, **context, answered_here=answered, verdicts=VERDICTS, promises=PROMISES)
 
 
-@router.api_route("/u/{token}", methods=SHOW, operation_id="show_label")
+@router.head("/u/{token}", include_in_schema=False)
+@router.get("/u/{token}")
 def show_label(token: str, heed: Heed) -> Response:
     """The receipt of a label with an undo button, as long as it stands. Changes nothing."""
     link = heed.links.read_undo(token, wall_now())
@@ -104,7 +109,7 @@ def undo(token: str, heed: Heed) -> Response:
 
 
 def _author(link: VerdictLink) -> str:
-    return f"someone on {link.origin}"
+    return "someone with a link" if link.origin == ORIGIN else f"someone on {link.origin}"
 
 
 def _receipt_page(heed: Service, receipt: dict[str, Any], label_id: int | None, link: VerdictLink | None) -> Response:
