@@ -117,9 +117,10 @@ def _on_siblings(receipt: Receipt) -> Iterator[str]:
     if receipt.siblings.is_none:
         return
     before, after = (10.0**decades for decades in (receipt.siblings.before, receipt.siblings.after))
+    learn = "learn a little from it" if after > before else "forget a little"
     yield (
-        f"Other series of {receipt.series.metric} learn a little from it: "
-        f"they must be {after:.1f} times as rare as the budget asks, before {before:.1f}."
+        f"Other series of {receipt.series.metric} {learn}: they are told when {after:.1f} times as rare as "
+        f"the alert budget asks; before, {before:.1f} times."
     )
 
 

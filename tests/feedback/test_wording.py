@@ -42,7 +42,8 @@ def test_a_false_alarm_is_told_in_plain_sentences() -> None:
         "Of the alerts of the last 60 days, 3 would not have been sent.",
         "Of sudden drops of 30 % it would tell 98 % (before 98 %), of spikes 85 % (before 90 %).",
         "Its points count as normal when baselines are trained.",
-        "Other series of orders learn a little from it: they must be 1.8 times as rare as the budget asks, before 1.0.",
+        "Other series of orders learn a little from it: they are told when 1.8 times as rare as the alert budget asks; "
+        "before, 1.0 times.",
         "It holds from the next point on, in full for about 360 days; then it fades.",
     ]
 

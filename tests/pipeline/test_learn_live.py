@@ -1,0 +1,96 @@
+"""What labels do to a running Heed: real points, real scores, real alerts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from app.main import Heed
+from app.pipeline import train
+from app.pipeline.learn import Answer, label_alert, revoke_label
+from tests.running import Shop, alerts, running
+
+WEEK_HOURS = 168
+
+
+@pytest.fixture
+def heed(database_url: str, tmp_path: Path) -> Iterator[Heed]:
+    with running(database_url, tmp_path, alerts_per_week=0.25) as heed:
+        yield heed
+
+
+@pytest.fixture
+def shop(heed: Heed) -> Shop:
+    """Five weeks of trained history, and a quiet day."""
+    shop = Shop(heed)
+    shop.has_history()
+    train.train(heed.committer, now=heed.clock.now(), reason="test", wanted=train.everything)
+    shop.send(24)
+    return shop
+
+
+def press_false_alarm(heed: Heed) -> Answer:
+    """On the newest alert, through a link."""
+    newest = alerts(heed)[-1].id
+    return label_alert(heed, newest, "false_alarm", author="team", source="link", now=heed.clock.now())
+
+
+def a_week_with(shop: Shop, factor: float, hours: int = 3) -> None:
+    shop.send(hours, factor=factor)
+    shop.send(WEEK_HOURS - hours, at_once=True)
+
+
+@pytest.mark.parametrize("factor", [1.4, 0.6])
+def test_a_twin_a_week_later_is_silent_after_one_click_and_back_after_the_undo(
+    heed: Heed, shop: Shop, factor: float
+) -> None:
+    a_week_with(shop, factor)
+    assert len(alerts(heed)) == 1
+    answer = press_false_alarm(heed)
+    a_week_with(shop, factor)
+    assert len(alerts(heed)) == 1
+    revoke_label(heed, answer.label_id or 0, by="team", now=heed.clock.now())
+    a_week_with(shop, factor)
+    assert len(alerts(heed)) == 2
+
+
+def test_a_false_alarm_pressed_at_once_silences_the_rest_of_it(heed: Heed, shop: Shop) -> None:
+    shop.send(1, factor=1.4)
+    press_false_alarm(heed)
+    shop.send(3, factor=1.4)
+    shop.send(24)
+    assert [alert.status for alert in alerts(heed)] == ["closed"]
+
+
+def test_what_turns_out_far_stranger_than_when_it_was_called_a_false_alarm_is_told_again(
+    heed: Heed, shop: Shop
+) -> None:
+    """Guarantee 17, in the small."""
+    shop.send(1, factor=1.25)
+    press_false_alarm(heed)
+    shop.send(2, factor=6.0)
+    assert [alert.status for alert in alerts(heed)] == ["closed", "firing"]
+
+
+def test_a_careless_labeller_hides_no_outage(heed: Heed, shop: Shop) -> None:
+    """Guarantee 17, in the small: everything mild is called a false alarm, then orders stop."""
+    for factor in (0.75, 1.3, 0.7):
+        shop.send(2, factor=factor)
+        shop.send(22)
+        for alert in alerts(heed):
+            label_alert(heed, alert.id, "false_alarm", author="team", source="link", now=heed.clock.now())
+    before = len(alerts(heed))
+    shop.send(6, factor=0.0)
+    assert len(alerts(heed)) == before + 1
+
+
+def test_a_receipt_shows_the_band_and_the_power_of_the_real_detector(heed: Heed, shop: Shop) -> None:
+    a_week_with(shop, 1.4)
+    receipt = press_false_alarm(heed).receipt
+    assert receipt["band"]["after"]["upper"] > receipt["band"]["before"]["upper"]
+    assert receipt["band"]["after"]["lower"] == receipt["band"]["before"]["lower"]
+    assert receipt["power"]["before"]["spikes"] > receipt["power"]["after"]["spikes"]
+    assert receipt["power"]["before"]["drops"] == receipt["power"]["after"]["drops"]
+    assert [each["alert_id"] for each in receipt["alerts_no_longer_sent"]["alerts"]] == [alerts(heed)[0].id]
