@@ -191,34 +191,31 @@ class _Course:
         return bool(day > self.fitted_on[row] or last - first < YOUNG_DAYS * DAY)
 
     def _fit(self, due: list[_Stretch]) -> None:
-        """Fit those due, all on one grid together."""
-        by_offset: dict[int, list[_Stretch]] = {}
+        """Fit those due; those whose past lies on the very same grid together."""
+        by_grid: dict[tuple[int, int, int], list[_Stretch]] = {}
         for stretch in due:
-            by_offset.setdefault(self.offset[stretch.row], []).append(stretch)
-        for offset, stretches in by_offset.items():
+            by_grid.setdefault(self._grid(stretch), []).append(stretch)
+        for grid, stretches in by_grid.items():
             rows = np.array([stretch.row for stretch in stretches])
-            baseline, state = self.detector.fit(self._history(stretches, offset))
+            baseline, state = self.detector.fit(self._history(stretches, *grid))
             put(self.baseline, rows, baseline)
             put(self.state, rows, state)
             for stretch in stretches:
                 self.fitted_on[stretch.row] = self.local[stretch.row][stretch.start] // DAY
 
-    def _history(self, stretches: list[_Stretch], offset: int) -> History:
-        """The past of some series on a common grid, as long as training looks back."""
-        origins = [_first(self.series[stretch.row]) // self.cadence for stretch in stretches]
-        ends = [
-            origin + int(self.column[stretch.row][stretch.start - 1]) + 1
-            for origin, stretch in zip(origins, stretches, strict=True)
-        ]
-        end = max(ends)
-        begin = max(min(origins), end - training_window(self.cadence) // self.cadence)
-        values = np.full((len(stretches), end - begin), np.nan)
-        for index, (origin, stretch) in enumerate(zip(origins, stretches, strict=True)):
-            known = self.past[stretch.row][max(begin - origin, 0) : ends[index] - origin]
-            place = max(origin, begin) - begin
-            values[index, place : place + len(known)] = known
+    def _grid(self, stretch: _Stretch) -> tuple[int, int, int]:
+        """First and last column (exclusive), as far as training looks back from a stretch, and the points' offset."""
+        origin = self._origin(stretch.row)
+        end = origin + int(self.column[stretch.row][stretch.start - 1]) + 1
+        return max(origin, end - training_window(self.cadence) // self.cadence), end, self.offset[stretch.row]
+
+    def _origin(self, row: int) -> int:
+        return _first(self.series[row]) // self.cadence
+
+    def _history(self, stretches: list[_Stretch], begin: int, end: int, offset: int) -> History:
+        past = [self.past[stretch.row][begin - self._origin(stretch.row) :][: end - begin] for stretch in stretches]
         timestamp = np.arange(begin, end, dtype=np.int64) * self.cadence + offset
-        return History(values, timestamp, local_seconds(timestamp, self.timezone), self.cadence)
+        return History(np.stack(past), timestamp, local_seconds(timestamp, self.timezone), self.cadence)
 
     def _judge(self, stretches: list[_Stretch]) -> None:
         """Score the stretches point by point, the longer ones first so that the rows still running lead."""

@@ -103,7 +103,7 @@ def _shop(zone: str, middle: int, noise: np.random.Generator) -> Recorded:
 
 @pytest.mark.parametrize("zone", ZONES)
 def test_a_change_of_clocks_raises_no_alert_on_a_clean_series(zone: str) -> None:
-    """Guarantee 21: over both changes of a year; at a budget of one alert in 50 weeks, any would be due to the clock."""
+    """Guarantee 21: over both changes of a year; any alert at one in 50 weeks would be due to the clock."""
     changes = [start for start in zone_changes(zone)[0].tolist() if 1_704_067_200 <= start < 1_735_689_600]
     rng = np.random.default_rng(3)
     for middle in changes or [1_711_839_600]:

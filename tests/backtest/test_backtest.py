@@ -1,0 +1,216 @@
+"""A replay judges each point from the past alone, and writes one row per row that came in."""
+
+from __future__ import annotations
+
+import csv
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from app.backtest import Recorded, Replayed, UnreadableTable, backtest, replay, verify
+from tests.detectors.checks import DAY, HOUR, START, WEEK, seasonal_values, times
+
+WEEKS = 5
+
+
+def _orders(weeks: int = WEEKS, seed: int = 1, cadence: int = HOUR) -> Recorded:
+    timestamp = times(weeks * WEEK // cadence, cadence)
+    return Recorded(f"orders {seed}", timestamp, seasonal_values(timestamp, 1, seed)[0])
+
+
+def _with_drop(one: Recorded, at: int, points: int = 4) -> Recorded:
+    value = one.value.copy()
+    value[at : at + points] *= 0.2
+    return Recorded(one.name, one.timestamp, value)
+
+
+def _same_until(one: Replayed, other: Replayed, stop: int) -> None:
+    for name in ("expected", "lower", "upper", "rarity", "anomalous", "alert", "direction"):
+        np.testing.assert_array_equal(getattr(one, name)[:stop], getattr(other, name)[:stop], err_msg=name)
+
+
+@pytest.mark.parametrize("cadence", [1800, HOUR, DAY])
+def test_changing_everything_after_a_time_changes_no_verdict_up_to_it(cadence: int) -> None:
+    usual = _with_drop(_orders(cadence=cadence), 400)
+    stop = len(usual.timestamp) * 2 // 3 + 5
+    changed = usual.value.copy()
+    changed[stop:] = -1e6
+    jittered = usual.timestamp.copy()
+    jittered[stop:] += 7 * cadence
+    for future in (
+        Recorded("changed", usual.timestamp, changed),
+        Recorded("later", jittered, usual.value),
+        Recorded("shorter", usual.timestamp[:stop], usual.value[:stop]),
+        Recorded("silent", usual.timestamp, np.where(np.arange(len(changed)) < stop, usual.value, np.nan)),
+    ):
+        (one,), (other,) = replay([usual]), replay([future])
+        _same_until(one, other, stop)
+
+
+def test_series_replayed_together_are_judged_as_alone() -> None:
+    group = [
+        _with_drop(_orders(), 600),
+        _orders(weeks=3, seed=2),
+        _orders(seed=3, cadence=1800),
+        Recorded("later", times(900, HOUR, START + 3 * WEEK), _orders(6, seed=4).value[:900]),
+        Recorded("short", times(5), np.ones(5)),
+        Recorded("empty", times(0), np.ones(0)),
+    ]
+    for alone, together in zip([replay([one])[0] for one in group], replay(group), strict=True):
+        np.testing.assert_allclose(together.rarity, alone.rarity, rtol=1e-6, atol=1e-6)
+        np.testing.assert_array_equal(together.alert, alone.alert)
+
+
+def test_a_drop_is_told_once_and_stays_anomalous_until_it_is_over() -> None:
+    at = 4 * 168 + 50
+    (judged,) = replay([_with_drop(_orders(), at)], alerts_per_week=0.02)
+    assert np.flatnonzero(judged.alert[at - 24 : at + 24]).tolist() == [24]
+    assert judged.anomalous[at : at + 4].all()
+    assert not judged.anomalous[at + 12 : at + 24].any()
+
+
+def test_nothing_is_judged_before_there_is_ground_for_it() -> None:
+    (judged,) = replay([_orders()])
+    first = np.flatnonzero(np.isfinite(judged.rarity))[0]
+    assert 2 * DAY <= judged.timestamp[first] - judged.timestamp[0] < 3 * DAY
+
+
+def test_a_smaller_budget_makes_fewer_alerts() -> None:
+    series = [_orders(8, seed) for seed in range(6)]
+    told = [sum(one.alert.sum() for one in replay(series, alerts_per_week=budget)) for budget in (7.0, 1.0, 0.05)]
+    assert told[0] > told[1] >= told[2]
+
+
+def test_what_is_only_to_be_learned_from_is_not_judged() -> None:
+    one = _orders()
+    until = int(one.timestamp[500])
+    (by_time,), (by_share,) = replay([one], train_until=until), replay([one], train_fraction=500 / len(one.value))
+    assert np.isnan(by_time.rarity[:500]).all()
+    assert np.isfinite(by_time.rarity[500:]).all()
+    _same_until(by_time, by_share, len(one.value))
+
+
+def test_an_incident_does_not_teach_the_baseline() -> None:
+    """A drop of most of a night is masked from the nightly training, so the same hour later is expected as before."""
+    usual = _orders(6)
+    dropped = _with_drop(usual, 4 * 168 + 30, 10)
+    (clean,), (hit,) = replay([usual]), replay([dropped])
+    after = slice(4 * 168 + 72, 4 * 168 + 168)
+    assert np.abs(hit.expected[after] / clean.expected[after] - 1).max() < 0.1
+
+
+def _write(path: Path, rows: list[list[str]], header: str = "timestamp,value") -> Path:
+    path.write_text("\n".join([header, *(",".join(row) for row in rows)]) + "\n")
+    return path
+
+
+def _read(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _rows(one: Recorded) -> list[list[str]]:
+    return [[str(at), repr(value)] for at, value in zip(one.timestamp.tolist(), one.value.tolist(), strict=True)]
+
+
+def test_each_row_of_a_file_gets_a_judged_row(tmp_path: Path) -> None:
+    one = _with_drop(_orders(), 700)
+    summary = backtest([_write(tmp_path / "orders.csv", _rows(one))], tmp_path / "out")
+    rows = _read(tmp_path / "out" / "orders.csv")
+    assert [row["timestamp"] for row in rows] == [str(at) for at in one.timestamp.tolist()]
+    assert list(rows[0]) == ["timestamp", "value", "expected", "lower", "upper", "rarity_weeks", "anomalous", "alert"]
+    (judged,) = replay([one])
+    assert float(rows[700]["rarity_weeks"]) == pytest.approx(10 ** judged.rarity[700], rel=1e-4)
+    assert rows[700]["alert"] == rows[700]["anomalous"] == "1"
+    assert rows[0]["rarity_weeks"] == ""
+    assert summary.alerts == judged.alert.sum() == sum(row["alert"] == "1" for row in rows)
+
+
+def test_times_may_be_rfc_3339_and_values_missing(tmp_path: Path) -> None:
+    one = _orders()
+    rows = _rows(one)
+    for row in rows:
+        row[0] = datetime.fromtimestamp(int(row[0]), UTC).isoformat().replace("+00:00", "Z")
+    for row, missing in zip(rows[650:653], ["", "NaN", "null"], strict=True):
+        row[1] = missing
+    backtest([_write(tmp_path / "orders.csv", rows)], tmp_path / "out")
+    written = _read(tmp_path / "out" / "orders.csv")
+    assert [row["timestamp"] for row in written] == [row[0] for row in rows]
+    for row in written[650:653]:
+        assert (judged["rarity_weeks"], judged["anomalous"], judged["alert"]) == ("", "0", "0")
+        assert judged["expected"] != ""
+    assert written[653]["rarity_weeks"] != ""
+
+
+def test_disorder_and_repeats_are_judged_as_the_sorted_stream(tmp_path: Path) -> None:
+    """Guarantee 5, for files: rows stay where they were, of one time the last row counts, and the summary says so."""
+    one = _with_drop(_orders(), 700)
+    rows = _rows(one)
+    wrong = [rows[700][0], "99999"]
+    messy = [wrong, *reversed(rows)]
+    backtest([_write(tmp_path / "tidy.csv", rows)], tmp_path / "out")
+    summary = backtest([_write(tmp_path / "messy.csv", messy)], tmp_path / "out")
+    tidy, written = _read(tmp_path / "out" / "tidy.csv"), _read(tmp_path / "out" / "messy.csv")
+    assert written[1:] == tidy[::-1]
+    assert written[0]["alert"] == "0"
+    assert len(summary.tables[0].remarks) == 2
+
+
+def test_labels_are_compared_with_the_alerts(tmp_path: Path) -> None:
+    one = _with_drop(_orders(), 700)
+    rows = [[*row, "1" if 700 <= index < 704 or index == 800 else "0"] for index, row in enumerate(_rows(one))]
+    path = _write(tmp_path / "orders.csv", rows, "timestamp,value,label")
+    summary = backtest([path], alerts_per_week=0.1, train_fraction=0.5)
+    verified = summary.verified
+    assert verified is not None
+    assert (verified.segments, verified.found) == (2, 1)
+
+
+def test_files_of_one_name_do_not_overwrite_each_other(tmp_path: Path) -> None:
+    paths = [tmp_path / place / "orders.csv" for place in ("shop", "market")]
+    for path in paths:
+        path.parent.mkdir()
+        _write(path, _rows(_orders(1)))
+    summary = backtest(paths, tmp_path / "out")
+    assert [table.output.name for table in summary.tables if table.output] == ["orders.csv", "orders-2.csv"]
+
+
+def test_an_input_is_never_overwritten(tmp_path: Path) -> None:
+    path = _write(tmp_path / "orders.csv", _rows(_orders(1)))
+    with pytest.raises(UnreadableTable, match="overwritten"):
+        backtest([path], tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "cure"),
+    [
+        ("", "needs the header"),
+        ("time,value\n1,2\n", "no column timestamp"),
+        ("timestamp,value\nyesterday,2\n", "line 2: timestamp must be"),
+        ("timestamp,value\n1,2\n2,two\n", "line 3: value must be"),
+        ("timestamp,value\n1,2,3\n", "line 2: 3 cells"),
+    ],
+)
+def test_an_unreadable_file_is_refused_with_line_and_cure(tmp_path: Path, text: str, cure: str) -> None:
+    path = tmp_path / "orders.csv"
+    path.write_text(text)
+    with pytest.raises(UnreadableTable, match=cure):
+        backtest([path])
+
+
+def test_a_file_without_rows_has_nothing_to_say(tmp_path: Path) -> None:
+    path = _write(tmp_path / "orders.csv", [])
+    path.write_text("timestamp,value\n")
+    summary = backtest([path], tmp_path / "out")
+    assert (summary.alerts, summary.alerts_per_week) == (0, 0.0)
+    assert _read(tmp_path / "out" / "orders.csv") == []
+
+
+def test_an_alert_is_right_in_or_beside_a_labelled_segment() -> None:
+    label, alert = np.zeros(50, bool), np.zeros(50, bool)
+    label[20:25] = label[40:45] = True
+    alert[[5, 18, 23]] = True
+    verified = verify(alert, label)
+    assert (verified.segments, verified.found, verified.false_alarms) == (2, 1, 1)
