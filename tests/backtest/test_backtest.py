@@ -138,7 +138,7 @@ def test_times_may_be_rfc_3339_and_values_missing(tmp_path: Path) -> None:
     backtest([_write(tmp_path / "orders.csv", rows)], tmp_path / "out")
     written = _read(tmp_path / "out" / "orders.csv")
     assert [row["timestamp"] for row in written] == [row[0] for row in rows]
-    for row in written[650:653]:
+    for judged in written[650:653]:
         assert (judged["rarity_weeks"], judged["anomalous"], judged["alert"]) == ("", "0", "0")
         assert judged["expected"] != ""
     assert written[653]["rarity_weeks"] != ""
