@@ -56,8 +56,8 @@ class Heed:
             told=self.notifier.wake,
             committed=self._committed,
         )
-        jobs = jobs_of(self.committer, self.notifier, settings.timezone)
-        self.schedule = Schedule(self.database, self.clock, settings.timezone, jobs)
+        self.jobs = jobs_of(self.committer, self.notifier, settings.timezone)
+        self.schedule = Schedule(self.database, self.clock, settings.timezone, self.jobs)
         self._held = ExitStack()
 
     @property
@@ -85,6 +85,8 @@ class Heed:
         self.notifier.start()
         if not self._follows_events:
             self.schedule.start()
+        elif any(partition.newest for partition in self.committer.partitions):
+            self.schedule.resume()
 
     def stop(self) -> None:
         """Finish what was begun, in the order in which work flows."""
@@ -99,7 +101,11 @@ class Heed:
             self.schedule.run_due()
 
     def __enter__(self) -> Self:
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
         return self
 
     def __exit__(self, *error: object) -> None:

@@ -52,10 +52,10 @@ def jobs_of(committer: Committer, notifier: Notifier, timezone: str) -> list[Job
     return [
         Job("train-nightly", nightly, lambda now: _train_all(committer, now), once_a_day=True),
         Job("train-young", _every(minutes=1), lambda now: _train_young(committer, now)),
-        Job("fold", _every(minutes=10), lambda now: _fold_if_due(committer, now)),
-        Job("outbox", _every(seconds=30), lambda now: _wake(notifier)),
+        Job("fold", _every(minutes=10), lambda _now: _fold_if_due(committer)),
+        Job("outbox", _every(seconds=30), lambda _now: _wake(notifier)),
         Job("staleness", _every(minutes=5), lambda now: _end_silent(committer, now)),
-        Job("tolerance", _every(hours=12), lambda now: _fade(committer)),
+        Job("tolerance", _every(hours=12), lambda _now: _fade(committer)),
     ]
 
 
@@ -67,7 +67,7 @@ class Schedule:
         self._clock = clock
         self._zone = ZoneInfo(timezone)
         self._jobs = planned
-        self._next: dict[str, datetime | None] = {}
+        self._next: dict[str, datetime] = {}
         self._scheduler: BackgroundScheduler | None = None
 
     def start(self) -> None:
@@ -78,27 +78,33 @@ class Schedule:
         )
         for job in self._jobs:
             self._scheduler.add_job(self.fire, job.trigger, args=[job], id=job.name)
+            if job.once_a_day:  # today's may have been due while nobody was there to fire it
+                self._scheduler.add_job(self.fire, args=[job, self._last_due(job)], id=f"{job.name}-missed")
         self._scheduler.start()
 
     def stop(self) -> None:
         if self._scheduler:
             self._scheduler.shutdown(wait=True)
 
-    def run_due(self) -> None:
-        """Fire what the event clock has passed since the last call; a slot that was jumped over is not made up for."""
+    def resume(self) -> None:
+        """Go on by the event clock where a run before this one left off."""
         now = self._clock.now()
         for job in self._jobs:
-            due = self._next.get(job.name)
-            if due is not None and due > now:
-                continue
-            self._next[job.name] = job.trigger.get_next_fire_time(None, now + timedelta(seconds=1))
-            if due is not None:
-                self.fire(job)
+            self._next[job.name] = self._last_due(job) if job.once_a_day else _after(job, now)
 
-    def fire(self, job: Job) -> None:
+    def run_due(self) -> None:
+        """Fire what the event clock has passed since the last call, once however often it would have been due."""
+        now = self._clock.now()
+        for job in self._jobs:
+            due = self._next.get(job.name, now)
+            if due <= now:
+                self._next[job.name] = _after(job, now)
+                self.fire(job, due)
+
+    def fire(self, job: Job, due: datetime | None = None) -> None:
         """Run a job now unless its slot is taken; a job that fails is logged and tried at its next time."""
         now = self._clock.now()
-        slot = self._day_of(now)
+        slot = self._day_of(due or now)
         if job.once_a_day and not self._take(job, slot):
             return
         try:
@@ -112,6 +118,10 @@ class Schedule:
             with self._database.writing() as session:
                 jobs.finish_slot(session, job.name, slot, now=wall_now(), outcome=outcome)
 
+    def _last_due(self, job: Job) -> datetime:
+        """When a daily job was last due."""
+        return _after(job, self._clock.now() - timedelta(days=1))
+
     def _take(self, job: Job, slot: datetime) -> bool:
         with self._database.writing() as session:
             return jobs.take_slot(session, job.name, slot, wall_now())
@@ -120,6 +130,12 @@ class Schedule:
         """The local date, kept as its midnight in UTC, so that a slot's key does not depend on the clock's offset."""
         local = now.astimezone(self._zone)
         return datetime(local.year, local.month, local.day, tzinfo=UTC)
+
+
+def _after(job: Job, moment: datetime) -> datetime:
+    """When a job is next due after a moment. Our triggers never end."""
+    due: datetime = job.trigger.get_next_fire_time(None, moment + timedelta(seconds=1))
+    return due
 
 
 def _every(**interval: int) -> IntervalTrigger:
@@ -136,7 +152,7 @@ def _train_young(committer: Committer, now: datetime) -> str:
     return f"{report.trained} series trained" if report.trained else ""
 
 
-def _fold_if_due(committer: Committer, now: datetime) -> str:
+def _fold_if_due(committer: Committer) -> str:
     folded = sum(
         train.fold(committer, partition.number)
         for partition in committer.partitions

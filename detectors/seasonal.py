@@ -33,6 +33,7 @@ KINDS = len(SPANS) + 1
 DECAY = np.array([1.0 - 1.0 / span for span in SPANS[1:]])
 LOUDEST = 6.0  # an innovation counts at most this many scales in a sum, so that a spike is not remembered as a drift
 CLIP = 2.5  # learning from one innovation is cut at this many scales
+NORMAL_AGAIN, FORGET = 2.0, 0.3  # in an open anomaly, an innovation of so many scales lets the sums forget this fast
 FEWEST_POINTS = 14
 _FOLLOWED = ("carry", "level_rate", "scale_rate", "scale_floor", "profile_scale")
 HUGE = float(np.finfo(np.float64).max)
@@ -152,6 +153,7 @@ def _judge(deviation: Floats, steps: Floats, learn: Bools, rows: Fields, state: 
         [standard[:, None], new_sums, ((deviation - level) / rows["profile_scale"])[:, None]], axis=1
     )
 
+    over = ~learn & (np.abs(standard) < NORMAL_AGAIN)
     teach = learn & known
     cut = CLIP * spread_now
     nudge = np.clip(deviation - level, -cut, cut)
@@ -165,7 +167,7 @@ def _judge(deviation: Floats, steps: Floats, learn: Bools, rows: Fields, state: 
             scale + rows["scale_rate"] * (1.2533 * np.minimum(np.abs(innovation), 3.0 * spread_now) - scale),
             scale,
         ),
-        "sums": np.where(known[:, None], new_sums, sums),
+        "sums": np.where(known[:, None], np.where(over[:, None], FORGET, 1.0) * new_sums, sums),
         "count": state["count"] + known,
     }
     return _Judged(np.log1p(np.abs(signed)), signed, predicted, spread_now, learned)

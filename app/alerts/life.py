@@ -16,6 +16,9 @@ import numpy as np
 
 from detectors.contract import Bools, Fields, Floats, Ints, Points, Scores, put, take
 
+OWN_SHARE = 0.25
+"""Share of half the band, about one residual's usual size, by which an abnormal point is off itself."""
+
 
 @dataclass(frozen=True)
 class LifeRules:
@@ -109,7 +112,7 @@ def advance(
     """
     judged = ~np.isnan(scores.rarity)
     threshold = np.where(scores.direction < 0, threshold_down, threshold_up)
-    abnormal = judged & (scores.rarity >= np.minimum(candidate, threshold))
+    abnormal = judged & (scores.rarity >= np.minimum(candidate, threshold)) & _speaks_itself(points, scores)
     rows = np.flatnonzero(abnormal | (judged & (is_open(life) | life["settling"])))
     if not len(rows):
         return life, _no_changes(len(judged))
@@ -128,6 +131,16 @@ def advance(
     )
     after, changed = _advance(take(life, rows), seen, rules)
     return _placed(life, rows, after, changed)
+
+
+def _speaks_itself(points: Points, scores: Scores) -> Bools:
+    """Whether the point lies off in the direction of the evidence, and not only its predecessors did.
+
+    Evidence over many points remembers an incident long after the series is back to normal.
+    """
+    half_band = 0.5 * (scores.upper - scores.lower)
+    off = (points.value - scores.expected) * scores.direction
+    return np.asarray(np.isnan(half_band) | (off >= OWN_SHARE * half_band))
 
 
 @dataclass(frozen=True)

@@ -375,14 +375,10 @@ def _as_batch(arrivals: _Arrivals, judged: Judged) -> PointBatch:
     return PointBatch(arrivals.series_id, arrivals.timestamp, arrivals.value, *scores)
 
 
-def _unknown(
-    posted: PostedPoints, places: dict[bytes, Place], created: dict[bytes, Place]
-) -> list[SeriesIdentity]:
+def _unknown(posted: PostedPoints, places: dict[bytes, Place], created: dict[bytes, Place]) -> list[SeriesIdentity]:
     """The series of a POST that exist nowhere yet and have an acceptable point."""
     strangers = [
-        index
-        for index, each in enumerate(posted.identities)
-        if each.key not in places and each.key not in created
+        index for index, each in enumerate(posted.identities) if each.key not in places and each.key not in created
     ]
     if not strangers:
         return []
@@ -390,9 +386,7 @@ def _unknown(
     return [posted.identities[index] for index in strangers if index in used]
 
 
-def _arrivals(
-    group: Sequence[_Waiting], places: dict[bytes, Place], refused: dict[int, set[bytes]]
-) -> _Arrivals:
+def _arrivals(group: Sequence[_Waiting], places: dict[bytes, Place], refused: dict[int, set[bytes]]) -> _Arrivals:
     """All acceptable points of a group with the places of their series, POST by POST."""
     parts = []
     for index, waiting in enumerate(group):

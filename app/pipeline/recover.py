@@ -140,4 +140,3 @@ def _release_closed(session: Session, partition: Partition) -> None:
     ]
     if over:
         partition.release(np.array(over, np.int64))
-

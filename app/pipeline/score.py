@@ -194,16 +194,11 @@ class _SeriesFacts:
             threshold_down=threshold + partition.tolerance_down[slots],
             candidate=threshold - CANDIDATE_MARGIN,
             may_alert=training.may_alert(
-                column["first_at"][slots],
-                column["last_at"][slots],
-                column["point_count"][slots],
-                column["cadence"][slots],
+                *(column[name][slots] for name in ("point_count", "first_at", "last_at", "cadence"))
             ),
         )
 
-    def points(
-        self, who: Ints, rows: Ints, timestamp: Ints, value: Floats, frozen: NDArray[np.bool_]
-    ) -> Points:
+    def points(self, who: Ints, rows: Ints, timestamp: Ints, value: Floats, frozen: NDArray[np.bool_]) -> Points:
         return Points(
             row=rows[who],
             timestamp=timestamp,

@@ -81,7 +81,7 @@ def of_partition(session: Session, partition: int) -> list[Series]:
 def places(session: Session) -> Iterator[tuple[bytes, tuple[int, int, int]]]:
     """Where every series lives: its key, then its partition, slot and id."""
     query = sa.select(Series.key, Series.partition, Series.slot, Series.id).execution_options(yield_per=KEYS_PER_QUERY)
-    for key, partition, slot, series_id in session.execute(query).tuples():
+    for key, partition, slot, series_id in session.execute(query):
         yield key, (partition, slot, series_id)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -21,7 +23,7 @@ def _point(at: int, rarity: list[float], direction: list[int], cadence: int) -> 
         row=whole,
         timestamp=times,
         local=times,
-        value=np.full(count, 10.0),
+        value=np.where(np.array(direction) < 0, -2.0, 10.0),
         cadence=np.full(count, cadence),
         frozen=np.zeros(count, bool),
         threshold_up=zero,
@@ -129,6 +131,14 @@ def test_falls_are_held_against_the_threshold_for_falls() -> None:
     assert _when(changes, "told") == []
 
 
+def test_a_point_that_is_itself_normal_is_calm_whatever_was_before_it() -> None:
+    points, scores = _point(START, [2.0, 2.0], [1, -1], HOUR)  # the second rose, while its past speaks of a fall
+    points = replace(points, value=np.array([10.0, 4.2]))
+    levels = {name: np.ones(2) for name in ("candidate", "threshold_up", "threshold_down")}
+    _, changes = advance(newborn(2, 1), points, scores, **levels, rules=RULES)
+    assert changes.told.tolist() == [True, False]
+
+
 def test_a_missing_or_unjudged_point_changes_nothing() -> None:
     lives, changes = _live([RARE, (float("nan"), 0), (float("nan"), 0), (float("nan"), 0)])
     assert not any(change.any() for change in changes[1:])
@@ -140,7 +150,7 @@ def test_the_peak_keeps_what_was_seen_at_the_rarest_point() -> None:
     last = lives[-1]
     assert (last["peak_rarity"][0], last["peak_at"][0], last["direction"][0]) == (3.0, START + HOUR, -1)
     assert last["peak_evidence"][0, 0] == pytest.approx(3.0)
-    assert last["impact"][0] == pytest.approx(18.0)
+    assert last["impact"][0] == pytest.approx(6.0)
 
 
 def test_a_lasting_shift_ends_by_age_and_is_not_told_again_while_it_settles() -> None:
