@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what the tests need beside Python: the programs of a PostgreSQL server, and Chromium.
+# Installs what the tests need beside Python: the programs of a PostgreSQL server, Chromium, Alertmanager.
 # The server that Debian's package would start is not used: the tests start their own, on a free port.
 set -eu
 . "$(dirname "$0")/apt.sh"
@@ -9,7 +9,9 @@ command -v pg_ctl >/dev/null || ls /usr/lib/postgresql/*/bin/pg_ctl >/dev/null 2
 command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null \
   || missing="$missing chromium"
 
+command -v prometheus-alertmanager >/dev/null || command -v alertmanager >/dev/null || missing="$missing prometheus-alertmanager"
+
 [ -z "$missing" ] && exit 0
-echo "The tests use a real database and a real browser: installing$missing ..."
+echo "The tests use a real database, browser and Alertmanager: installing$missing ..."
 # shellcheck disable=SC2086
 install_packages $missing

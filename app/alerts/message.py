@@ -30,6 +30,13 @@ VERDICTS_IN_WORDS = {
     "new_normal": "the new normal",
     "bad_data": "bad data",
 }
+BUTTON_TEXTS = {
+    "false_alarm": "False alarm",
+    "real": "Real problem",
+    "event": "One-off event",
+    "new_normal": "New normal",
+    "bad_data": "Bad data",
+}
 
 
 class Reason(StrEnum):
@@ -124,6 +131,15 @@ class AlertFacts:
         return max(still_open or self.anomalies, key=lambda anomaly: anomaly.rarity, default=None)
 
 
+@dataclass(frozen=True)
+class Button:
+    """A link by which a reader answers an alert, or looks closer. `action` is the verdict, or `details`."""
+
+    action: str
+    text: str
+    url: str
+
+
 def title_of(metric: str, dimensions: Mapping[str, str], direction: int) -> str:
     """The short form, for lists and subjects: `orders (country DE) is unusually low`."""
     return f"{name_in_words(metric, dimensions)} is unusually {'low' if direction < 0 else 'high'}"
@@ -159,6 +175,18 @@ def others(facts: AlertFacts) -> str | None:
     shown = "; ".join(_briefly(a, foremost.series.metric) for a in list(rest.values())[:OTHERS_SHOWN])
     more = f"; and {len(rest) - OTHERS_SHOWN} more" if len(rest) > OTHERS_SHOWN else ""
     return f"Also: {shown}{more}."
+
+
+def buttons(facts: AlertFacts, reason: Reason) -> list[Button]:
+    """The verdicts that can be given, then the alert's page. What was closed by an answer asks for no other."""
+    links = {} if reason in (Reason.CLOSED, Reason.WITHDRAWN) else facts.links
+    answers = [Button(verdict, text, links[verdict]) for verdict, text in BUTTON_TEXTS.items() if verdict in links]
+    return [*answers, Button("details", "Details", facts.url)]
+
+
+def further_lines(facts: AlertFacts) -> list[str]:
+    """What follows the sentence and the chart: what explains it, what it resembles, what tempers it."""
+    return [line for line in (facts.explained_by, others(facts), facts.resembles, *remarks(facts)) if line]
 
 
 def remarks(facts: AlertFacts) -> tuple[str, ...]:

@@ -5,20 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from app.alerts.message import AlertFacts, Reason, others, remarks, sentence
+from app.alerts.message import AlertFacts, Button, Reason, buttons, further_lines, sentence
 from app.channels.contract import GONE, Notice, check_web_address, post_json
 from app.outbound import Outbound
 
 TEXT_LIMIT = 3000  # Slack's, for the text of a section and the URL of a button
 BUTTON_TEXT_LIMIT = 75
 REVOKED = GONE | {403}  # Slack says 403 of a webhook that was revoked or whose app was removed; neither comes back
-BUTTONS = {
-    "false_alarm": "False alarm",
-    "real": "Real problem",
-    "event": "One-off event",
-    "new_normal": "New normal",
-    "bad_data": "Bad data",
-}
 SIGNS = {
     Reason.FIRING: ":red_circle:",
     Reason.UPDATED: ":red_circle:",
@@ -54,7 +47,7 @@ def payload(notice: Notice) -> dict[str, Any]:
     blocks = [
         _section(f"{SIGNS[reason]} {_with_bold_name(facts, said)}"),
         *_chart(facts),
-        *_lines(facts.explained_by, others(facts), facts.resembles, *remarks(facts)),
+        *_context(further_lines(facts)),
         *_buttons(facts, reason),
     ]
     return {"text": escaped(said), "blocks": blocks, "unfurl_links": False, "unfurl_media": False}
@@ -82,30 +75,20 @@ def _chart(facts: AlertFacts) -> list[Block]:
     return [{"type": "image", "image_url": facts.chart_url, "alt_text": _cut(facts.title, 2000)}]
 
 
-def _lines(*lines: str | None) -> list[Block]:
-    said = [_cut(escaped(line), TEXT_LIMIT) for line in lines if line]
-    elements = [{"type": "mrkdwn", "text": line, "verbatim": True} for line in said]
-    return [{"type": "context", "elements": [element]} for element in elements]
+def _context(lines: list[str]) -> list[Block]:
+    texts = [_cut(escaped(line), TEXT_LIMIT) for line in lines]
+    return [{"type": "context", "elements": [{"type": "mrkdwn", "text": text, "verbatim": True}]} for text in texts]
 
 
 def _buttons(facts: AlertFacts, reason: Reason) -> list[Block]:
-    """Links that can answer the alert. What was closed by an answer needs none, only the page that shows it."""
-    verdicts = {} if reason in (Reason.CLOSED, Reason.WITHDRAWN) else facts.links
-    buttons = [_button(verdict, text, verdicts[verdict]) for verdict, text in BUTTONS.items() if verdict in verdicts]
-    buttons.append(_button("details", "Details", facts.url))
-    taken = [button for button in buttons if len(button["url"]) <= TEXT_LIMIT]
-    return [{"type": "actions", "elements": taken}] if taken else []
+    elements = [_button(button) for button in buttons(facts, reason) if len(button.url) <= TEXT_LIMIT]
+    return [{"type": "actions", "elements": elements}] if elements else []
 
 
-def _button(action: str, text: str, url: str) -> Block:
-    style = {"real": {"style": "danger"}}.get(action, {})
-    return {
-        "type": "button",
-        "action_id": action,
-        "text": {"type": "plain_text", "text": _cut(text, BUTTON_TEXT_LIMIT)},
-        "url": url,
-        **style,
-    }
+def _button(button: Button) -> Block:
+    style = {"style": "danger"} if button.action == "real" else {}
+    text = {"type": "plain_text", "text": _cut(button.text, BUTTON_TEXT_LIMIT)}
+    return {"type": "button", "action_id": button.action, "text": text, "url": button.url, **style}
 
 
 def _cut(text: str, limit: int) -> str:
