@@ -1,0 +1,206 @@
+"""How often Heed is right on labelled real series: default settings, one configuration and one threshold for all.
+
+Needs a folder with `data/<set>/*.npz` and `bench/{datasets,scores}.py`: --data, or HEED_SHARED_DATA, or ../shared
+beside the project. Every verdict comes from a causal replay. Scores are taken on the second half of each series; on
+the nab set, on what follows its probation.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from app.backtest import Recorded, Replayed, replay
+from detectors.contract import Bools, Floats
+from detectors.registry import DETECTORS
+
+SETS = ("mscloud", "aiops", "nab")
+LOWEST = 10.0
+"""Added to the rarity (log10 weeks), so that all scores are positive, which is what `recall_at` searches."""
+DELAY_POINTS = 7
+
+
+@dataclass(frozen=True)
+class Course:
+    """One labelled series and what was said about it. score: rarity + LOWEST, 0 where it was not judged."""
+
+    name: str
+    cadence: int
+    label: Bools
+    score: Floats
+    alert: Bools
+    scored_from: int
+
+    @property
+    def scored(self) -> slice:
+        """The part that figures are taken on."""
+        return slice(self.scored_from, None)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One set: figures as text, by column."""
+
+    name: str
+    figures: dict[str, str]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure the chosen sets and print one table; exits 0 with a word where the shared data is absent."""
+    options = _options(arguments)
+    console = Console()
+    folder: Path = options.data
+    if not (folder / "bench" / "scores.py").exists():
+        console.print(f"No labelled data in {folder}: accuracy is not measured (give --data or HEED_SHARED_DATA).")
+        return 0
+    datasets, scores = (_module(folder / "bench" / f"{name}.py") for name in ("datasets", "scores"))
+    measured = [_measure(name, datasets, scores, options) for name in options.sets]
+    console.print(_table(measured, options))
+    return 0
+
+
+def _options(arguments: list[str] | None) -> argparse.Namespace:
+    beside = Path(__file__).resolve().parents[2] / "shared"
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sets", nargs="*", default=list(SETS), help=f"among {', '.join(SETS)}; all if none is named")
+    parser.add_argument("--data", type=Path, default=Path(os.environ.get("HEED_SHARED_DATA", beside)))
+    parser.add_argument("--detector", default="seasonal", choices=sorted(DETECTORS))
+    parser.add_argument("--alerts-per-week", type=float, default=1.0)
+    parser.add_argument("--series", type=int, default=None, help="only so many of each set, for a quick look")
+    return parser.parse_args(arguments)
+
+
+def _module(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"shared_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{path} cannot be loaded")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _measure(name: str, datasets: ModuleType, scores: ModuleType, options: argparse.Namespace) -> Measured:
+    labelled = _spread_out(list(datasets.dataset(name)), options.series)
+    recorded = [Recorded(one.name, one.timestamp, one.value) for one in labelled]
+    begin = time.perf_counter()
+    replayed = replay(recorded, alerts_per_week=options.alerts_per_week, detector=options.detector)
+    seconds = time.perf_counter() - begin
+    courses = [_course(name, one, judged) for one, judged in zip(labelled, replayed, strict=True)]
+    figures = _recall(courses, scores) | _default_flag(courses, scores)
+    if name == "nab" and any(course.label.any() for course in courses):
+        figures |= _nab(courses, scores)
+    if name == "aiops":
+        figures |= _delay(courses, scores)
+    points = sum(len(course.label) for course in courses)
+    figures |= {"µs a point, refits and all": f"{1e6 * seconds / points:.0f}"}
+    return Measured(f"{name} ({len(courses)} series)", figures)
+
+
+def _spread_out(labelled: list[Any], count: int | None) -> list[Any]:
+    """So many of them, from the whole length of the list."""
+    if count is None or count >= len(labelled):
+        return labelled
+    return [labelled[index] for index in np.linspace(0, len(labelled) - 1, count).astype(int)]
+
+
+def _course(set_name: str, one: Any, judged: Replayed) -> Course:
+    count = len(one.label)
+    return Course(
+        name=one.name,
+        cadence=one.cadence,
+        label=one.label,
+        score=np.nan_to_num(np.maximum(judged.rarity + LOWEST, 0.0)),
+        alert=judged.alert,
+        scored_from=min(int(0.15 * count), 750) if set_name == "nab" else count // 2,
+    )
+
+
+def _recall(courses: list[Course], scores: ModuleType) -> dict[str, str]:
+    """Share of labelled segments found at one false alarm a series and week, one threshold for the set."""
+    recall, precision, threshold = scores.recall_at(
+        [course.score[course.scored] for course in courses],
+        [course.label[course.scored] for course in courses],
+        [course.cadence for course in courses],
+    )
+    return {
+        "recall at 1 false a week": f"{recall:.3f}",
+        "precision there": f"{precision:.2f}",
+        "its threshold, log10 weeks": f"{threshold - LOWEST:.2f}",
+    }
+
+
+def _default_flag(courses: list[Course], scores: ModuleType) -> dict[str, str]:
+    """What the alerts themselves are worth, nothing chosen by hand."""
+    counts = np.array(
+        [
+            scores.episode_counts(np.flatnonzero(course.alert[course.scored]), course.label[course.scored])
+            for course in courses
+        ]
+    )
+    segments = sum(len(scores.segments(course.label[course.scored])) for course in courses)
+    weeks = sum(len(course.label[course.scored]) * course.cadence for course in courses) / 604_800
+    _, false, missed = counts.sum(axis=0)
+    return {
+        "default alerts: recall": f"{(segments - missed) / max(segments, 1):.2f}",
+        "default alerts: false a week": f"{false / weeks:.2f}",
+    }
+
+
+def _nab(courses: list[Course], scores: ModuleType) -> dict[str, str]:
+    """NAB's standard profile with an alert's first point as the detection: the first to exceed what was recently seen.
+
+    At any threshold, points that do not exceed everything in the cool-down before them belong to an alert already made.
+    """
+    labels = [course.label for course in courses]
+    first = [_first_points(course.score, max(1, int(0.03 * len(course.label)))) for course in courses]
+    every = scores.nab_score([course.score for course in courses], labels)[0]
+    return {
+        "NAB, alerts' first points": f"{scores.nab_score(first, labels)[0]:.1f}",
+        "NAB, every point": f"{every:.1f}",
+    }
+
+
+def _first_points(score: Floats, cool_down: int) -> Floats:
+    before = np.concatenate([np.full(cool_down, -1.0), score])
+    highest = np.lib.stride_tricks.sliding_window_view(before, cool_down)[: len(score)].max(axis=1)
+    return np.where(score > highest, score, 0.0)
+
+
+def _delay(courses: list[Course], scores: ModuleType) -> dict[str, str]:
+    """Best F1 of one threshold where a segment counts only if told within its first k points."""
+    best = 0.0
+    for threshold in np.arange(LOWEST - 1.0, LOWEST + 6.0, 0.1):
+        counted = np.array(
+            [
+                scores.delay_f1(course.score[course.scored] >= threshold, course.label[course.scored], DELAY_POINTS)
+                for course in courses
+            ]
+        ).sum(axis=0)
+        best = max(best, scores.f1(*counted.tolist()))
+    return {f"delay F1, k = {DELAY_POINTS}": f"{best:.3f}"}
+
+
+def _table(measured: list[Measured], options: argparse.Namespace) -> Table:
+    table = Table(title=f"Accuracy of `{options.detector}`, causal, at {options.alerts_per_week:g} alerts a week")
+    table.add_column("figure")
+    for one in measured:
+        table.add_column(one.name, justify="right")
+    for figure in dict.fromkeys(name for one in measured for name in one.figures):
+        table.add_row(figure, *(one.figures.get(figure, "") for one in measured))
+    return table
+
+
+if __name__ == "__main__":
+    sys.exit(main())
