@@ -6,7 +6,7 @@ what is still in the log over the tiles, so nobody sees the difference.
 
 from app.store.points.batch import PointBatch
 from app.store.points.erase import drop_before, erase_series
-from app.store.points.fold import FoldReport, fold
+from app.store.points.folding import FoldReport, fold
 from app.store.points.log import append_log, read_log
 from app.store.points.read import Grid, read_grids, read_points, stored_values
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from app.store.packing import Packed, Plane, pack
 from app.store.points import judgement
-from app.store.points.judgement import JUDGEMENT, Judgements
+from app.store.points.judgement import FIELDS, JUDGEMENT, Judgements
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -113,7 +113,8 @@ def judgement_planes(judged: Judgements | None, prefix: str = "") -> dict[str, P
     """The fields as planes to pack; none if nothing was judged."""
     if judged is None:
         return {}
-    return {prefix + name: judged[name] for name in JUDGEMENT.names or ()}
+    fields = judged.view(FIELDS)
+    return {prefix + name: fields[name] for name in FIELDS.names or ()}
 
 
 def unpack_judgements(planes: Packed, prefix: str = "") -> Judgements | None:
@@ -121,10 +122,10 @@ def unpack_judgements(planes: Packed, prefix: str = "") -> Judgements | None:
     if f"{prefix}scale" not in planes:
         return None
     scale = planes[f"{prefix}scale"]
-    judged = np.empty(scale.shape, JUDGEMENT)
-    for name in JUDGEMENT.names or ():
-        judged[name] = planes[prefix + name]
-    return judged
+    fields = np.empty(scale.shape, FIELDS)
+    for name in FIELDS.names or ():
+        fields[name] = planes[prefix + name]
+    return fields.view(JUDGEMENT)
 
 
 def joined_judgements(parts: Sequence[tuple[Judgements | None, int]]) -> Judgements | None:

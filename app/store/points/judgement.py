@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 Judgements = NDArray[np.void]
 Numbers = NDArray[np.floating[Any]]
 
-JUDGEMENT = np.dtype(
+FIELDS = np.dtype(
     [
         ("scale", np.int16),  # 0: not judged; else the unit is 2 ** (scale - SCALE_OF_ONE)
         ("expected", np.int32),
@@ -24,6 +24,10 @@ JUDGEMENT = np.dtype(
     ]
 )
 """All zero: not judged. The lowest integer of a field: that number alone is unknown."""
+
+JUDGEMENT = np.dtype((np.void, FIELDS.itemsize))
+"""The same bytes as one opaque thing: numpy moves those at 4 ns each, records with fields at 140."""
+NOT_JUDGED = np.zeros((), JUDGEMENT)
 
 SCALE_OF_ONE = 2_000  # above the 1,074 binary places of the smallest float
 UNITS_IN_BAND = 512
@@ -46,7 +50,7 @@ def encode(expected: Numbers, lower: Numbers, upper: Numbers, rarity: Numbers) -
     """(n,) judgements. What is not finite counts as unknown."""
     exact = [np.where(np.isfinite(each), each, np.nan).astype(np.float64) for each in (expected, lower, upper)]
     scale, unit = _units(*exact)
-    encoded = np.zeros(len(rarity), JUDGEMENT)
+    encoded = np.zeros(len(rarity), FIELDS)
     encoded["scale"] = scale + SCALE_OF_ONE
     encoded["expected"] = _rounded(exact[0] / unit, np.int32)
     above = np.rint((exact[2] - exact[0]) / unit)
@@ -56,11 +60,12 @@ def encode(expected: Numbers, lower: Numbers, upper: Numbers, rarity: Numbers) -
     encoded["rarity"] = _rounded(rarity.astype(np.float64) * RARITY_STEPS, np.int16)
     judged = np.isfinite(exact[0]) | np.isfinite(rarity)
     encoded[~judged] = 0
-    return encoded
+    return encoded.view(JUDGEMENT)
 
 
-def decode(encoded: Judgements) -> Scores:
+def decode(judged: Judgements) -> Scores:
     """What `encode` was given, to half a unit: a two-thousandth of the band's width or better."""
+    encoded = judged.view(FIELDS)
     unit = np.ldexp(1.0, encoded["scale"].astype(np.int32) - SCALE_OF_ONE)
     unit[encoded["scale"] == 0] = np.nan
     expected = _known(encoded["expected"], UNKNOWN_32) * unit

@@ -56,7 +56,7 @@ def _look_up_in_tiles(
     if not placed.size:
         return
     for part in in_parts(shares(places, series[placed], timestamp[placed]), TILES_AT_A_TIME):
-        tiles = load_tiles(session, {(share.group, share.start): share.cadence for share in part})
+        tiles = load_tiles(session, {(share.group, share.start): share.cadence for share in part}, judged=False)
         for share in part:
             if (share.group, share.start) in tiles:
                 mine = placed[share.positions]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from app.store.packing import Packed, Plane, pack
 from app.store.points.batch import Floats, Ints, joined_judgements, judgement_planes, unpack_judgements
-from app.store.points.judgement import JUDGEMENT, Judgements
+from app.store.points.judgement import JUDGEMENT, NOT_JUDGED, Judgements
 
 ROWS = 256
 COLUMNS = 168
@@ -81,7 +81,7 @@ class Tile:
         if self.judged is None and judged is not None:
             self.judged = np.zeros(self.values.shape, JUDGEMENT)
         if self.judged is not None:
-            self.judged.ravel()[cell] = np.zeros((), JUDGEMENT) if judged is None else judged
+            self.judged.ravel()[cell] = NOT_JUDGED if judged is None else judged
 
     def _grow(self, rows: int) -> None:
         more = (rows - len(self.values), COLUMNS)
@@ -97,7 +97,7 @@ class Tile:
         self.values[rows_here] = np.nan
         self.missing[rows_here] = False
         if self.judged is not None:
-            self.judged[rows_here] = 0
+            self.judged[rows_here] = NOT_JUDGED
         self.loose = self.loose.take(~np.isin(self.loose.key // self.span, rows))
 
     def points(self, rows: Ints) -> tuple[Ints, Ints, Floats, Judgements | None]:
