@@ -47,7 +47,7 @@ class Scores(NamedTuple):
 
 
 def encode(expected: Numbers, lower: Numbers, upper: Numbers, rarity: Numbers) -> Judgements:
-    """(n,) judgements. What is not finite counts as unknown."""
+    """(n,) judgements. What is not finite counts as unknown; rarity is kept up to 128 decades."""
     exact = [np.where(np.isfinite(each), each, np.nan).astype(np.float64) for each in (expected, lower, upper)]
     scale, unit = _units(*exact)
     encoded = np.zeros(len(rarity), FIELDS)
@@ -64,7 +64,7 @@ def encode(expected: Numbers, lower: Numbers, upper: Numbers, rarity: Numbers) -
 
 
 def decode(judged: Judgements) -> Scores:
-    """What `encode` was given, to half a unit: a two-thousandth of the band's width or better."""
+    """What `encode` was given, to half a unit: a 500th of the band's width or better."""
     encoded = judged.view(FIELDS)
     unit = np.ldexp(1.0, encoded["scale"].astype(np.int32) - SCALE_OF_ONE)
     unit[encoded["scale"] == 0] = np.nan

@@ -157,7 +157,7 @@ def _distinct(codes: Ints) -> tuple[Ints, NDArray[np.integer[Any]]]:
 
 
 def load_tiles(session: Session, keys: Mapping[TileKey, int], *, judged: bool = True) -> dict[TileKey, Tile]:
-    """The tiles that exist of these, each with its group's cadence; `judged`: with their judgements, which cost most."""
+    """The tiles that exist of these, each with its group's cadence; judgements cost most of it."""
     scores = TileRow.scores if judged else sa.null().label("scores")
     query = sa.select(TileRow.group_id, TileRow.start, TileRow.values, scores)
     wanted = sa.tuple_(TileRow.group_id, TileRow.start).in_(list(keys))
