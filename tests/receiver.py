@@ -22,6 +22,10 @@ class Received:
     status: int  # what it was answered
 
     @property
+    def text(self) -> str:
+        return self.body.decode()
+
+    @property
     def json(self) -> dict[str, object]:
         decoded: dict[str, object] = msgspec.json.decode(self.body)
         return decoded

@@ -8,6 +8,7 @@ import msgspec
 
 from app.channels.alertmanager import Alertmanager
 from app.channels.contract import Channel
+from app.channels.email import Email
 from app.channels.pagerduty import PagerDuty
 from app.channels.slack import SlackWebhook
 from app.channels.teams import Teams
@@ -19,6 +20,7 @@ CHANNELS: dict[str, type[Channel]] = {
     PagerDuty.kind: PagerDuty,
     Teams.kind: Teams,
     Alertmanager.kind: Alertmanager,
+    Email.kind: Email,
 }
 
 

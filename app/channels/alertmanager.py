@@ -22,6 +22,7 @@ class Alertmanager:
     """Posts to the Alertmanager at this address, such as `http://alertmanager:9093`."""
 
     kind: ClassVar[str] = "alertmanager"
+    protocol: ClassVar[str] = "http"
     url: str = field(repr=False)
 
     def __post_init__(self) -> None:

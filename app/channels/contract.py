@@ -39,18 +39,23 @@ class TransportError(Exception):
 
 @dataclass(frozen=True)
 class Notice:
-    """One message to one receiver. Its id stays the same however often it is sent; `now` is real time."""
+    """One message to one receiver. Its id stays the same however often it is sent; `now` is real time.
+
+    unsubscribe_url: where whoever gets it may ask for no more.
+    """
 
     id: str
     reason: Reason
     facts: AlertFacts
     now: datetime
+    unsubscribe_url: str | None = None
 
 
 class Channel(Protocol):
     """A frozen dataclass whose fields are its settings, all secret, and are checked when it is made (ValueError)."""
 
     kind: ClassVar[str]
+    protocol: ClassVar[str]  # http or smtp: what its receivers speak
 
     @classmethod
     def example(cls, receiver: str) -> Self:

@@ -22,6 +22,7 @@ class PagerDuty:
     """Sends to the service whose integration has this routing key. EU accounts have a URL of their own."""
 
     kind: ClassVar[str] = "pagerduty"
+    protocol: ClassVar[str] = "http"
     routing_key: str = field(repr=False)
     url: str = field(default=EVENTS_URL, repr=False)
 

@@ -27,6 +27,7 @@ class SlackWebhook:
     """Posts to the one Slack channel that the webhook was made for."""
 
     kind: ClassVar[str] = "slack"
+    protocol: ClassVar[str] = "http"
     url: str = field(repr=False)
 
     def __post_init__(self) -> None:

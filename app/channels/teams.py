@@ -20,6 +20,7 @@ class Teams:
     """Posts to the channel or chat that the workflow "when a webhook request is received" posts to."""
 
     kind: ClassVar[str] = "teams"
+    protocol: ClassVar[str] = "http"
     url: str = field(repr=False)
 
     def __post_init__(self) -> None:

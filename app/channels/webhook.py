@@ -33,6 +33,7 @@ class Webhook:
     """Posts to any URL. `secret` is what the receiver verifies the signature with."""
 
     kind: ClassVar[str] = "webhook"
+    protocol: ClassVar[str] = "http"
     url: str = field(repr=False)
     secret: str = field(repr=False)
 
