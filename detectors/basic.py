@@ -9,8 +9,8 @@ import numpy as np
 
 from detectors.contract import Bools, Fields, Floats, History, Points, Scores
 from detectors.profile import WEEK_HOURS, fit_profile, phase
-from detectors.rarity import WEEK_SECONDS, block_length, block_maxima, evidence_at, fit_tail, rarity_of
-from detectors.robust import mean, median, spread
+from detectors.rarity import evidence_at, rarity_of, tail_of_history
+from detectors.robust import center_and_unit, spread
 
 FEWEST_POINTS = 14
 HUGE = float(np.finfo(np.float64).max)
@@ -85,11 +85,7 @@ def _score(points: Points, profile: np.ndarray, rows: Fields) -> Scores:
 
 
 def _fit(values: Floats, history: History) -> Fields:
-    center = median(values, 1)
-    distance = np.abs(values - center[:, None])
-    unit = 1.4826 * median(distance, 1)
-    unit = np.where(unit > 0, unit, mean(distance, 1))
-    unit = np.where((unit > 0) & np.isfinite(unit), unit, np.maximum(np.abs(center) * 0.01, 1e-12))
+    center, unit = center_and_unit(values)
     y = np.clip(values / unit[:, None] - (center / unit)[:, None], -LARGEST, LARGEST)
     season = fit_profile(y, history.local, history.cadence)
     hour, following, weight = phase(history.local, history.cadence)
@@ -97,10 +93,7 @@ def _fit(values: Floats, history: History) -> Fields:
     floor = np.maximum(1e-3 * np.abs(center) / unit, 1e-6)
     stretch = 1.0 / (1.0 - season.leverage)
     scale = np.maximum(spread(residual) * stretch, floor)
-    length = block_length(history.cadence)
-    peaks = block_maxima(np.abs(residual) * (stretch / scale)[:, None], length)
-    weeks = length * history.cadence / WEEK_SECONDS
-    tail = fit_tail(peaks, block_weeks=weeks, prior_level=3.0, prior_excess=1.0)
+    tail = tail_of_history(np.abs(residual) * (stretch / scale)[:, None], history.cadence)
     return {
         "trained": np.ones(len(values), bool),
         "center": center,

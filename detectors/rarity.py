@@ -82,6 +82,19 @@ def fit_tail(peaks: Floats, *, block_weeks: float, prior_level: float, prior_exc
     )
 
 
+def tail_of_history(
+    evidence: Floats, cadence: int, *, blocks: int | None = None, prior_level: float = 3.0, prior_excess: float = 1.0
+) -> Tail:
+    """Tails of the evidence (S, N) that a history gave, one column each `cadence` seconds, in blocks of so many."""
+    length = blocks or block_length(cadence)
+    return fit_tail(
+        block_maxima(evidence, length),
+        block_weeks=length * cadence / WEEK_SECONDS,
+        prior_level=prior_level,
+        prior_excess=prior_excess,
+    )
+
+
 def _pick(ordered: Floats, index: np.ndarray, count: np.ndarray) -> Floats:
     if ordered.shape[1] == 0:
         return np.zeros(len(ordered))

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from detectors.basic import Basic
 from detectors.contract import Detector
+from detectors.counts import Counts
 from detectors.seasonal import Seasonal
+from detectors.static import Static
 
 DETECTORS: dict[str, Detector] = {
     detector.name: detector
     for detector in (
         Seasonal(),
         Basic(),
+        Counts(),
+        Static(),
     )
 }
 

@@ -22,6 +22,16 @@ def mean(values: Floats, axis: int | tuple[int, ...]) -> Floats:
     return np.asarray(np.where(known, values, 0.0).sum(axis=axis) / np.maximum(known.sum(axis=axis), 1))
 
 
+def center_and_unit(values: Floats) -> tuple[Floats, Floats]:
+    """Median and robust scale of each series (S, N), the scale never 0: 1 % of the size where nothing varies."""
+    center = median(values, 1)
+    distance = np.abs(values - center[:, None])
+    unit = 1.4826 * median(distance, 1)
+    unit = np.where(unit > 0, unit, mean(distance, 1))
+    usable = (unit > 0) & np.isfinite(unit)
+    return center, np.where(usable, unit, np.maximum(np.abs(center) * 0.01, 1e-12))
+
+
 def spread(deviation: Floats) -> Floats:
     """Scale of (S, N) deviations about zero, as the standard deviation of a normal would be: clipped mean |deviation|.
 

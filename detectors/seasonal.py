@@ -26,7 +26,7 @@ from detectors.rarity import (
     fit_tail,
     rarity_of,
 )
-from detectors.robust import mean, median, spread
+from detectors.robust import center_and_unit, median, spread
 
 SPANS = (1, 5, 20)
 KINDS = len(SPANS) + 1
@@ -203,11 +203,7 @@ def _quiet_state(count: int) -> Fields:
 
 def _fit(values: Floats, history: History) -> tuple[Fields, Fields]:
     cadence = history.cadence
-    center = median(values, 1)
-    distance = np.abs(values - center[:, None])
-    unit = 1.4826 * median(distance, 1)
-    unit = np.where(unit > 0, unit, mean(distance, 1))
-    unit = np.where((unit > 0) & np.isfinite(unit), unit, np.maximum(np.abs(center) * 0.01, 1e-12))
+    center, unit = center_and_unit(values)
     y = np.clip(values / unit[:, None] - (center / unit)[:, None], -LARGEST, LARGEST)
     season = fit_profile(y, history.local, cadence)
     hours = season.hours.astype(np.float32)

@@ -1,0 +1,80 @@
+"""Counts near zero: what is rare is said by the counts' own tails, and silence is evidence."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from detectors.contract import Floats, Ints
+from detectors.counts import Counts, at_least, at_most
+from tests.detectors.checks import DAY, Judged, episodes, history, judge, times
+
+PAST, LATER = 6 * 168, 4 * 168
+
+
+def _rate(timestamp: Ints, busiest: float) -> Floats:
+    return np.asarray(busiest * (0.55 + 0.45 * np.sin(2 * np.pi * (timestamp % DAY) / DAY)))
+
+
+def _orders(series: int, busiest: float, seed: int = 5) -> Floats:
+    rng = np.random.default_rng(seed)
+    return rng.poisson(_rate(times(PAST + LATER), busiest), (series, PAST + LATER)).astype(float)
+
+
+def _judged(values: Floats) -> Judged:
+    fitted = Counts().fit(history(values[:, :PAST]))
+    return judge(Counts(), *fitted, times(PAST + LATER)[PAST:], values[:, PAST:])
+
+
+@pytest.mark.parametrize(("rate", "even"), [(0.3, 1e4), (4.0, 2.0), (50.0, 0.5)])
+def test_the_tails_are_those_of_the_negative_binomial(rate: float, even: float) -> None:
+    """Golden numbers: scipy.stats.nbinom."""
+    count = np.arange(0.0, 30.0)
+    reference = stats.nbinom(even, even / (even + rate))
+    np.testing.assert_allclose(at_least(count, np.array(rate), np.array(even)), reference.sf(count - 1), rtol=1e-8)
+    np.testing.assert_allclose(at_most(count, np.array(rate), np.array(even)), reference.cdf(count), rtol=1e-8)
+
+
+@pytest.mark.parametrize("busiest", [0.3, 2.0, 20.0])
+def test_clean_counts_are_left_in_peace(busiest: float) -> None:
+    """At one alert a week for wrong reasons there are at most 1.5."""
+    judged = _judged(_orders(40, busiest))
+    told = sum(episodes(judged.rarity[:, row] >= 0.0) for row in range(40))
+    assert told / (40 * LATER / 168) <= 1.5
+
+
+def test_two_and_four_orders_on_a_quiet_sunday_are_no_news() -> None:
+    values = _orders(20, 1.0)
+    values[:, PAST + 12] = 4
+    assert np.median(_judged(values).rarity[12]) < 1.0
+
+
+def test_a_burst_of_a_rare_event_is_found() -> None:
+    values = _orders(20, 0.3)
+    values[:, PAST + 100] = 9
+    judged = _judged(values)
+    assert (judged.rarity[100] > 1.0).all()
+    assert (judged.direction[100] == 1).all()
+
+
+def test_a_day_of_silence_of_a_busy_counter_is_found_by_its_length() -> None:
+    values = _orders(20, 3.0)
+    values[:, PAST + 80 : PAST + 104] = 0
+    judged = _judged(values)
+    assert (judged.rarity[80:104].max(axis=0) > 1.0).all()
+    assert (judged.direction[100] == -1).all()
+    silence = judged.evidence[80:104, :, 1]
+    assert (silence[20] > silence[4]).all()
+
+
+def test_counts_in_thousands_are_counts_too() -> None:
+    single, thousands = (_judged(_orders(5, 2.0) * factor) for factor in (1.0, 1000.0))
+    np.testing.assert_allclose(thousands.rarity, single.rarity)
+
+
+def test_a_series_with_negative_values_is_no_count() -> None:
+    values = _orders(2, 2.0)
+    values[0, 5] = -1.0
+    baseline, _ = Counts().fit(history(values[:, :PAST]))
+    assert baseline["trained"].tolist() == [False, True]
