@@ -95,7 +95,10 @@ class LogBatch(Base):
     first_timestamp: Mapped[int]  # earliest and latest point, unix seconds
     last_timestamp: Mapped[int]
     columns: Mapped[bytes]
-    __table_args__ = (sa.UniqueConstraint("partition", "batch_id"),)
+    __table_args__ = (
+        sa.UniqueConstraint("partition", "batch_id"),
+        {"sqlite_autoincrement": True},  # an id is never given again, or a replay could not tell what it has seen
+    )
 
 
 class TileGroup(Base):

@@ -58,6 +58,7 @@ def upgrade() -> None:
         sa.Column("last_timestamp", sa.BigInteger(), nullable=False),
         sa.Column("columns", sa.LargeBinary(), nullable=False),
         sa.UniqueConstraint("partition", "batch_id"),
+        sqlite_autoincrement=True,
     )
     op.create_table(
         "tile_group",
