@@ -7,7 +7,7 @@ import threading
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 
-from app.api import alerts, docs, health, labels, points, retrains, series, tokens
+from app.api import alerts, channels, docs, health, labels, points, retrains, series, tokens
 from app.api.access import Bearers, access_of
 from app.api.edge import AnswerHeaders, BodyLimit
 from app.api.metrics import Metrics, Timed
@@ -25,6 +25,7 @@ ROUTERS = (
     alerts.router,
     labels.router,
     retrains.router,
+    channels.router,
     tokens.router,
     links.router,
     health.router,

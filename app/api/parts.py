@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -34,9 +35,12 @@ def _read_time(value: Any) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
-def _refuse_control_characters(text: str) -> str:
-    if any(ord(letter) < 32 and letter not in "\n\t" for letter in text):
-        raise ValueError("it must hold no control characters")
+_unstorable = re.compile(r"[\x00-\x08\x0b-\x1f\ud800-\udfff]")
+
+
+def _refuse_unstorable(text: str) -> str:
+    if _unstorable.search(text):
+        raise ValueError("it must hold no control characters and no lone surrogates")
     return text
 
 
@@ -51,7 +55,7 @@ Time = Annotated[
         }
     ),
 ]
-Text = Annotated[str, AfterValidator(_refuse_control_characters)]
+Text = Annotated[str, AfterValidator(_refuse_unstorable)]
 Id = Annotated[int, Path(ge=1, le=LARGEST_ID)]
 BodyId = Annotated[int, Field(ge=1, le=LARGEST_ID)]
 Limit = Annotated[int, Query(ge=1, le=MOST_PER_PAGE, description="At most so many on this page.")]

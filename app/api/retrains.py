@@ -115,7 +115,7 @@ def list_retrains(heed: Heed, _bearer: OpsBearer, limit: Limit = 50, cursor: Cur
 
 @router.get("/{retrain_id}")
 def get_retrain(retrain_id: Id, heed: Heed, _bearer: OpsBearer) -> VersionAnswer:
-    """One training."""
+    """One training: when, why, and of how many series."""
     with heed.database.reading() as session:
         version = baselines.get(session, retrain_id)
     if version is None:

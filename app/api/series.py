@@ -88,7 +88,7 @@ def list_series(
 
 @router.get("/{series_id}")
 def get_series(series_id: Id, heed: Heed, _bearer: AnalystBearer) -> SeriesAnswer:
-    """One series."""
+    """One series by its id: what it is called and how it is counted."""
     with heed.database.reading() as session:
         return _answer(existing(session, series_id))
 

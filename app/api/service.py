@@ -8,7 +8,8 @@ from fastapi import Depends, Request
 
 from app.clock import Clock
 from app.pipeline.ingest import Committer
-from app.security import Links
+from app.pipeline.notify import Notifier
+from app.security import Links, Vault
 from app.store.database import Database
 
 
@@ -32,6 +33,10 @@ class Service(Protocol):
     def committer(self) -> Committer: ...
     @property
     def links(self) -> Links: ...
+    @property
+    def vault(self) -> Vault: ...
+    @property
+    def notifier(self) -> Notifier: ...
     @property
     def base_threshold(self) -> float:
         """The rarity that the alert budget alone asks for, log10 weeks."""
