@@ -127,7 +127,8 @@ def backtest_files(
     from app.backtest import backtest
 
     settings = load_settings()
-    with Progress(*PROGRESS, console=Console(stderr=True), transient=True) as progress:
+    console = Console(stderr=True)
+    with Progress(*PROGRESS, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("judging", total=None)
         summary = backtest(
             files,

@@ -52,7 +52,9 @@ def run_import(client: httpx.Client, history: History, console: Console) -> Impo
     """Send all points in order of time, then have the server learn from them. Shows how far it is."""
     edges = [*range(0, len(history.timestamp), POINTS_PER_REQUEST), len(history.timestamp)]
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
+    with Progress(
+        *columns, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal
+    ) as progress:
         sending = progress.add_task("points", total=len(history.timestamp))
         reports = []
         for first, end in pairwise(edges):

@@ -1,4 +1,4 @@
-"""What is written about Heed is complete and true: routes, detectors, channels, formats, commands, promises, packaging."""
+"""What is written about Heed is complete and true: routes, detectors, channels, commands, promises, packaging."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from pathlib import Path
 
 import pytest
 import typer.main
+from fastapi.routing import APIRoute
 
+from app.api import ROUTERS
+from app.api.access import access_of
 from app.channels import CHANNELS
 from app.cli import app as command_line
 from app.formats import FORMATS
@@ -21,6 +24,17 @@ ROOT = Path(__file__).parents[1]
 REFERENCE = (ROOT / "docs" / "reference.md").read_text()
 GUARANTEES = (ROOT / "docs" / "guarantees.md").read_text()
 DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
+
+
+def test_every_route_is_documented_with_the_scope_it_asks_for() -> None:
+    rows = [
+        f"| `{method} {route.path}` | {access.value if (access := access_of(route)) else 'none'} |"
+        for router in ROUTERS
+        for route in router.routes
+        if isinstance(route, APIRoute)
+        for method in route.methods - {"HEAD"}
+    ]
+    assert [row for row in rows if row not in REFERENCE] == []
 
 
 @pytest.mark.parametrize("detector", DETECTORS)
@@ -71,7 +85,7 @@ def test_nothing_in_the_requirements_names_a_package_index() -> None:
 
 def test_every_pinned_requirement_has_its_hashes() -> None:
     for file in (ROOT / "requirements").glob("*.txt"):
-        pins = re.findall(r"^[\w.\[\]-]+==\S+.*(?:\\\n.*)*", file.read_text(), re.MULTILINE)
+        pins = re.findall(r"^[\w.\[\]-]+==.*(?:\n    --hash=.*)*", file.read_text(), re.MULTILINE)
         assert pins
         assert [pin for pin in pins if "--hash=sha256:" not in pin] == []
 
