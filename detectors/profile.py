@@ -48,12 +48,17 @@ def fit_profile(values: Floats, local: Ints, cadence: int) -> Profile:
     if cadence > DAY or values.shape[1] < 2:
         nothing = np.zeros(series)
         return Profile(np.zeros((series, WEEK_HOURS)), nothing, nothing, nothing)
-    slots = int(np.clip(DAY // cadence, 1, 24))
-    weeks = _by_week(values, local, slots)
+    slots = slots_of_day(cadence)
+    weeks = by_week(values, local, slots)
     return _shrunk_profile(weeks, slots)
 
 
-def _by_week(values: Floats, local: Ints, slots: int) -> Floats:
+def slots_of_day(cadence: int) -> int:
+    """Into how many phases a day is cut: 24 at most, one a day at daily cadence."""
+    return int(np.clip(DAY // cadence, 1, 24))
+
+
+def by_week(values: Floats, local: Ints, slots: int) -> Floats:
     """Mean of the values in each slot of local time: (S, weeks, 7, slots), NaN where none fell."""
     day = local // DAY
     slot = day * slots + np.minimum((local - day * DAY) * slots // DAY, slots - 1)
@@ -85,22 +90,19 @@ def _shrunk_profile(weeks: Floats, slots: int) -> Profile:
     rest = (inside - daily[:, None, None, :]).reshape(series, count, 7 * slots)
     own, trust_rest, _ = _pattern(rest)
     by_hour = daily[:, None, :] + weekday[:, :, None] + own.reshape(series, 7, slots)
-    hours = np.repeat(by_hour.reshape(series, 7 * slots), WEEK_HOURS // (7 * slots) or 1, axis=1)
     leverage = trust_rest / n_weekly + (1 - trust_rest) * (trust_daily / n_daily)
     leverage = np.maximum(leverage, trust_weekday / (n_weekly * max(slots // 4, 1)))
     return Profile(
-        hours=_as_week(hours, slots),
+        hours=hours_of_week(by_hour.reshape(series, 7 * slots), slots),
         leverage=np.minimum(leverage, 0.75),
         daily=trust_daily,
         weekly=np.maximum(trust_weekday, trust_rest),
     )
 
 
-def _as_week(hours: Floats, slots: int) -> Floats:
+def hours_of_week(hours: Floats, slots: int) -> Floats:
     """Any number of slots a day as 168 hours, each hour taking the slot it lies in."""
-    if hours.shape[1] == WEEK_HOURS:
-        return hours
-    by_day = hours.reshape(len(hours), 7, -1)[:, :, : max(slots, 1)]
+    by_day = hours.reshape(len(hours), 7, slots)
     return by_day[:, :, np.arange(24) * slots // 24].reshape(len(hours), WEEK_HOURS)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from detectors.basic import Basic
 from detectors.contract import Detector
 from detectors.counts import Counts
+from detectors.decomposed import Decomposed
 from detectors.seasonal import Seasonal
 from detectors.static import Static
 
@@ -14,6 +15,7 @@ DETECTORS: dict[str, Detector] = {
         Seasonal(),
         Basic(),
         Counts(),
+        Decomposed(),
         Static(),
     )
 }

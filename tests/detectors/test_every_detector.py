@@ -212,17 +212,17 @@ def test_an_obvious_drop_of_a_clean_seasonal_series_is_found(detector: Detector)
 def test_a_clean_seasonal_series_is_left_in_peace(detector: Detector) -> None:
     """With one alert a week for wrong reasons there are fewer than two; what is once in 100 weeks hardly occurs."""
     weeks = 3
-    values = seasonal_values(times(FIVE_WEEKS + weeks * 168), 60)
+    values = seasonal_values(times(FIVE_WEEKS + weeks * 168), 30)
     judged = judge(
         detector,
         *detector.fit(history(values[:, :FIVE_WEEKS])),
         times(values.shape[1])[FIVE_WEEKS:],
         values[:, FIVE_WEEKS:],
     )
-    told = sum(episodes(judged.rarity[:, row] >= 0.0) for row in range(60))
-    assert told / (60 * weeks) < 2.0
-    far = sum(episodes(judged.rarity[:, row] >= 2.0) for row in range(60))
-    assert far / (60 * weeks) < 0.1
+    told = sum(episodes(judged.rarity[:, row] >= 0.0) for row in range(30))
+    assert told / (30 * weeks) < 2.0
+    far = sum(episodes(judged.rarity[:, row] >= 2.0) for row in range(30))
+    assert far / (30 * weeks) < 0.1
 
 
 def test_the_expected_value_lies_within_the_band(detector: Detector) -> None:
