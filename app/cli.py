@@ -153,7 +153,16 @@ def demo(
     """Ten weeks of a simulated shop in under a minute, with a story in it and a button to press."""
     from app.demo.replay import run_demo
 
-    run_demo(Console(), now=wall_now(), seed=seed, stay=sys.stdin.isatty() and not leave)
+    stays = sys.stdin.isatty() and not leave
+    run_demo(Console(), now=wall_now(), seed=seed, pause=_is_enter_pressed if stays else None)
+
+
+def _is_enter_pressed() -> bool:
+    try:
+        input()
+    except (EOFError, KeyboardInterrupt):
+        return False
+    return True
 
 
 @tokens.command("create")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from app.demo.inbox import Inbox, Message, draw
-from app.demo.shop import ENCORE, STORY, WEEK_HOURS, Chapter, Reading, Shop, last_monday
+from app.demo.shop import CAMPAIGN, ENCORE, STORY, WEEK_HOURS, Chapter, Reading, Shop, last_monday
 from app.local_server import LocalServer, client_of
 
 SILENT_WEEKS = 6
@@ -26,8 +26,12 @@ PATIENCE_SECONDS = 3.0
 """How long the replay stands still for a chapter's first message."""
 
 
-def run_demo(console: Console, *, now: datetime, seed: int, stay: bool) -> None:
-    """Tell the story. With `stay`, keep the service so that the links work, and go on when Enter is pressed."""
+Pause = Callable[[], bool]
+"""Waits for the onlooker; whether to go on."""
+
+
+def run_demo(console: Console, *, now: datetime, seed: int, pause: Pause | None) -> None:
+    """Tell the story. With a `pause` the service stays, so that the links work, and an encore follows it."""
     start = last_monday(now) - timedelta(weeks=WEEKS)
     shop = Shop(seed=seed, start=start, weeks=WEEKS + 1, chapters=(*STORY, ENCORE))
     with tempfile.TemporaryDirectory(prefix="heed-demo-") as folder, Inbox() as inbox:
@@ -43,7 +47,7 @@ def run_demo(console: Console, *, now: datetime, seed: int, stay: bool) -> None:
         console.print("Starting a Heed of its own, with an empty database that is thrown away afterwards ...")
         log = Path(folder) / "serve.log"
         with LocalServer(environment, log=log) as server, client_of(server.url, admin_token) as client:
-            Replay(console, shop, client, inbox).tell(stay=stay)
+            Replay(console, shop, client, inbox).tell(pause)
 
 
 class Replay:
@@ -56,15 +60,14 @@ class Replay:
         self.inbox = inbox
         self.received: dict[str, list[Message]] = {}
 
-    def tell(self, *, stay: bool) -> None:
+    def tell(self, pause: Pause | None) -> None:
         self._learn_history()
         self._play(SILENT_WEEKS * WEEK_HOURS, WEEKS * WEEK_HOURS, STORY)
-        campaign = next(iter(self.received.get("The campaign", [])), None)
-        self._say_what_to_press(campaign, stay=stay)
-        if stay and self._is_enter_pressed():
+        self._say_what_to_press(next(iter(self._told_of(CAMPAIGN)), None), stays=pause is not None)
+        if pause and pause():
             self._play(WEEKS * WEEK_HOURS, (WEEKS + 1) * WEEK_HOURS, (ENCORE,))
             self._judge_the_encore()
-            self._is_enter_pressed()
+            pause()
 
     def _learn_history(self) -> None:
         began = time.monotonic()
@@ -92,6 +95,10 @@ class Replay:
                 self._show(told, wait_seconds=PATIENCE_SECONDS if self._is_news_due(told, hour) else 0.0)
             self._show(told, wait_seconds=1.0)
 
+    def _told_of(self, chapter: Chapter) -> list[Message]:
+        """Messages of its time that are about what it changed."""
+        return [message for message in self.received.get(chapter.title, []) if chapter.is_meant_by(message.text)]
+
     def _is_news_due(self, chapter: Chapter | None, hour: int) -> bool:
         """Whether a chapter has just ended, or gone on for three hours, without a message yet."""
         if chapter is None or chapter.title in self.received:
@@ -103,32 +110,25 @@ class Replay:
             self.console.print(draw(message))
             self.received.setdefault(chapter.title if chapter else "", []).append(message)
 
-    def _say_what_to_press(self, message: Message | None, *, stay: bool) -> None:
+    def _say_what_to_press(self, message: Message | None, *, stays: bool) -> None:
         if message is None:
             self.console.print("No message came for the campaign, so there is nothing to press. Try another --seed.")
             return
         links = "\n".join(f"  {label}: {url}" for label, url in message.buttons.items())
         self.console.print(Panel("[bold]Now press this[/bold] (the campaign was meant, so it was a false alarm):"))
         self.console.print(links, soft_wrap=True, markup=False, highlight=False)
-        if stay:
+        if stays:
             self.console.print(
                 "\nThe page says what your answer changes. Then press [bold]Enter[/bold] here: a week on, the same "
                 "campaign runs again.\n[dim]Ctrl-C ends the demo and throws its database away.[/dim]"
             )
 
     def _judge_the_encore(self) -> None:
-        if ENCORE.title in self.received:
+        if self._told_of(ENCORE):
             self.console.print("The rise was told again: nobody had called the first one a false alarm.")
         else:
             self.console.print("[bold green]Silence.[/bold green] Your answer did that, and its undo takes it back.")
         self.console.print("The service is still there. Enter or Ctrl-C ends the demo.")
-
-    def _is_enter_pressed(self) -> bool:
-        try:
-            self.console.input()
-        except (EOFError, KeyboardInterrupt):
-            return False
-        return True
 
     def _post(self, readings: Iterable[Reading], *, alert: str) -> None:
         series = [

@@ -53,6 +53,10 @@ class Chapter:
     def touches(self, metric: str, country: str) -> bool:
         return metric in self.factors and country in self.countries
 
+    def is_meant_by(self, text: str) -> bool:
+        """Whether a message speaks of a series that it touches."""
+        return any(metric in text for metric in self.factors) and any(country in text for country in self.countries)
+
 
 def at(week: int, weekday: int, hour: int) -> int:
     """Hours from the start of the replay (a Monday, midnight UTC); weeks count from 1, Monday is 1."""
@@ -60,6 +64,16 @@ def at(week: int, weekday: int, hour: int) -> int:
 
 
 EVERYWHERE = tuple(country.code for country in COUNTRIES)
+
+CAMPAIGN = Chapter(
+    title="The campaign",
+    told="A newsletter goes out in Germany: sign-ups are two and a half times as many for four hours.",
+    first_hour=at(8, 4, 16),
+    hours=4,
+    factors={"sign_ups": 2.5},
+    countries=("DE",),
+    answer="false_alarm",
+)
 
 STORY = (
     Chapter(
@@ -71,15 +85,7 @@ STORY = (
         countries=("FR",),
         answer="real",
     ),
-    Chapter(
-        title="The campaign",
-        told="A newsletter goes out in Germany: sign-ups are two and a half times as many for four hours.",
-        first_hour=at(8, 4, 16),
-        hours=4,
-        factors={"sign_ups": 2.5},
-        countries=("DE",),
-        answer="false_alarm",
-    ),
+    CAMPAIGN,
     Chapter(
         title="The billing day",
         told="Subscriptions are billed in Britain: two hours of revenue three times as high.",
