@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 
 import msgspec
 
@@ -28,7 +29,12 @@ def open_channel(kind: str, settings: Mapping[str, str]) -> Channel:
     """The channel with these settings. Raises ValueError, with the cure and without the settings, if they are wrong."""
     if kind not in CHANNELS:
         raise ValueError(f"the kind of a channel must be one of {', '.join(CHANNELS)}")
+    known = {each.name for each in fields(CHANNELS[kind])}  # type: ignore[arg-type]
+    if unknown := set(settings) - known:
+        raise ValueError(
+            f"a {kind} channel has the settings {', '.join(sorted(known))}, and {len(unknown)} others came"
+        )
     try:
         return msgspec.convert(dict(settings), CHANNELS[kind], strict=False)
     except msgspec.ValidationError as error:
-        raise ValueError(f"the settings of a {kind} channel are wrong: {error}") from None
+        raise ValueError(f"these settings make no {kind} channel: {error}") from None

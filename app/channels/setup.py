@@ -1,4 +1,4 @@
-"""The first channels, one for each address that the environment names, for a quick start."""
+"""Channels are made and kept: one for each address that the environment names, and those of the API."""
 
 from __future__ import annotations
 
@@ -37,7 +37,8 @@ def set_up_channels(
     for kind, url in addresses.items():
         known = channel_named(session, kind)
         if url and known is None:
-            made.append(_add(session, vault, kind, url, now))
+            channel, secret = make_channel(session, vault, name=kind, kind=kind, settings={"url": url}, now=now)
+            made.append(NewChannel(channel.name, kind, secret))
         elif url and known is not None:
             _keep(session, vault, known, url)
         elif known is not None:
@@ -45,13 +46,17 @@ def set_up_channels(
     return made
 
 
-def _add(session: Session, vault: Vault, kind: str, url: str, now: datetime) -> NewChannel:
-    secret = new_signing_secret() if kind == Webhook.kind else None
-    settings = {"url": url} | ({"secret": secret} if secret else {})
-    open_channel(kind, settings)
-    session.add(Channel(name=kind, kind=kind, secrets=vault.seal(settings), created_at=now))
+def make_channel(
+    session: Session, vault: Vault, *, name: str, kind: str, settings: Mapping[str, str], now: datetime
+) -> tuple[Channel, str | None]:
+    """The new channel, and its signing secret if one was made for it. Raises ValueError on wrong settings."""
+    secret = new_signing_secret() if kind == Webhook.kind and "secret" not in settings else None
+    complete = {**settings, "secret": secret} if secret else dict(settings)
+    open_channel(kind, complete)
+    channel = Channel(name=name, kind=kind, secrets=vault.seal(complete), created_at=now)
+    session.add(channel)
     session.flush()
-    return NewChannel(kind, kind, secret)
+    return channel, secret
 
 
 def _keep(session: Session, vault: Vault, known: Channel, url: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ import numpy as np
 import structlog
 from sqlalchemy.orm import Session
 
-from app.alerts.message import Reason
+from app.alerts.message import AlertFacts, Reason
 from app.channels import open_channel
 from app.channels.contract import Notice, TransportError
 from app.clock import wall_now
@@ -28,7 +29,7 @@ from app.store import notifications as outbox
 from app.store.channels import disable_channel, pause_channel
 from app.store.database import Database
 from app.store.notifications import Claim
-from app.store.tables import Alert
+from app.store.tables import Alert, Channel
 
 log = structlog.get_logger()
 
@@ -84,6 +85,20 @@ class Sender:
                 return attempts
             attempts += 1
             self._deliver(claim, present)
+
+    def try_out(self, channel_id: int, now: datetime) -> TransportError | None:
+        with self.database.reading() as session:
+            row = session.get_one(Channel, channel_id)
+        facts = _facts_of_a_test(row.name, self.links.public_url, now)
+        try:
+            channel = open_channel(row.kind, self.vault.unseal(row.secrets))
+            for reason in (Reason.FIRING, Reason.RESOLVED):
+                channel.send(Notice(str(uuid.uuid4()), reason, facts, now), self.outbound)
+        except ValueError as error:
+            return TransportError(str(error), gone=True)
+        except TransportError as error:
+            return error
+        return None
 
     def _claim(self, channel_id: int, now: datetime) -> Claim | None:
         while True:
@@ -191,6 +206,10 @@ class Notifier:
             attempts += done
         return attempts
 
+    def try_out(self, channel_id: int, now: datetime) -> TransportError | None:
+        """Send a test alert and its end to a channel at once; what went wrong, or nothing."""
+        return self._sender.try_out(channel_id, now)
+
     def start(self) -> None:
         """Deliver from now on, whenever something is due."""
         self._thread = threading.Thread(target=self._loop, name="notifier", daemon=True)
@@ -263,6 +282,20 @@ def _alert_of_disabled_channel(claim: Claim, error: TransportError, now: datetim
         started_at=now,
         created_at=now,
         delivery="live",
+    )
+
+
+def _facts_of_a_test(channel: str, url: str, now: datetime) -> AlertFacts:
+    return AlertFacts(
+        id=0,
+        kind="data",
+        severity="warning",
+        title=f"This is a test: alerts reach {channel}",
+        started_at=now,
+        ended_at=None,
+        told_at=now,
+        url=url,
+        anomalies=(),
     )
 
 

@@ -16,6 +16,10 @@ def find_channels(session: Session) -> list[Channel]:
     return list(session.scalars(sa.select(Channel).order_by(Channel.id)))
 
 
+def get_channel(session: Session, channel_id: int) -> Channel | None:
+    return session.get(Channel, channel_id)
+
+
 def enabled_channel_ids(session: Session) -> list[int]:
     return list(session.scalars(sa.select(Channel.id).where(Channel.disabled_at.is_(None)).order_by(Channel.id)))
 

@@ -120,6 +120,24 @@ def has_older_than(session: Session, created_before: datetime) -> bool:
     return session.scalar(waiting.limit(1)) is not None
 
 
+def find_notifications(
+    session: Session, *, status: str | None, channel_id: int | None, limit: int
+) -> list[tuple[Notification, str]]:
+    """Notifications with the name of their channel, the newest first."""
+    query = sa.select(Notification, Channel.name).join(Channel)
+    if status is not None:
+        query = query.where(Notification.status == status)
+    if channel_id is not None:
+        query = query.where(Notification.channel_id == channel_id)
+    newest = query.order_by(Notification.created_at.desc(), Notification.id).limit(limit)
+    return [(notification, name) for notification, name in session.execute(newest)]
+
+
+def count_by_channel(session: Session, status: str) -> dict[int, int]:
+    counted = sa.select(Notification.channel_id, sa.func.count()).where(Notification.status == status)
+    return dict(session.execute(counted.group_by(Notification.channel_id)).all())
+
+
 def replay_dead(session: Session, notification_id: str, now: datetime) -> bool:
     """Put a dead letter back into the outbox, as new."""
     dead = sa.update(Notification).where(Notification.id == notification_id, Notification.status == DEAD)

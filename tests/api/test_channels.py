@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,13 @@ import pytest
 from app.clock import wall_now
 from tests.pipeline.outbox import add_alerts
 from tests.receiver import Receiver, receiving
-from tests.serving import Served
+from tests.serving import Served, serving
+
+
+@pytest.fixture
+def served(database_url: str, tmp_path: Path) -> Iterator[Served]:
+    with serving(database_url, tmp_path, allow_private_targets="127.0.0.0/8") as served:
+        yield served
 
 
 @pytest.fixture
