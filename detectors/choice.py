@@ -1,0 +1,180 @@
+"""Which detector a series gets: the one that, on the held-out end of the series' own past, was worth its cost.
+
+The default serves every series unless another one predicts clearly better without crying wolf more often. Detectors are
+tried in the order of their cost; dear ones only while the cost budget of the training lasts, on the series with the
+most to gain: those that the cheap ones predict worst, compared with how much they vary at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from detectors.contract import Bools, Detector, Fields, Floats, History, Ints, Points
+from detectors.rarity import WEEK_SECONDS
+from detectors.robust import center_and_unit, mean
+
+HELD_OUT = 0.25
+MOST_HELD_OUT = 2_000  # columns; enough to tell, and scoring them one after another is what a trial costs
+CLEARLY_BETTER = 0.9
+CLIPPED = 4.0
+"""Errors are cut at so many robust units of the series: an incident must not decide."""
+FALSE_ALARMS = 3.0
+"""Points told at a budget of one alert a week, per week, beyond which a detector does not know its own errors."""
+FEW_EVENTS = 5.0
+COST_MS = {"basic": 0.2, "static": 0.1, "counts": 1.0, "seasonal": 0.3, "decomposed": 500.0}
+"""Cost of a fit of five weeks hourly, measured by benchmarks/fit.py; a trial costs about as much again."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The detector of each of S series, and why, in plain words."""
+
+    detector: list[str]
+    reason: list[str]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """How a detector did on the held-out end. error: mean cut |value - expected| in robust units, (S,), inf where it
+    had nothing to say. told: points a week whose rarity reached once a week, (S,)."""
+
+    error: Floats
+    told: Floats
+
+    def worth(self) -> Floats:
+        """The error, made larger where the detector cried wolf; smaller is better."""
+        return np.asarray(self.error * (1 + np.log1p(np.maximum(self.told - FALSE_ALARMS, 0.0) / FALSE_ALARMS)))
+
+
+def choose(
+    history: History,
+    *,
+    default: Detector,
+    others: Sequence[Detector],
+    budget_ms: float,
+    cost_ms: Mapping[str, float] = COST_MS,
+) -> Choice:
+    """Choose for each series of the history, trying dear detectors on as many series as the budget pays for."""
+    series = len(history.values)
+    trials = {default.name: _tried(default, history, np.arange(series))}
+    cheap = [one for one in others if cost_ms.get(one.name, np.inf) <= 1.0]
+    for one in cheap:
+        trials[one.name] = _tried(one, history, np.arange(series))
+    countable = few_events(history.values)
+    for one in sorted(set(others) - set(cheap), key=lambda dear: cost_ms.get(dear.name, np.inf)):
+        affordable = int(budget_ms // (2 * cost_ms.get(one.name, np.inf)))
+        rows = _most_to_gain(trials[default.name], countable, affordable)
+        budget_ms -= len(rows) * 2 * cost_ms.get(one.name, np.inf) if len(rows) else 0.0
+        trials[one.name] = _tried(one, history, rows)
+    return _chosen(default.name, trials, countable)
+
+
+def _tried(detector: Detector, history: History, rows: Ints) -> Trial:
+    """Fit on all but the end of the given series, judge the end."""
+    series, columns = history.values.shape
+    error, told = np.full(series, np.inf), np.zeros(series)
+    held = columns - min(int(columns * HELD_OUT), MOST_HELD_OUT)
+    if not len(rows) or held < 2 or held == columns:
+        return Trial(error, told)
+    past = History(history.values[rows, :held], history.timestamp[:held], history.local[:held], history.cadence)
+    expected, rarity = _judged(detector, past, history, rows, held)
+    value = history.values[rows, held:]
+    _, unit = center_and_unit(history.values[rows])
+    size = np.minimum(np.abs(value - expected) / unit[:, None], CLIPPED)
+    known = (~np.isnan(size)).sum(axis=1)
+    spoke = known > 0.5 * (~np.isnan(value)).sum(axis=1)
+    error[rows] = np.where(spoke & (known > 0), mean(size, 1), np.inf)
+    weeks = (columns - held) * history.cadence / WEEK_SECONDS
+    told[rows] = (rarity >= 0.0).sum(axis=1) / weeks
+    return Trial(error, told)
+
+
+def _judged(detector: Detector, past: History, history: History, rows: Ints, held: int) -> tuple[Floats, Floats]:
+    """What was expected of the held-out points, and how rare each was: (R, held out)."""
+    baseline, state = detector.fit(past)
+    count = len(rows)
+    expected = np.full((count, history.values.shape[1] - held), np.nan)
+    rarity = expected.copy()
+    nothing, whole = np.zeros(count), np.arange(count)
+    cadence = np.full(count, history.cadence, np.int64)
+    for step in range(expected.shape[1]):
+        points = Points(
+            row=whole,
+            timestamp=np.full(count, history.timestamp[held + step]),
+            local=np.full(count, history.local[held + step]),
+            value=history.values[rows, held + step],
+            cadence=cadence,
+            frozen=np.zeros(count, bool),
+            threshold_up=nothing,
+            threshold_down=nothing,
+        )
+        scores, state = detector.score(points, baseline, state)
+        expected[:, step], rarity[:, step] = scores.expected, scores.rarity
+    return expected, rarity
+
+
+def few_events(values: Floats) -> Bools:
+    """Which series (S, N) count single events: whole numbers, none negative, a handful at most points."""
+    known = ~np.isnan(values)
+    with np.errstate(invalid="ignore"):
+        whole = ~((values != np.floor(values)) & known).any(axis=1) & ~(values < 0).any(axis=1)
+        small = mean(np.minimum(values, 10 * FEW_EVENTS), 1) < FEW_EVENTS
+        varied = (np.nan_to_num(values) != np.nan_to_num(values[:, :1])).any(axis=1)
+    return np.asarray(whole & small & varied & known.any(axis=1))
+
+
+def _most_to_gain(trial: Trial, countable: Bools, count: int) -> Ints:
+    """The series that the default predicts worst, as many as can be afforded; counts are served otherwise."""
+    error = np.where(np.isfinite(trial.error) & ~countable, trial.error, -np.inf)
+    worst = np.argsort(-error, kind="stable")[: max(count, 0)]
+    return np.sort(worst[error[worst] > 0])
+
+
+def _chosen(default: str, trials: dict[str, Trial], countable: Bools) -> Choice:
+    detectors, reasons = [], []
+    worth = {name: trial.worth() for name, trial in trials.items()}
+    for row in range(len(countable)):
+        if countable[row] and "counts" in trials and np.isfinite(trials["counts"].error[row]):
+            detectors.append("counts")
+            reasons.append("single events: most points count fewer than five")
+            continue
+        name, reason = _best({name: float(each[row]) for name, each in worth.items() if name != "counts"}, default)
+        detectors.append(name)
+        reasons.append(reason)
+    return Choice(detectors, reasons)
+
+
+def _best(worth: dict[str, float], default: str) -> tuple[str, str]:
+    usual = worth[default]
+    name = min(worth, key=lambda one: (worth[one], one != default))
+    if not np.isfinite(usual) or usual == 0:
+        return default, "the default: too little history, or nothing left to predict better"
+    if name == default or worth[name] >= CLEARLY_BETTER * usual:
+        return default, "the default: no other predicted the end of its past clearly better"
+    return (
+        name,
+        f"its errors on the end of its past were {100 * (1 - worth[name] / usual):.0f} % smaller than {default}'s",
+    )
+
+
+def train_best(
+    history: History, *, default: Detector, others: Sequence[Detector], budget_ms: float
+) -> tuple[Choice, dict[str, Fields], dict[str, Fields]]:
+    """Choose, then fit each series by its own: baselines and states by detector, cold where another was chosen."""
+    choice = choose(history, default=default, others=others, budget_ms=budget_ms)
+    baselines: dict[str, Fields] = {}
+    states: dict[str, Fields] = {}
+    names = np.array(choice.detector)
+    for detector in (default, *others):
+        baselines[detector.name], states[detector.name] = detector.cold(len(names))
+        rows = np.flatnonzero(names == detector.name)
+        if not len(rows):
+            continue
+        fitted = detector.fit(History(history.values[rows], history.timestamp, history.local, history.cadence))
+        for whole, fields in zip((baselines[detector.name], states[detector.name]), fitted, strict=True):
+            for field, array in fields.items():
+                whole[field][rows] = array
+    return choice, baselines, states

@@ -1,0 +1,81 @@
+"""Training picks a detector per series by a backtest on its own past, within a cost budget, and says why."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from detectors.basic import Basic
+from detectors.choice import choose, few_events, train_best
+from detectors.contract import Floats
+from detectors.counts import Counts
+from detectors.decomposed import Decomposed
+from detectors.seasonal import Seasonal
+from detectors.static import Static
+from tests.detectors.checks import DAY, history, seasonal_values, times
+
+OTHERS = (Basic(), Static(), Counts(), Decomposed())
+N = 5 * 168
+
+
+def _mixed() -> Floats:
+    """A clean season, single events, white noise, and a season that grows while its level drifts."""
+    timestamp, rng = times(N), np.random.default_rng(8)
+    wave = np.sin(2 * np.pi * (timestamp % DAY) / DAY)
+    return np.stack(
+        [
+            seasonal_values(timestamp, 1)[0],
+            rng.poisson(0.5, N).astype(float),
+            rng.normal(100, 5, N),
+            100 + np.cumsum(rng.normal(0, 0.5, N)) + np.linspace(5, 50, N) * wave,
+        ]
+    )
+
+
+def test_the_default_stays_where_nothing_is_clearly_better() -> None:
+    choice = choose(history(seasonal_values(times(N), 20)), default=Seasonal(), others=OTHERS, budget_ms=0.0)
+    assert set(choice.detector) == {"seasonal"}
+    assert all("default" in reason for reason in choice.reason)
+
+
+def test_single_events_are_counted() -> None:
+    choice = choose(history(_mixed()), default=Seasonal(), others=OTHERS, budget_ms=0.0)
+    assert choice.detector[1] == "counts"
+    assert "events" in choice.reason[1]
+
+
+def test_dear_detectors_are_tried_on_as_many_series_as_the_budget_pays_for() -> None:
+    tried: list[int] = []
+
+    class Watched(Decomposed):
+        def fit(self, history):  # type: ignore[no-untyped-def]
+            tried.append(len(history.values))
+            return super().fit(history)
+
+    choose(history(_mixed()), default=Seasonal(), others=(Watched(),), budget_ms=2_500.0)
+    assert tried == [2]
+    tried.clear()
+    choose(history(_mixed()), default=Seasonal(), others=(Watched(),), budget_ms=900.0)
+    assert tried == []
+
+
+def test_each_series_is_trained_by_its_own_detector() -> None:
+    choice, baselines, states = train_best(history(_mixed()), default=Seasonal(), others=OTHERS, budget_ms=0.0)
+    for row, name in enumerate(choice.detector):
+        assert {other: bool(fields["trained"][row]) for other, fields in baselines.items()} == {
+            other: other == name for other in baselines
+        }
+    assert {len(array) for fields in states.values() for array in fields.values()} == {4}
+
+
+def test_odd_histories_keep_the_default() -> None:
+    values = np.stack([np.full(N, np.nan), np.full(N, 5.0), np.where(np.arange(N) % 2, 1e300, -1e300)])
+    choice = choose(history(values), default=Seasonal(), others=OTHERS, budget_ms=10_000.0)
+    assert choice.detector == ["seasonal"] * 3
+    assert choose(history(values[:, :1]), default=Seasonal(), others=OTHERS, budget_ms=0.0).detector == ["seasonal"] * 3
+
+
+def test_what_counts_single_events_is_told_from_its_values() -> None:
+    values = np.array(
+        [[0, 1, 0, 2], [0, 0.5, 1, 2], [0, -1, 1, 2], [500, 600, 700, 800], [0, 0, 0, 0], [0, np.nan, 1, 0]]
+    )
+    assert few_events(values).tolist() == [True, False, False, False, False, True]
