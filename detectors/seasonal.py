@@ -1,9 +1,12 @@
-"""The default detector: phase profile, level, autoregression, and evidence gathered over several spans.
+"""The default detector: five kinds of evidence, each measured against its own past, then averaged.
 
-Everything is additive in the series' own robust unit. A point's expected value is profile + level + AR(1) carry; the
-innovation that remains is standardised by a scale that follows slowly. Four kinds of evidence speak: the innovation
-itself, its exponentially weighted sum over about 5 and 20 points, and the distance from the static profile. Each is
-turned into a rarity by its own tail, estimated on the history; the sum of what they say is then calibrated once more.
+A point is compared with the point before it, with a level that follows within hours, with what has added up over a
+dozen points, with the static profile of the week, and with the day before. What makes two series comparable is less
+the model than the measure: `fit` runs the very recursion that `score` runs over the series' own recent history, reads
+off how strong each kind of evidence gets in six ordinary hours, and rarity is counted from there.
+
+The average over the kinds beats their maximum and each of them: something real shows in most kinds, an error of the
+model (a season that the profile misses, one glitch that only the difference sees) in few.
 """
 
 from __future__ import annotations
@@ -11,309 +14,356 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.signal import lfilter
+from numpy.typing import NDArray
 
-from detectors.contract import Bools, Fields, Floats, History, Points, Scores
-from detectors.profile import WEEK_HOURS, fit_profile, phase
-from detectors.rarity import (
-    DECADE,
-    RAREST,
-    WEEK_SECONDS,
-    Tail,
+from detectors.contract import Bools, Fields, Floats, History, Ints, Points, Scores
+from detectors.peaks import (
     block_length,
     block_maxima,
-    evidence_at,
-    fit_tail,
-    rarity_of,
+    evidence_for_excess,
+    excess_of,
+    fit_peaks,
 )
-from detectors.robust import center_and_unit, median, spread
+from detectors.profile import HOUR, WEEK_HOURS, fit_profile, phase
+from detectors.rarity import DECADE, RAREST, WEEK_SECONDS
+from detectors.robust import mean, median, spread
 
-SPANS = (1, 5, 20)
-KINDS = len(SPANS) + 1
-DECAY = np.array([1.0 - 1.0 / span for span in SPANS[1:]])
-LOUDEST = 6.0  # an innovation counts at most this many scales in a sum, so that a spike is not remembered as a drift
-CLIP = 2.5  # learning from one innovation is cut at this many scales
-NORMAL_AGAIN, FORGET = 2.0, 0.3  # in an open anomaly, an innovation of so many scales lets the sums forget this fast
+Reals = NDArray[np.floating]
+"""float64 when scoring, float32 when a history is replayed."""
+
+KINDS = ("step", "level", "run", "profile", "day")
+DAY = 86_400
 FEWEST_POINTS = 14
-_FOLLOWED = ("carry", "level_rate", "scale_rate", "scale_floor", "profile_scale")
-HUGE = float(np.finfo(np.float64).max)
-LARGEST = 1e9  # in robust units; keeps squares and sums finite
+RUN_POINTS = 12.0
+LEVEL_HOURS, LEVEL_POINTS = 1.0, 4.0  # memory of the level: the longer of the two
+TRUSTED = 3.0  # the level learns from one point at most this many noises
+LOUDEST = 10.0  # a point adds to a run at most this many noises, so that a spike is not remembered as a drift
+LONGEST_GAP = 50.0  # steps of silence after which a difference means no less than now
+RELATIVE_FLOOR = 0.003  # noise is never taken to be less than this share of the usual size
+QUIET = -1.0  # a kind that sees nothing speaks against the others no louder than this
+JOINT_LEVEL, JOINT_EXCESS = -0.45, 0.65  # largest mean of the kinds in six hours of plain noise; see benchmarks
+LARGEST, SMALLEST = 1e9, 1e-6  # in robust units; they keep squares, sums and quotients finite
 
 
 class Seasonal:
-    """Season found from the data (none, daily, weekly, by shrinkage), level, AR(1), rarity by spans."""
+    """Season found from the data, a level, and rarity from the series' own six-hour peaks."""
 
     name = "seasonal"
-    version = 1
-    evidence: tuple[str, ...] = ("point", "short", "long", "profile")
+    version = 2
+    evidence: tuple[str, ...] = KINDS
 
     def cold(self, count: int) -> tuple[Fields, Fields]:
-        """Fields of series of which nothing is known: expected only, no rarity."""
+        """Fields of series of which nothing is known: they are not judged."""
+        kinds = (count, len(KINDS))
         baseline: Fields = {
             "trained": np.zeros(count, bool),
             "center": np.zeros(count),
             "unit": np.ones(count),
             "profile": np.zeros((count, WEEK_HOURS), np.float32),
-            "carry": np.zeros(count),
-            "level_rate": np.full(count, 0.05),
-            "scale_rate": np.full(count, 0.005),
-            "scale_floor": np.full(count, 1e-9),
-            "profile_scale": np.ones(count),
-            "tail_level": np.full((count, KINDS), 3.0),
-            "tail_excess": np.ones((count, KINDS)),
-            "tail_log_rate": np.zeros((count, KINDS)),
-            "joint_level": np.zeros(count),
-            "joint_excess": np.full(count, 1.0 / DECADE),
-            "joint_log_rate": np.zeros(count),
+            "spread": np.ones((count, 24), np.float32),
+            "noise": np.ones(count),
+            "floor": np.full(count, 1e-3),
+            "level_rate": np.full(count, 1 / LEVEL_POINTS),
+            "day_rate": np.full(count, 0.05),
+            "slope": np.ones(kinds),
+            "offset": np.zeros(kinds),
+            "trust": np.ones(count),
+            "blocks": np.zeros(count),
             "daily": np.zeros(count),
             "weekly": np.zeros(count),
         }
         return baseline, _quiet_state(count)
 
     def fit(self, history: History) -> tuple[Fields, Fields]:
-        """Robust profile, then one causal pass over the history for carry, scale and the tails of the evidence."""
+        """Profile, noise by hour of the day, and the tails of the evidence over the recent history."""
         baseline, state = self.cold(len(history.values))
-        values = np.where(np.isfinite(history.values), history.values, np.nan)
+        recent = _recent(history)
+        values = np.where(np.isfinite(recent.values), recent.values, np.nan)
         enough = (~np.isnan(values)).sum(axis=1) >= FEWEST_POINTS
         if not enough.any():
             return baseline, state
         with np.errstate(all="ignore"):
-            learned, after = _fit(values[enough], history)
-        for name, array in learned.items():
-            baseline[name][enough] = array
-        for name, array in after.items():
-            state[name][enough] = array
+            learned, after = _fit(values[enough], recent)
+        for fields, new in ((baseline, learned), (state, after)):
+            for name, array in new.items():
+                fields[name][enough] = array
         return baseline, state
 
     def score(self, points: Points, baseline: Fields, state: Fields) -> tuple[Scores, Fields]:
         """Judge, then learn (not where frozen, not from missing points)."""
-        rows = {name: array[points.row] for name, array in baseline.items() if name != "profile"}
+        rows = {name: array[points.row] for name, array in baseline.items() if name not in ("profile", "spread")}
         with np.errstate(all="ignore"):
-            return _score(points, baseline["profile"], rows, state)
-
-
-def _score(points: Points, profile: np.ndarray, rows: Fields, state: Fields) -> tuple[Scores, Fields]:
-    hour, following, weight = phase(points.local, points.cadence)
-    usual = (1 - weight) * profile[points.row, hour] + weight * profile[points.row, following]
-    center, unit = rows["center"], rows["unit"]
-    value = np.where(np.isfinite(points.value), points.value, np.nan)
-    deviation = np.clip(value / unit - center / unit, -LARGEST, LARGEST) - usual
-    steps = np.clip((points.timestamp - state["timestamp"]) / np.maximum(points.cadence, 1), 1.0, 1e4)
-    learn = ~points.frozen
-    judged = _judge(deviation, steps, learn, rows, state)
-    judged.state["timestamp"] = np.where(np.isnan(value), state["timestamp"], points.timestamp)
-    trained = rows["trained"].astype(bool)
-    each = rarity_of(judged.evidence, rows["tail_level"], rows["tail_excess"], rows["tail_log_rate"])
-    joint = rarity_of(_joint(each), rows["joint_level"], rows["joint_excess"], rows["joint_log_rate"])
-    loudest = np.argmax(np.where(np.isnan(each), -np.inf, each), axis=1)
-    sign = np.take_along_axis(judged.signed, loudest[:, None], axis=1)[:, 0]
-    known = trained & ~np.isnan(value)
-    expected = center + unit * (usual + judged.predicted)
-    scale = unit * judged.scale
-    upper, lower = (
-        expected + side * scale * _width(threshold, rows)
-        for side, threshold in ((1.0, points.threshold_up), (-1.0, points.threshold_down))
-    )
-    young = ~trained & (judged.state["count"] < FEWEST_POINTS)
-    return (
-        Scores(
-            expected=np.where(young, np.nan, _finite(expected)),
-            lower=np.where(trained, _finite(lower), np.nan),
-            upper=np.where(trained, _finite(upper), np.nan),
-            rarity=np.where(known, joint, np.nan),
-            direction=np.where(known, np.sign(sign), 0).astype(np.int8),
-            evidence=np.where(known[:, None], each, np.nan).astype(np.float32),
-        ),
-        judged.state,
-    )
+            return _score(points, _Season.at(points, baseline), rows, state)
 
 
 @dataclass(frozen=True)
-class _Judged:
-    """evidence, signed: (B, KINDS). predicted: carry + level, and scale before the point: (B,). state: after it."""
+class _Season:
+    """What is usual at a phase, in robust units, (B,): deviation from the center, spread relative to other hours."""
 
-    evidence: Floats
-    signed: Floats
-    predicted: Floats
-    scale: Floats
-    state: Fields
+    usual: Reals
+    rough: Reals
+
+    @staticmethod
+    def at(points: Points, baseline: Fields) -> _Season:
+        hour, following, weight = phase(points.local, points.cadence)
+        profile = baseline["profile"]
+        usual = (1 - weight) * profile[points.row, hour] + weight * profile[points.row, following]
+        return _Season(usual, baseline["spread"][points.row, hour % 24].astype(np.float64))
 
 
-def _judge(deviation: Floats, steps: Floats, learn: Bools, rows: Fields, state: Fields) -> _Judged:
-    """One step of the recursion: deviations from the profile, in robust units, (B,); NaN where missing."""
-    level, last, scale, sums = state["level"], state["last"], state["scale"], state["sums"]
-    carried = last * rows["carry"] ** steps
-    predicted = level + carried
-    innovation = deviation - predicted
-    known = ~np.isnan(deviation)
-    spread_now = np.maximum(scale, rows["scale_floor"])
-    standard = innovation / spread_now
-    new_sums = sums * DECAY + np.clip(standard, -LOUDEST, LOUDEST)[:, None] * (1 - DECAY**2) ** 0.5
-    signed = np.concatenate(
-        [standard[:, None], new_sums, ((deviation - level) / rows["profile_scale"])[:, None]], axis=1
+def _score(points: Points, season: _Season, rows: Fields, state: Fields) -> tuple[Scores, Fields]:
+    center, unit = rows["center"], rows["unit"]
+    value = np.where(np.isfinite(points.value), points.value, np.nan)
+    y = np.clip(value / unit - center / unit, -LARGEST, LARGEST)
+    steps = np.clip((points.timestamp - state["timestamp"]) / np.maximum(points.cadence, 1), 1.0, 1e4)
+    signed, after = _judge(y, season, steps, ~points.frozen, rows, state)
+    after["timestamp"] = np.where(np.isnan(value), state["timestamp"], points.timestamp)
+
+    excess = excess_of(np.abs(signed) * rows["slope"] - rows["offset"], rows["trust"][:, None])
+    log_rate = rows["blocks"]
+    rarity = np.minimum((_joint(excess) - JOINT_LEVEL) / (JOINT_EXCESS * DECADE) - log_rate, RAREST)
+    known = rows["trained"].astype(bool) & ~np.isnan(value)
+    loudest = np.take_along_axis(signed, np.argmax(np.nan_to_num(excess), axis=1)[:, None], axis=1)[:, 0]
+    expected, lower, upper = (
+        np.where(rows["trained"], center + unit * edge, np.nan) for edge in _band(points, season, rows, state)
+    )
+    return (
+        Scores(
+            expected=expected,
+            lower=lower,
+            upper=upper,
+            rarity=np.where(known, rarity, np.nan),
+            direction=np.where(known, np.sign(loudest), 0).astype(np.int8),
+            evidence=np.where(known[:, None], excess / DECADE - log_rate[:, None], np.nan).astype(np.float32),
+        ),
+        after,
     )
 
-    over = ~learn & (np.abs(standard) < NORMAL_AGAIN)
+
+def _joint(excess: Floats) -> Floats:
+    """What the kinds say together: the mean of their excesses (B, K), a geometric mean of return periods."""
+    return np.asarray(np.maximum(excess, QUIET).mean(axis=-1), dtype=np.float64)
+
+
+def _judge(y: Reals, season: _Season, steps: Reals, learn: Bools, rows: Fields, state: Fields) -> tuple[Reals, Fields]:
+    """One step of the recursion: signed evidence (B, K) of the points `y` (B,), NaN where missing, and the new state.
+
+    `steps` is how many cadences ago the last known point was.
+    """
+    level, run, day_mean, day_square = state["level"], state["run"], state["day_mean"], state["day_square"]
+    noise = rows["noise"] * season.rough
+    deviation = y - season.usual
+    from_level, from_day = deviation - level, y - day_mean
+    added = run + (np.clip(from_level, -LOUDEST * noise, LOUDEST * noise) / season.rough - run) / RUN_POINTS
+    signed = np.empty((len(y), len(KINDS)), y.dtype)
+    signed[:, 0] = (deviation - state["last"]) / (season.rough * np.sqrt(np.minimum(steps, LONGEST_GAP)))
+    signed[:, 1] = from_level / season.rough
+    signed[:, 2] = added
+    signed[:, 3] = deviation / season.rough
+    signed[:, 4] = from_day / np.sqrt(day_square + rows["floor"] ** 2)
+
+    known = ~np.isnan(y)
     teach = learn & known
-    cut = CLIP * spread_now
-    nudge = np.clip(deviation - level, -cut, cut)
-    learned = {
-        "level": np.where(teach, level + rows["level_rate"] * nudge, level),
-        "last": np.where(
-            teach, np.clip(deviation - level, carried - cut, carried + cut), np.where(known, carried, last)
-        ),
-        "scale": np.where(
-            teach,
-            scale + rows["scale_rate"] * (1.2533 * np.minimum(np.abs(innovation), 3.0 * spread_now) - scale),
-            scale,
-        ),
-        "sums": np.where(known[:, None], np.where(over[:, None], FORGET, 1.0) * new_sums, sums),
-        "count": state["count"] + known,
+    level_rate = np.where(teach, np.minimum(rows["level_rate"] * steps, 1.0), 0.0)
+    day_rate = np.where(teach, np.minimum(rows["day_rate"] * steps, 1.0), 0.0)
+    believed = np.clip(from_level, -TRUSTED * noise, TRUSTED * noise)
+    from_day = np.where(known, from_day, 0.0)
+    return signed, {
+        "level": level + level_rate * np.where(known, believed, 0.0),
+        "last": np.where(known, deviation, state["last"]),
+        "run": np.where(known, added, run),
+        "day_mean": day_mean + day_rate * from_day,
+        "day_square": (1 - day_rate) * (day_square + day_rate * from_day * from_day),
     }
-    return _Judged(np.log1p(np.abs(signed)), signed, predicted, spread_now, learned)
 
 
-def _finite(value: Floats) -> Floats:
-    return np.clip(value, -HUGE, HUGE)
+def _band(points: Points, season: _Season, rows: Fields, state: Fields) -> tuple[Floats, Floats, Floats]:
+    """Expected, lower and upper in robust units: where the mean of the kinds reaches the threshold.
 
+    Each kind grows in proportion to the distance from its own middle, so the mean of all does too, outside of them.
+    """
+    level = season.usual + state["level"]
+    slope = rows["slope"] / season.rough[:, None]
+    slope[:, 2] /= RUN_POINTS
+    slope[:, 4] = rows["slope"][:, 4] / np.sqrt(state["day_square"] + rows["floor"] ** 2)
+    near = slope[:, 0] + slope[:, 1] + slope[:, 2]
+    total = near + slope[:, 3] + slope[:, 4]
+    middle = (near * level + slope[:, 3] * season.usual) / (near + slope[:, 3])
+    silent = rows["offset"].sum(axis=1)
 
-def _joint(each: Floats) -> Floats:
-    """What the kinds of evidence say together: the loudest, and a part of what the others add."""
-    above = np.maximum(each + 2.0, 0.0)
-    loudest = above.max(axis=-1)
-    return np.asarray(0.5 * loudest + 0.5 * above.sum(axis=-1), dtype=np.float64)
+    def half(threshold: Floats) -> Floats:
+        mean_excess = JOINT_LEVEL + JOINT_EXCESS * DECADE * (np.minimum(threshold, RAREST) + rows["blocks"])
+        return np.asarray(
+            np.maximum((len(KINDS) * evidence_for_excess(mean_excess, rows["trust"]) + silent) / total, 1e-12)
+        )
 
-
-def _width(threshold: Floats, rows: Fields) -> Floats:
-    """Half width of the band in scales: the single innovation whose own rarity reaches the threshold."""
-    level, excess, rate = (rows[f"tail_{name}"][:, 0] for name in ("level", "excess", "log_rate"))
-    return np.maximum(evidence_at(np.minimum(threshold, RAREST), level, excess, rate), 1.0)
+    return middle, middle - half(points.threshold_down), middle + half(points.threshold_up)
 
 
 def _quiet_state(count: int) -> Fields:
     return {
         "level": np.zeros(count),
         "last": np.zeros(count),
-        "scale": np.ones(count),
-        "sums": np.zeros((count, KINDS - 2)),
+        "run": np.zeros(count),
+        "day_mean": np.zeros(count),
+        "day_square": np.ones(count),
         "timestamp": np.zeros(count, np.int64),
-        "count": np.zeros(count, np.int64),
     }
+
+
+def _recent(history: History) -> History:
+    """The last ten weeks, or the last 200 points where those are longer."""
+    columns = max(70 * DAY // max(history.cadence, 1), 200)
+    return History(
+        history.values[:, -columns:], history.timestamp[-columns:], history.local[-columns:], history.cadence
+    )
 
 
 def _fit(values: Floats, history: History) -> tuple[Fields, Fields]:
-    cadence = history.cadence
-    center, unit = center_and_unit(values)
+    cadence, series = history.cadence, len(values)
+    center, unit = _center_and_unit(values)
     y = np.clip(values / unit[:, None] - (center / unit)[:, None], -LARGEST, LARGEST)
     season = fit_profile(y, history.local, cadence)
-    hours = season.hours.astype(np.float32)
     hour, following, weight = phase(history.local, cadence)
+    hours = season.hours
     residual = y - hours[:, hour] * (1 - weight) - hours[:, following] * weight
-    level_rate = 1.0 / float(np.clip(21_600 / cadence, 6, 360))
-    scale_rate = 1.0 / float(np.clip(604_800 / cadence, 60, 4_000))
-    smooth = _smoothed(residual, level_rate)
-    dev = residual - smooth
-    rough = spread(dev)
-    dev = np.clip(dev, -3 * rough[:, None], 3 * rough[:, None])
-    carry = _carry(dev)
-    stretch = 1.0 / (1.0 - season.leverage)
-    floor = np.maximum(1e-3 * np.abs(center) / unit, 1e-6)
-    scale = np.maximum(spread(dev[:, 1:] - carry[:, None] * dev[:, :-1]) * stretch, floor)
+    middle = np.nan_to_num(median(residual, 1))[:, None]
+    hours, residual = (hours + middle).astype(np.float32), residual - middle
+    rough = _spread_by_hour(residual, history.local, cadence)
+    rough_there = rough[:, hour % 24]
+
+    # a profile fits its own past too well: by its leverage, of which a point finer than an hour has only a share
+    absorbed = season.leverage / max(HOUR / cadence, 1.0)
+    stretch = 1.0 / (1.0 - absorbed)
+    floor = np.maximum(_floor(values) / unit, SMALLEST)
+    noise = np.maximum(spread(np.diff(residual, axis=1) / rough_there[:, 1:]) * stretch, floor)
     baseline: Fields = {
-        "trained": np.ones(len(values), bool),
+        "trained": np.ones(series, bool),
         "center": center,
         "unit": unit,
         "profile": hours,
-        "carry": carry,
-        "level_rate": np.full(len(values), level_rate),
-        "scale_rate": np.full(len(values), scale_rate),
-        "scale_floor": np.maximum(floor, 0.3 * scale),
-        "profile_scale": np.maximum(spread(residual) * stretch, floor),
+        "spread": rough,
+        "noise": noise,
+        "floor": floor,
+        "level_rate": np.full(series, 1.0 / max(LEVEL_HOURS * HOUR / cadence, LEVEL_POINTS)),
+        "day_rate": np.full(series, 1.0 / max(DAY / cadence, LEVEL_POINTS)),
         "daily": season.daily,
         "weekly": season.weekly,
     }
-    evidence, state = _replay(residual * stretch[:, None], cadence, scale, baseline)
-    baseline |= _tails(evidence, cadence)
-    state["level"] /= stretch
-    state["last"] /= stretch
+    evidence, state = _replay(y, residual * stretch[:, None], rough_there, cadence, baseline)
+    evidence[:, 3] *= ((1.0 - absorbed) / (1.0 - season.leverage)).astype(np.float32)[:, None]
+    floors = np.stack([floor, floor, floor / RUN_POINTS, floor, np.full(series, 0.1)], axis=1)
+    length = block_length(cadence)
+    tails = fit_peaks(block_maxima(evidence, length), evidence, floors)
+    baseline |= {
+        "slope": tails.slope,
+        "offset": tails.offset,
+        "trust": tails.trust,
+        "blocks": np.full(series, np.log10(WEEK_SECONDS / (length * cadence))),
+    }
+    state["level"] = state["level"] / stretch
+    state["last"] = state["last"] / stretch
     state["timestamp"] = _last_known(values, history)
-    state["count"] = (~np.isnan(values)).sum(axis=1)
     return baseline, state
 
 
-def _last_known(values: Floats, history: History) -> np.ndarray:
+def _center_and_unit(values: Floats) -> tuple[Floats, Floats]:
+    """Median, and robust scale about it; where most values are equal the mean distance, or a share of the size."""
+    center = median(values, 1)
+    distance = np.abs(values - center[:, None])
+    unit = 1.4826 * median(distance, 1)
+    unit = np.where(unit > 0, unit, mean(distance, 1))
+    return center, np.asarray(np.where((unit > 0) & np.isfinite(unit), unit, np.maximum(np.abs(center) * 0.01, 1e-12)))
+
+
+def _floor(values: Floats) -> Floats:
+    """Least noise to believe in, in the series' unit: a share of the usual size; one, for counts."""
+    usual = median(np.abs(values), 1)
+    known = np.nan_to_num(values)
+    count = ((known >= 0) & (known == np.round(known)) & (known < 1e6)).all(axis=1) & (known > 0).any(axis=1)
+    return np.maximum(RELATIVE_FLOOR * usual, np.where(count, 0.5, 0.0))
+
+
+def _spread_by_hour(residual: Floats, local: Ints, cadence: int) -> NDArray[np.float32]:
+    """Spread at each local hour of the day relative to the whole day, (S, 24), drawn to 1 where days are few."""
+    series = len(residual)
+    if cadence > DAY // 4:
+        return np.ones((series, 24), np.float32)
+    slots = min(DAY // cadence, 24)
+    size = np.abs(residual)
+    slot = (local % DAY) * slots // DAY
+    by_slot = np.ones((series, slots))
+    days = np.zeros((series, slots))
+    for index in range(slots):
+        there = size[:, slot == index]
+        there = there[:, :: max(1, there.shape[1] // 200)]
+        if there.shape[1]:
+            by_slot[:, index] = median(there, 1)
+            days[:, index] = (~np.isnan(there)).sum(axis=1) * min(1.0, cadence * slots / DAY)
+    whole = np.nan_to_num(by_slot).mean(axis=1)
+    ratio = np.nan_to_num(by_slot / whole[:, None], nan=1.0, posinf=1.0)
+    ratio = (np.roll(ratio, 1, axis=1) + 2 * ratio + np.roll(ratio, -1, axis=1)) / 4
+    drawn = np.clip(ratio, 0.1, 10.0) ** (days / (days + 5.0))
+    return np.asarray(drawn[:, np.arange(24) * slots // 24], np.float32)
+
+
+def _last_known(values: Floats, history: History) -> Ints:
     known = ~np.isnan(values)
     return np.asarray(history.timestamp[values.shape[1] - 1 - np.argmax(known[:, ::-1], axis=1)])
 
 
-def _smoothed(residual: Floats, rate: float) -> Floats:
-    """Causal level of (S, N) winsorised residuals by exponential smoothing, started at their early median."""
-    start = np.nan_to_num(median(residual[:, : int(1 / rate) + 1], 1))
-    bound = 3 * spread(residual)
-    filled = np.where(np.isnan(residual), start[:, None], residual)
-    filled = np.clip(filled, -bound[:, None], bound[:, None])
-    smooth, _ = lfilter([rate], [1.0, rate - 1.0], filled, axis=1, zi=((1 - rate) * start)[:, None])
-    return np.concatenate([start[:, None], smooth[:, :-1]], axis=1)
+def _replay(
+    y: Floats, residual: Floats, rough: NDArray[np.float32], cadence: int, baseline: Fields
+) -> tuple[NDArray[np.float32], Fields]:
+    """Run the recursion over the history: evidence (S, K, N'), NaN where it cannot be, and the state at the end.
 
-
-def _carry(dev: Floats) -> Floats:
-    """First-order autoregression of (S, N) clipped deviations."""
-    now, before = dev[:, 1:], dev[:, :-1]
-    both = ~(np.isnan(now) | np.isnan(before))
-    n, b = np.where(both, now, 0.0), np.where(both, before, 0.0)
-    return np.asarray(np.clip((n * b).sum(axis=1) / np.maximum((b * b).sum(axis=1), 1e-300), 0.0, 0.98))
-
-
-def _replay(residual: Floats, cadence: int, scale: Floats, baseline: Fields) -> tuple[np.ndarray, Fields]:
-    """Run the recursion over (S, N) residuals: evidence (S, N', KINDS) of recent columns, and the state at the end.
-
-    A long history is cut into pieces that run side by side, each warmed up on the points before it.
+    The history is cut into lanes that run side by side, each warmed up on the columns before it.
     """
-    series, columns = residual.shape
-    warm = min(int(np.clip(86_400 / cadence, 20, 480)), columns // 3)
-    length = int(np.clip((columns - warm) // 4, 64, 1_440))
-    pieces = max(1, -(-(columns - warm) // length))
-    padded = np.full((series, pieces * length + warm), np.nan)
-    padded[:, padded.shape[1] - columns :] = residual[:, -padded.shape[1] :]
-    windows = np.lib.stride_tricks.sliding_window_view(padded, length + warm, axis=1)[:, ::length]
-    steps_first = np.ascontiguousarray(windows.transpose(2, 0, 1).reshape(length + warm, series * pieces))
-    owner = np.repeat(np.arange(series), pieces)
-    rows = {name: baseline[name][owner] for name in _FOLLOWED}
-    state = _quiet_state(len(owner))
-    state["scale"] = scale[owner]
-    state["level"] = np.nan_to_num(median(np.ascontiguousarray(steps_first[: max(warm, 3)].T), 1))
-    evidence = np.empty((length, len(owner), KINDS), np.float32)
-    one, learn = np.ones(len(owner)), np.ones(len(owner), bool)
-    gap = one
-    for step in range(length + warm):
-        judged = _judge(steps_first[step], gap, learn, rows, state)
-        gap = np.where(np.isnan(steps_first[step]), gap + 1, one)
-        state = judged.state
-        if step >= warm:
-            evidence[step - warm] = judged.evidence
-    last = {name: array.reshape(series, pieces, *array.shape[1:])[:, -1].copy() for name, array in state.items()}
-    by_series = evidence.transpose(1, 0, 2).reshape(series, pieces * length, KINDS)
-    return by_series, last
+    series, columns = y.shape
+    warm = min(max(6 * HOUR // cadence, 24), columns // 3)
+    length = min(max(DAY // cadence, 96), columns - warm)
+    lanes = -(-(columns - warm) // length)
+    missing = lanes * length + warm - columns
+
+    def side_by_side(array: Reals) -> NDArray[np.float32]:
+        padded = np.full((series, columns + missing), np.nan, np.float32)
+        padded[:, missing:] = array
+        windows = np.lib.stride_tricks.sliding_window_view(padded, length + warm, axis=1)[:, ::length]
+        return np.ascontiguousarray(windows.transpose(2, 0, 1).reshape(length + warm, series * lanes))
+
+    values, deviations, spreads = side_by_side(y), side_by_side(residual), side_by_side(rough)
+    spreads = np.where(np.isnan(spreads), np.float32(1), spreads)
+    owner = np.repeat(np.arange(series), lanes)
+    rows = {name: baseline[name][owner].astype(np.float32) for name in ("noise", "floor", "level_rate", "day_rate")}
+    state = {name: array.astype(np.float32) for name, array in _quiet_state(len(owner)).items()}
+    state["level"] = np.nan_to_num(median(np.ascontiguousarray(deviations[: max(warm, 3)].T), 1)).astype(np.float32)
+    state["last"] = state["level"]
+    starts = np.arange(lanes) * length - missing
+    state["day_mean"], state["day_square"] = _day_before(y, starts, max(DAY // cadence, 4))
+    evidence = np.empty((len(KINDS), length, len(owner)), np.float32)
+    always, gap = np.ones(len(owner), bool), np.ones(len(owner), np.float32)
+    for column in range(length + warm):
+        point, deviation = values[column], deviations[column]
+        signed, state = _judge(point, _Season(point - deviation, spreads[column]), gap, always, rows, state)
+        gap = np.where(np.isnan(point), gap + np.float32(1), np.float32(1))
+        if column >= warm:
+            evidence[:, column - warm] = np.abs(signed).T
+    by_lane = evidence.reshape(len(KINDS), length, series, lanes).transpose(2, 0, 3, 1)
+    by_series = by_lane.reshape(series, len(KINDS), lanes * length)
+    by_series[:, :, :missing] = np.nan
+    return by_series, {name: array.reshape(series, lanes)[:, -1].astype(np.float64) for name, array in state.items()}
 
 
-def _tails(evidence: np.ndarray, cadence: int) -> Fields:
-    """Tail of each kind of evidence (S, N, KINDS), then of what they say together."""
-    length = block_length(cadence)
-    weeks = length * cadence / WEEK_SECONDS
-    tails = [
-        fit_tail(block_maxima(evidence[:, :, kind], length), block_weeks=weeks, prior_level=1.4, prior_excess=0.25)
-        for kind in range(KINDS)
-    ]
-    each = np.stack([tail.rarity(evidence[:, :, kind].T).T for kind, tail in enumerate(tails)], axis=2)
-    prior_rate = np.log10(0.15 / weeks)
-    joint: Tail = fit_tail(
-        block_maxima(_joint(each), length), block_weeks=weeks, prior_level=2.5 - prior_rate, prior_excess=1.0 / DECADE
+def _day_before(y: Floats, starts: Ints, columns: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Mean and variance of the day of columns that ends at each start, or begins with the history: (S * starts,)."""
+    known = ~np.isnan(y)
+    number, total, square = (
+        np.concatenate([np.zeros((len(y), 1)), np.cumsum(array, axis=1)], axis=1)
+        for array in (known, np.where(known, y, 0.0), np.where(known, y * y, 0.0))
     )
-    return {
-        "tail_level": np.stack([tail.level for tail in tails], axis=1),
-        "tail_excess": np.stack([tail.excess for tail in tails], axis=1),
-        "tail_log_rate": np.stack([tail.log_rate for tail in tails], axis=1),
-        "joint_level": joint.level,
-        "joint_excess": joint.excess,
-        "joint_log_rate": joint.log_rate,
-    }
+    low = np.clip(starts - columns, 0, y.shape[1])
+    high = np.clip(np.maximum(starts, low + columns), 0, y.shape[1])
+    n = np.maximum(number[:, high] - number[:, low], 1.0)
+    average = (total[:, high] - total[:, low]) / n
+    variance = np.maximum((square[:, high] - square[:, low]) / n - average * average, 0.0)
+    return average.ravel().astype(np.float32), variance.ravel().astype(np.float32)
