@@ -10,6 +10,7 @@ from enum import StrEnum
 from app.alerts.wording import (
     NAME_LIMIT,
     clipped,
+    day,
     difference,
     dimensions_in_words,
     lasting,
@@ -29,6 +30,14 @@ VERDICTS_IN_WORDS = {
     "event": "a one-off event",
     "new_normal": "the new normal",
     "bad_data": "bad data",
+}
+LIKE_WHAT = {
+    "false_alarm": "the false alarm",
+    "real": "the real problem",
+    "missed": "the missed problem",
+    "event": "the one-off event",
+    "new_normal": "the new normal",
+    "bad_data": "the bad data",
 }
 BUTTON_TEXTS = {
     "false_alarm": "False alarm",
@@ -106,6 +115,14 @@ class Answered:
 
 
 @dataclass(frozen=True)
+class Resemblance:
+    """Something of the past that this is like, and what somebody said of it."""
+
+    verdict: str
+    at: datetime
+
+
+@dataclass(frozen=True)
 class AlertFacts:
     """All that any channel may say of an alert. `title` is what it was stored with; `told_at` when it was opened."""
 
@@ -122,7 +139,7 @@ class AlertFacts:
     answered: Answered | None = None
     chart_url: str | None = None  # the picture: none is drawn yet
     explained_by: str | None = None  # the dimension values behind most of the change: not found yet
-    resembles: str | None = None  # an earlier alert it is like: not found yet
+    resembles: Resemblance | None = None  # an earlier happening that people have judged
 
     @property
     def foremost(self) -> AnomalyFacts | None:
@@ -186,7 +203,15 @@ def buttons(facts: AlertFacts, reason: Reason) -> list[Button]:
 
 def further_lines(facts: AlertFacts) -> list[str]:
     """What follows the sentence and the chart: what explains it, what it resembles, what tempers it."""
-    return [line for line in (facts.explained_by, others(facts), facts.resembles, *remarks(facts)) if line]
+    return [line for line in (facts.explained_by, others(facts), resemblance(facts), *remarks(facts)) if line]
+
+
+def resemblance(facts: AlertFacts) -> str | None:
+    """`It is like the false alarm of Tue 27 Oct.`"""
+    if facts.resembles is None or facts.foremost is None:
+        return None
+    judged = LIKE_WHAT.get(facts.resembles.verdict, "what happened")
+    return f"It is like {judged} of {day(facts.resembles.at, facts.foremost.series.timezone, facts.told_at)}."
 
 
 def remarks(facts: AlertFacts) -> tuple[str, ...]:

@@ -76,20 +76,22 @@ def rarity_in_words(weeks: float) -> str:
 
 def moment(at: datetime, timezone: str, told_at: datetime) -> str:
     """`Tue 3 Nov, 14:00 (Tokyo time)`; with the year where the reader would not guess it."""
+    clock = f"{at.astimezone(_zone(timezone)):%H:%M}"
+    return f"{day(at, timezone, told_at)}, {clock} ({_zone_in_words(timezone, at)})"
+
+
+def day(at: datetime, timezone: str, told_at: datetime) -> str:
+    """`Tue 3 Nov`, with the year where the reader would not guess it."""
     zone = _zone(timezone)
-    year = f" {at.astimezone(zone).year}" if abs(told_at - at) > YEAR_IS_KNOWN_FOR else ""
-    return f"{_day(at, zone)}{year}, {at.astimezone(zone):%H:%M} ({_zone_in_words(timezone, at)})"
+    return _day(at, zone) + (f" {at.astimezone(zone).year}" if abs(told_at - at) > YEAR_IS_KNOWN_FOR else "")
 
 
 def span(start: datetime, end: datetime, timezone: str, told_at: datetime) -> str:
     """`from Tue 3 Nov, 14:00 to 18:00 (Tokyo time)`."""
     zone = _zone(timezone)
-    year = f" {start.astimezone(zone).year}" if abs(told_at - start) > YEAR_IS_KNOWN_FOR else ""
-    same_day = start.astimezone(zone).date() == end.astimezone(zone).date()
-    until = f"{end.astimezone(zone):%H:%M}" if same_day else f"{_day(end, zone)}, {end.astimezone(zone):%H:%M}"
-    return (
-        f"from {_day(start, zone)}{year}, {start.astimezone(zone):%H:%M} to {until} ({_zone_in_words(timezone, start)})"
-    )
+    began, over = start.astimezone(zone), end.astimezone(zone)
+    until = f"{over:%H:%M}" if began.date() == over.date() else f"{_day(end, zone)}, {over:%H:%M}"
+    return f"from {day(start, timezone, told_at)}, {began:%H:%M} to {until} ({_zone_in_words(timezone, start)})"
 
 
 def lasting(length: timedelta) -> str:

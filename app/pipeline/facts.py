@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from app.alerts.message import AlertFacts, AnomalyFacts, Answered, Reason, SeriesFacts, WarmUp
+from app.alerts.message import AlertFacts, AnomalyFacts, Answered, Reason, Resemblance, SeriesFacts, WarmUp
 from app.security import Links
 from app.store import alerts as stored_alerts
 from app.store import labels as stored_labels
@@ -18,6 +18,8 @@ from feedback.labels import BUILT, Verdict
 
 OFFERED = [verdict.value for verdict in Verdict if verdict in BUILT and verdict is not Verdict.MISSED]
 """Verdicts that an alert's links offer."""
+
+ALIKE_WITHIN = 1.0  # log10 weeks: things further apart than this in rarity are not alike
 
 REASON_OF_STATUS = {
     "firing": Reason.FIRING,
@@ -34,7 +36,9 @@ def facts_of(
     ids = [alert.id for alert in alerts]
     anomalies = stored_alerts.anomalies_of(session, ids)
     labels = stored_labels.standing_of_alerts(session, ids)
-    series = stored_series.get_many(session, {each.series_id for those in anomalies.values() for each in those})
+    series_ids = {each.series_id for those in anomalies.values() for each in those}
+    series = stored_series.get_many(session, series_ids)
+    judged = stored_labels.standing_of_series(session, series_ids)
     return {
         alert.id: AlertFacts(
             id=alert.id,
@@ -48,6 +52,7 @@ def facts_of(
             anomalies=tuple(_anomaly(each, series[each.series_id]) for each in anomalies.get(alert.id, [])),
             links=links.verdict_urls(alert.id, OFFERED, origin, now) if alert.id in anomalies else {},
             answered=_answered(labels.get(alert.id, [])),
+            resembles=_resembled(anomalies.get(alert.id, []), judged),
         )
         for alert in alerts
     }
@@ -75,6 +80,23 @@ def _warm_up(evidence: Mapping[str, Any]) -> WarmUp | None:
     """Left in the evidence, as `{"warm_up": {"days_seen", "days_needed"}}`, where a series alerts before its time."""
     left = evidence.get("warm_up")
     return WarmUp(int(left["days_seen"]), int(left["days_needed"])) if isinstance(left, Mapping) else None
+
+
+def _resembled(anomalies: Sequence[Anomaly], judged: Sequence[Label]) -> Resemblance | None:
+    """What of the past of the rarest series went the same way and was about as rare: the nearest of it."""
+    if not anomalies:
+        return None
+    rarest = anomalies[0]
+    alike = [
+        (abs(label.rarity - rarest.rarity), label)
+        for label in judged
+        if label.series_id == rarest.series_id
+        and label.direction == rarest.direction
+        and label.ended_at < rarest.started_at
+        and label.rarity is not None
+    ]
+    distance, label = min(alike, key=lambda pair: (pair[0], -pair[1].id), default=(ALIKE_WITHIN, None))
+    return Resemblance(label.verdict, label.started_at) if label is not None and distance < ALIKE_WITHIN else None
 
 
 def _answered(labels: Sequence[Label]) -> Answered | None:

@@ -116,6 +116,12 @@ def standing_of_alerts(session: Session, alert_ids: Iterable[int]) -> dict[int, 
     return dict(found)
 
 
+def standing_of_series(session: Session, series_ids: Iterable[int]) -> list[Label]:
+    """The standing labels of these series that say how rare what they judged was, oldest first."""
+    of_series = sa.select(Label).where(Label.series_id.in_(list(series_ids)), Label.rarity.is_not(None))
+    return list(session.scalars(of_series.where(Label.revoked_at.is_(None)).order_by(Label.id)))
+
+
 def revoke(label: Label, by: str, now: datetime) -> None:
     """The label no longer stands. Its press may be made again."""
     label.revoked_at, label.revoked_by, label.once_key = now, by, None

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Form, Response
 from sqlalchemy.orm import Session
 
-from app.alerts.message import AlertFacts, others, remarks, sentence
+from app.alerts.message import AlertFacts, others, remarks, resemblance, sentence
 from app.alerts.wording import moment
 from app.api.access import OPEN
 from app.api.alerts import ORIGIN
@@ -154,7 +154,7 @@ def _alert(session: Session, alert_id: int, origin: str, heed: Service) -> dict[
         "facts": facts,
         "sentence": sentence(facts, REASON_OF_STATUS[alert.status]),
         "others": others(facts),
-        "remarks": remarks(facts),
+        "remarks": [line for line in (resemblance(facts), *remarks(facts)) if line],
         "chart": _chart(session, facts, heed),
         "answers": {verdict: _token(url) for verdict, url in facts.links.items()},
         "alert_token": _token(facts.url),

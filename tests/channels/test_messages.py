@@ -6,12 +6,13 @@ import json
 import os
 import re
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from app.alerts.message import Reason, others, remarks, sentence
+from app.alerts.message import Reason, Resemblance, others, remarks, sentence
 from app.channels import slack, webhook
 from tests.channels.anomalies import CASES, DROP, NOW, Case, alert, anomaly
 
@@ -71,12 +72,12 @@ def test_slack_blocks_come_in_the_order_that_a_reader_needs() -> None:
         alert(DROP),
         chart_url="https://heed.example/chart.png",
         explained_by="DE and FR make 86 % of the drop.",
-        resembles="Like the false alarm of 27 Oct.",
+        resembles=Resemblance("false_alarm", NOW - timedelta(days=7)),
     )
     blocks = slack.payload(replace(CASES[0].notice, facts=facts))["blocks"]
     assert [block["type"] for block in blocks] == ["section", "image", "context", "context", "actions"]
     assert "86 %" in blocks[2]["elements"][0]["text"]
-    assert "27 Oct" in blocks[3]["elements"][0]["text"]
+    assert blocks[3]["elements"][0]["text"] == "It is like the false alarm of Tue 27 Oct."
 
 
 def test_only_verdicts_that_act_have_a_button() -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from app.alerts.message import Reason
+from app.alerts.message import Reason, Resemblance
 from app.channels import pagerduty, teams
 from tests.channels.anomalies import CASES, alert, anomaly
 
@@ -43,7 +43,10 @@ def test_a_routing_key_that_can_not_be_one_is_refused(key: str) -> None:
 
 def test_a_card_reads_in_the_order_that_a_reader_needs() -> None:
     facts = replace(
-        FIRING.facts, chart_url="https://heed.example/c.png", explained_by="DE makes 86 %.", resembles="Like 27 Oct."
+        FIRING.facts,
+        chart_url="https://heed.example/c.png",
+        explained_by="DE makes 86 %.",
+        resembles=Resemblance("real", FIRING.now),
     )
     card = teams.payload(replace(FIRING, facts=facts))["attachments"][0]["content"]
     assert [element["type"] for element in card["body"]] == ["RichTextBlock", "Image", "RichTextBlock", "RichTextBlock"]

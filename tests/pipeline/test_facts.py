@@ -1,0 +1,97 @@
+"""What a message says of an alert is what the database holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import pytest
+import sqlalchemy as sa
+
+from app.alerts.message import AlertFacts, Answered, Reason, Resemblance, WarmUp, remarks, sentence
+from app.pipeline.facts import facts_of
+from app.store.database import Database
+from app.store.tables import Alert, Anomaly, Label
+from tests.pipeline.outbox import LINKS, NOW, add_alerts
+
+A_WEEK_AGO = NOW - timedelta(days=7)
+
+
+@dataclass(frozen=True)
+class Told:
+    database: Database
+    alert_id: int
+
+    def facts(self) -> AlertFacts:
+        with self.database.reading() as session:
+            alert = session.get_one(Alert, self.alert_id)
+            return facts_of(session, [alert], LINKS, origin="sales", now=NOW)[self.alert_id]
+
+    def label(self, verdict: str = "false_alarm", at: datetime = A_WEEK_AGO, **changes: object) -> int:
+        """A verdict on something like the alert, a week before it."""
+        with self.database.writing() as session:
+            anomaly = session.scalars(sa.select(Anomaly).where(Anomaly.alert_id == self.alert_id)).one()
+            label = {
+                "verdict": verdict,
+                "series_id": anomaly.series_id,
+                "started_at": at,
+                "ended_at": at + timedelta(hours=1),
+                "direction": anomaly.direction,
+                "rarity": anomaly.rarity + 0.1,
+                "author": "Anna",
+                "source": "api",
+                "weight": 1.0,
+                "created_at": at,
+                "receipt": {},
+            } | changes
+            return session.scalars(sa.insert(Label).values(label).returning(Label.id)).one()
+
+
+@pytest.fixture
+def told(database: Database) -> Told:
+    return Told(database, add_alerts(database)[0])
+
+
+def test_the_facts_are_those_of_the_strangest_point(told: Told) -> None:
+    facts = told.facts()
+    said = sentence(facts, Reason.FIRING)
+    assert said.startswith("orders (country C0) fell to 387 instead of about 1,000, that is 61 % or 610 less")
+    assert facts.links["real"].startswith("https://heed.example/f/")
+
+
+def test_an_alert_is_like_what_was_judged_on_the_same_series_and_went_the_same_way(told: Told) -> None:
+    told.label("false_alarm")
+    assert told.facts().resembles == Resemblance("false_alarm", A_WEEK_AGO)
+
+
+def test_the_nearest_of_several_is_named(told: Told) -> None:
+    told.label("false_alarm", rarity=1.0)
+    told.label("real", rarity=1.5, at=A_WEEK_AGO - timedelta(days=1))
+    assert told.facts().resembles == Resemblance("real", A_WEEK_AGO - timedelta(days=1))
+
+
+@pytest.mark.parametrize(
+    "changes", [{"direction": 1}, {"rarity": 4.0}, {"revoked_at": NOW}, {"rarity": None}, {"at": NOW}]
+)
+def test_nothing_else_is_like_it(told: Told, changes: dict[str, object]) -> None:
+    told.label(**changes)  # type: ignore[arg-type]
+    assert told.facts().resembles is None
+
+
+def test_a_verdict_of_somebody_who_signed_in_is_told_with_the_name(told: Told) -> None:
+    told.label("false_alarm", alert_id=told.alert_id)
+    assert told.facts().answered == Answered("false_alarm", "Anna")
+
+
+def test_a_verdict_through_a_link_is_told_without_a_name(told: Told) -> None:
+    told.label("false_alarm", alert_id=told.alert_id, source="link")
+    assert told.facts().answered == Answered("false_alarm", None)
+
+
+def test_a_series_that_is_not_known_for_long_says_so(told: Told, database: Database) -> None:
+    with database.writing() as session:
+        session.execute(sa.update(Anomaly).values(evidence={"warm_up": {"days_seen": 12, "days_needed": 14}}))
+    facts = told.facts()
+    assert facts.foremost is not None
+    assert facts.foremost.warm_up == WarmUp(12, 14)
+    assert "12 of 14 days" in remarks(facts)[0]
