@@ -28,6 +28,8 @@ MOST_X_TICKS = 4
 HOUR = 3600
 DAY = 24 * HOUR
 TICK_HOURS = (1, 2, 3, 6, 12)
+SMALLEST_SHARE = 1e-6
+SMALLEST_MARGIN = 1e-30
 BAND_ROOM = 0.6
 """How far a very wide band may stretch the picture beyond the values, as a share of their range."""
 
@@ -87,7 +89,7 @@ class _Scale:
         return np.asarray((timestamp - self.start) / (self.end - self.start) * WIDTH, np.float64)
 
     def y(self, value: Values) -> Floats:
-        share = np.clip((value - self.low) / (self.high - self.low), -0.2, 1.2)
+        share = np.clip((value.astype(np.float64) - self.low) / (self.high - self.low), -0.2, 1.2)
         return np.asarray(HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM), np.float64)
 
     def percent(self, timestamp: int) -> float:
@@ -125,7 +127,7 @@ def _range(batch: PointBatch) -> tuple[float, float]:
     band = np.concatenate([batch.lower, batch.upper])
     band = np.clip(band[np.isfinite(band)], low - room, high + room)
     low, high = min(low, *band, low), max(high, *band, high)
-    margin = 0.04 * (high - low) or abs(high) * 0.1 or 1.0
+    margin = max(0.04 * (high - low), SMALLEST_SHARE * max(abs(low), abs(high)), SMALLEST_MARGIN)
     return (low if low >= 0 > low - margin else low - margin), high + margin
 
 

@@ -1,0 +1,207 @@
+"""Signed links over HTTP: a GET shows, a POST acts."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from app.clock import wall_now
+from app.security import LINK_LIFETIME, Links
+from tests.serving import Served
+
+SCANNERS = {
+    "Slackbot-LinkExpanding 1.0 (+https://api.slack.com/robots)": "GET",
+    "Slackbot 1.0 (+https://api.slack.com/robots)": "GET",
+    "Slack-ImgProxy (+https://api.slack.com/robots)": "GET",
+    "Mozilla/5.0 (compatible; Microsoft Office; MSOffice 16)": "HEAD",
+    "Microsoft Office/16.0 (Windows NT 10.0; Microsoft Outlook 16.0; Pro)": "OPTIONS",
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) SkypeUriPreview Preview/0.5": "GET",
+    "Mozilla/5.0 (compatible; Barracuda Sentinel (EE))": "GET",
+    "BarracudaCentral": "HEAD",
+    "Mimecast": "GET",
+    "Proofpoint URL Defense": "GET",
+    "Mozilla/5.0 (compatible; Cisco IronPort)": "HEAD",
+    "Google-Safety": "GET",
+    "GoogleImageProxy": "GET",
+    "Google-Read-Aloud": "GET",
+    "facebookexternalhit/1.1": "GET",
+    "WhatsApp/2.23.2 A": "GET",
+    "TelegramBot (like TwitterBot)": "GET",
+    "Discordbot/2.0": "GET",
+    "LinkedInBot/1.0": "GET",
+    "Twitterbot/1.0": "HEAD",
+    "Mozilla/5.0 (compatible; bingbot/2.0)": "GET",
+    "Mattermost-Bot/1.1": "GET",
+    "ZoomBot (zoombot@zoom.us)": "GET",
+    "Iframely/1.3.1": "GET",
+    "python-requests/2.31": "PROPFIND",
+}
+
+
+def labels(served: Served) -> list[dict[str, Any]]:
+    listed: list[dict[str, Any]] = served.client.get("/v1/labels").json()["labels"]
+    return listed
+
+
+def undo_path(page: httpx.Response) -> str:
+    match = re.search(r'action="\.\./(u/[^"]+)"', page.text)
+    assert match is not None
+    return match.group(1)
+
+
+def text_of(page: httpx.Response) -> str:
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page.text))
+
+
+def test_a_get_shows_the_alert_and_one_button(served: Served) -> None:
+    alert = served.has_an_alert()
+    page = httpx.get(alert["links"]["false_alarm"])
+    assert page.status_code == 200
+    assert "orders (country DE) is unusually low" in page.text
+    assert "instead of about" in text_of(page)
+    assert page.text.count("<button") == 1
+    assert "<svg" in page.text
+    assert "<script" not in page.text
+    assert page.headers["cache-control"] == "no-store"
+
+
+def test_scanners_and_unfurlers_change_nothing(served: Served) -> None:
+    """Guarantee 15."""
+    alert = served.has_an_alert()
+    links = [*alert["links"].values(), alert["url"]]
+    with httpx.Client() as scanner:
+        for agent, method in SCANNERS.items():
+            for purpose in ({}, {"Purpose": "prefetch", "Sec-Purpose": "prefetch;prerender", "X-Moz": "prefetch"}):
+                for link in links:
+                    answer = scanner.request(method, link, headers={"User-Agent": agent} | purpose)
+                    assert answer.status_code == (200 if method in ("GET", "HEAD") else 405)
+        for _ in range(100):
+            scanner.get(links[0])
+    assert labels(served) == []
+    assert served.client.get(f"/v1/alerts/{alert['id']}").json()["status"] == "firing"
+
+
+def test_a_post_labels_and_shows_the_receipt(served: Served) -> None:
+    alert = served.has_an_alert()
+    page = httpx.post(alert["links"]["false_alarm"], data={"comment": " a bank holiday "})
+    assert page.status_code == 200
+    assert "Noted: a false alarm" in page.text
+    assert "are now told when" in text_of(page)
+    given = labels(served)
+    assert [(each["verdict"], each["source"], each["comment"]) for each in given] == [
+        ("false_alarm", "link", "a bank holiday")
+    ]
+    assert served.client.get(f"/v1/alerts/{alert['id']}").json()["status"] == "closed"
+
+
+def test_the_same_link_pressed_twice_is_one_label_and_shows_the_same_receipt(served: Served) -> None:
+    """Guarantee 16."""
+    alert = served.has_an_alert()
+    link = alert["links"]["real"]
+    first, again, looked_at = httpx.post(link), httpx.post(link), httpx.get(link)
+    receipt = re.compile(r"<li>.*</li>")
+    assert receipt.findall(first.text) == receipt.findall(again.text) == receipt.findall(looked_at.text) != []
+    assert len(labels(served)) == 1
+
+
+def test_a_newer_message_of_the_same_channel_carries_the_same_press(served: Served) -> None:
+    alert = served.has_an_alert()
+    links = served.heed.links
+    for minutes in (0, 5):
+        sent_at = wall_now() + timedelta(minutes=minutes)
+        assert httpx.post(links.verdict_url(alert["id"], "real", "slack", sent_at)).status_code == 200
+    assert len(labels(served)) == 1
+    httpx.post(links.verdict_url(alert["id"], "real", "another channel", wall_now()))
+    assert len(labels(served)) == 2
+
+
+def test_undo_works_from_the_page_without_a_login_and_the_answer_can_be_given_again(served: Served) -> None:
+    alert = served.has_an_alert()
+    link = alert["links"]["false_alarm"]
+    path = undo_path(httpx.post(link))
+    assert "Undo" in httpx.get(f"{served.url}/{path}").text
+    assert labels(served)[0]["revoked_at"] is None
+    undone = httpx.post(f"{served.url}/{path}")
+    assert "Taken back" in undone.text
+    assert labels(served)[0]["revoked_at"] is not None
+    assert "Taken back" in httpx.post(f"{served.url}/{path}").text
+    assert "Taken back" in httpx.get(f"{served.url}/{path}").text
+    assert "<button" in httpx.get(link).text
+    assert "Noted" in httpx.post(link).text
+    assert [each["revoked_at"] is None for each in labels(served)] == [True, False]
+
+
+def test_the_undo_link_of_a_receipt_of_the_api_works(served: Served) -> None:
+    alert = served.has_an_alert()
+    receipt = served.client.post(f"/v1/alerts/{alert['id']}/labels", json={"verdict": "real"}).json()
+    assert "Taken back" in httpx.post(receipt["undo_url"]).text
+    assert labels(served)[0]["revoked_at"] is not None
+
+
+def test_the_page_of_an_alert_offers_every_answer_and_shows_what_was_said(served: Served) -> None:
+    alert = served.has_an_alert()
+    page = httpx.get(alert["url"])
+    assert page.text.count("<button") == 2
+    path = f"/v1/alerts/{alert['id']}/labels"
+    served.client.post(path, json={"verdict": "real", "comment": "the shop was down"})
+    httpx.post(alert["links"]["false_alarm"])
+    page = httpx.get(alert["url"])
+    said = text_of(page)
+    assert "the shop was down" in said
+    assert "HEED_ADMIN_TOKEN" in said
+    assert "someone with a link" in said
+    assert "See what it changed, or undo it" in said
+
+
+def bad_links(served: Served, alert: dict[str, Any]) -> dict[str, tuple[str, int]]:
+    """Links that must be refused, with the status of the page that says so."""
+    links, long_ago = served.heed.links, wall_now() - LINK_LIFETIME
+    foreign = Links(b"the key of another installation", served.url)
+    good = alert["links"]["real"].rpartition("/")[2]
+    return {
+        "expired": (links.verdict_url(alert["id"], "real", "slack", long_ago), 410),
+        "expired page": (links.alert_url(alert["id"], "slack", long_ago), 410),
+        "expired undo": (links.undo_url(1, long_ago), 410),
+        "foreign": (foreign.verdict_url(alert["id"], "real", "slack", wall_now()), 404),
+        "forged": (f"{served.url}/f/{good[:-3]}AAA", 404),
+        "of another purpose": (f"{served.url}/f/{alert['url'].rpartition('/')[2]}", 404),
+        "of another purpose, undo": (f"{served.url}/u/{good}", 404),
+        "nonsense": (f"{served.url}/f/x", 404),
+        "percent": (f"{served.url}/f/%00%ff", 404),
+        "long": (f"{served.url}/f/{'a' * 6000}", 404),
+        "of no alert": (links.verdict_url(99, "real", "slack", wall_now()), 404),
+        "of no label": (links.undo_url(99, wall_now()), 404),
+    }
+
+
+def test_a_bad_link_is_refused_with_a_clear_page_and_does_nothing(served: Served) -> None:
+    """Guarantee 16."""
+    alert = served.has_an_alert()
+    for kind, (link, status) in bad_links(served, alert).items():
+        for answer in (httpx.get(link), httpx.post(link)):
+            if answer.status_code == 405:
+                continue  # an alert's page takes no POST
+            assert answer.status_code == status, kind
+            assert answer.headers["content-type"].startswith("text/html")
+            assert "Nothing was changed" in answer.text
+    assert labels(served) == []
+
+
+def test_a_verdict_that_is_not_built_yet_has_a_page_that_says_so(served: Served) -> None:
+    alert = served.has_an_alert()
+    page = httpx.post(served.heed.links.verdict_url(alert["id"], "new_normal", "slack", wall_now()))
+    assert page.status_code == 501
+    assert "Not built yet" in page.text
+
+
+@pytest.mark.parametrize("comment", ["x" * 2001, "\x00"])
+def test_a_comment_that_cannot_be_stored_is_refused_with_a_page(served: Served, comment: str) -> None:
+    alert = served.has_an_alert()
+    page = httpx.post(alert["links"]["real"], data={"comment": comment})
+    assert page.status_code == 422
+    assert "Nothing was changed" in page.text
+    assert labels(served) == []
