@@ -146,6 +146,14 @@ class UndoLink:
     expires_at: datetime
 
 
+@dataclass(frozen=True)
+class LeaveLink:
+    """A link by which whoever gets the messages of a channel may ask for no more."""
+
+    channel_id: int
+    expires_at: datetime
+
+
 class Links:
     """Signed links: what they may do is in them, and nobody can make one without the secret key.
 
@@ -172,6 +180,10 @@ class Links:
         """Link whose page revokes the label when its button is pressed."""
         return self._url("u", [label_id, self._expiry(now)])
 
+    def leave_url(self, channel_id: int, now: datetime) -> str:
+        """Link whose page stops the channel when its button is pressed, or when it is posted to (RFC 8058)."""
+        return self._url("x", [channel_id, self._expiry(now)])
+
     def read_verdict(self, token: str, now: datetime) -> VerdictLink:
         """What the token allows. Raises NotFound where we did not sign it, Gone where it has expired."""
         alert_id, verdict, origin, expiry = self._read("f", token, now)
@@ -186,6 +198,11 @@ class Links:
         """As `read_verdict`, for the link that undoes a label."""
         label_id, expiry = self._read("u", token, now)
         return UndoLink(label_id, datetime.fromtimestamp(expiry, UTC))
+
+    def read_leave(self, token: str, now: datetime) -> LeaveLink:
+        """As `read_verdict`, for the link that stops a channel."""
+        channel_id, expiry = self._read("x", token, now)
+        return LeaveLink(channel_id, datetime.fromtimestamp(expiry, UTC))
 
     def _expiry(self, now: datetime) -> int:
         return int((now + self.lifetime).timestamp())

@@ -34,7 +34,8 @@ def running(database_url: str, folder: Path, **settings: Any) -> Iterator[Heed]:
 
 
 def settings_of(database_url: str, folder: Path, **settings: Any) -> Settings:
-    return Settings(**{"database_url": database_url, "data_dir": folder, "clock": "event"} | settings)
+    complete: dict[str, Any] = {"database_url": database_url, "data_dir": folder, "clock": "event"} | settings
+    return Settings(**complete)
 
 
 def posted(metric: str, timestamps: Ints, values: Sequence[float] | Floats, **dimensions: str) -> PostedPoints:

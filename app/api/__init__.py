@@ -13,7 +13,7 @@ from app.api.edge import AnswerHeaders, BodyLimit
 from app.api.metrics import Metrics, Timed
 from app.api.problems import Problem, answer_errors_with_problems
 from app.api.service import Service
-from app.web import links, pages
+from app.web import leave, links, pages
 
 DESCRIPTION = """Send `Authorization: Bearer <token>`. Scopes: `ingest` (write points only), `analyst` (read, label),
 `ops` (retrain), `admin`; each includes those before it. Times are RFC 3339 or unix seconds in, RFC 3339 UTC out.
@@ -28,6 +28,7 @@ ROUTERS = (
     channels.router,
     tokens.router,
     links.router,
+    leave.router,
     health.router,
     docs.router,
     pages.router,

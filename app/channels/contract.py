@@ -41,14 +41,14 @@ class TransportError(Exception):
 class Notice:
     """One message to one receiver. Its id stays the same however often it is sent; `now` is real time.
 
-    unsubscribe_url: where whoever gets it may ask for no more.
+    leave_url: where whoever gets it may ask for no more.
     """
 
     id: str
     reason: Reason
     facts: AlertFacts
     now: datetime
-    unsubscribe_url: str | None = None
+    leave_url: str | None = None
 
 
 class Channel(Protocol):

@@ -105,28 +105,28 @@ def compose(notice: Notice, *, sender: str, recipient: str) -> EmailMessage:
     message["Message-ID"] = f"<{notice.id}@{host}>"
     message["References"] = f"<alert-{facts.id}@{host}>"
     message["Auto-Submitted"] = "auto-generated"
-    if notice.unsubscribe_url:
-        message["List-Unsubscribe"] = f"<{notice.unsubscribe_url}>"
+    if notice.leave_url:
+        message["List-Unsubscribe"] = f"<{notice.leave_url}>"
         message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
-    message.set_content(_plain(facts, reason, notice.unsubscribe_url))
-    message.add_alternative(_html(facts, reason, notice.unsubscribe_url), subtype="html")
+    message.set_content(_plain(facts, reason, notice.leave_url))
+    message.add_alternative(_html(facts, reason, notice.leave_url), subtype="html")
     return message
 
 
-def _plain(facts: AlertFacts, reason: Reason, unsubscribe_url: str | None) -> str:
+def _plain(facts: AlertFacts, reason: Reason, leave_url: str | None) -> str:
     links = [f"{button.text}: {button.url}" for button in buttons(facts, reason)]
     parts = [sentence(facts, reason), *further_lines(facts), "\n".join(links)]
-    if unsubscribe_url:
-        parts.append(f"No more of these: {unsubscribe_url}")
+    if leave_url:
+        parts.append(f"No more of these: {leave_url}")
     return "\n\n".join(parts) + "\n"
 
 
-def _html(facts: AlertFacts, reason: Reason, unsubscribe_url: str | None) -> str:
+def _html(facts: AlertFacts, reason: Reason, leave_url: str | None) -> str:
     said = html.escape(sentence(facts, reason))
     chart = _picture(facts.chart_url) if facts.chart_url else ""
     lines = "".join(f'<p style="color:#555">{html.escape(line)}</p>' for line in further_lines(facts))
     answers = "".join(_button(button) for button in buttons(facts, reason))
-    leave = _leave(unsubscribe_url) if unsubscribe_url else ""
+    leave = _leave(leave_url) if leave_url else ""
     return (
         '<!doctype html><html><head><meta name="color-scheme" content="light dark"></head>'
         '<body style="font-family:sans-serif;font-size:16px;line-height:1.5;max-width:600px">'

@@ -133,7 +133,8 @@ class Sender:
             with self.database.reading() as session:
                 alert = session.get_one(Alert, claim.alert_id)
                 facts = facts_of(session, [alert], self.links, origin=claim.channel_name, now=now)[alert.id]
-            channel.send(Notice(claim.notification_id, Reason(claim.reason), facts, now), self.outbound)
+            leave_url = self.links.leave_url(claim.channel_id, now)
+            channel.send(Notice(claim.notification_id, Reason(claim.reason), facts, now, leave_url), self.outbound)
         except TransportError as error:
             return error
         except Exception as error:  # one message that can't be written must not hold up the others
@@ -167,12 +168,18 @@ class Sender:
         """Stop using the channel, keep what waits for it, and say so through the other channels."""
         with self.database.writing() as session:
             outbox.record_retry(session, claim, now, error.message)
-            if disable_channel(session, claim.channel_id, error.message, now):
-                alert = _alert_of_disabled_channel(claim, error, now)
-                session.add(alert)
-                session.flush()
-                enqueue(session, alert.id, Reason.FIRING, now)
-                log.error("channel_disabled", channel=claim.channel_name, reason=error.message)
+            stop_channel(session, claim.channel_id, claim.channel_name, error.message, now)
+
+
+def stop_channel(session: Session, channel_id: int, name: str, why: str, now: datetime) -> None:
+    """Send nothing to it any more, and say so through the others. Stopped twice it is said once."""
+    if not disable_channel(session, channel_id, why, now):
+        return
+    alert = _alert_of_stopped_channel(name, why, now)
+    session.add(alert)
+    session.flush()
+    enqueue(session, alert.id, Reason.FIRING, now)
+    log.error("channel_disabled", channel=name, reason=why)
 
 
 class Notifier:
@@ -273,12 +280,12 @@ class Notifier:
             outbox.bury_older_than(session, oldest, TOO_OLD)
 
 
-def _alert_of_disabled_channel(claim: Claim, error: TransportError, now: datetime) -> Alert:
+def _alert_of_stopped_channel(name: str, why: str, now: datetime) -> Alert:
     return Alert(
         kind="data",
         status="firing",
         severity="critical",
-        title=f"Alerts no longer reach {claim.channel_name}: {error.message}. Correct the channel and enable it again",
+        title=f"Alerts no longer reach {name}: {why}. Correct the channel and enable it again",
         started_at=now,
         created_at=now,
         delivery="live",

@@ -62,7 +62,7 @@ def test_messages_of_one_alert_share_a_thread_and_each_keeps_its_id() -> None:
 
 
 def test_unsubscribing_takes_one_click_as_rfc_8058_has_it(receiver: MailReceiver) -> None:
-    notice = replace(FIRING, unsubscribe_url="https://heed.example/x/signed")
+    notice = replace(FIRING, leave_url="https://heed.example/x/signed")
     Email.example(receiver.url).send(notice, OUTBOUND)
     (mail,) = receiver.requests
     assert mail.message["List-Unsubscribe"] == "<https://heed.example/x/signed>"
