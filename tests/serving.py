@@ -49,7 +49,7 @@ class Served:
         shop.has_history()
         answer = self.client.post("/v1/retrains", json={"reason": "history"})
         assert answer.status_code == 201, answer.text
-        shop.send(24)
+        shop.send(24, at_once=True)
         shop.send(6, factor=0.4)
         alerts: list[dict[str, Any]] = self.client.get("/v1/alerts?kind=anomaly").json()["alerts"]
         return alerts[0]

@@ -75,7 +75,7 @@ class Allows(HTTPBearer):
         return bearer
 
 
-def open_to_all() -> None:
+async def open_to_all() -> None:
     """Declares that a route needs no token: it tells nothing secret, or a signed link is its key."""
 
 
