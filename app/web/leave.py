@@ -1,4 +1,4 @@
-"""The link by which whoever gets a channel's messages asks for no more: by one click, as mail programs do (RFC 8058)."""
+"""The link by which whoever gets a channel's messages asks for no more: one click, as mail programs do (RFC 8058)."""
 
 from __future__ import annotations
 
