@@ -15,7 +15,7 @@ import structlog
 from sqlalchemy.orm import Session
 
 from app.clock import wall_now
-from app.partitions.partition import DEFAULT_DETECTOR, UNKNOWN, Partition
+from app.partitions.partition import DEFAULT_DETECTOR, Partition
 from app.pipeline import recover
 from app.pipeline.ingest import Committer
 from app.store import points, series, states
@@ -67,13 +67,13 @@ def _fold(committer: Committer, number: int) -> int:
 
 def _find_cadences(session: Session, partition: Partition) -> None:
     """Give each series that has none yet the usual spacing of its points, if they tell."""
-    tail = PointBatch.joined(partition.tail)
-    found = estimate_cadences(tail)
-    slots = partition.slots_of(found)
-    seconds = np.array(list(found.values()), np.int64)
-    new = (slots != UNKNOWN) & (partition.columns["cadence"][slots] == 0)
-    if new.any():
-        _set_cadences(session, partition, slots[new], seconds[new])
+    unknown = np.flatnonzero(partition.columns["cadence"][: partition.count] == 0)
+    if not unknown.size:
+        return
+    ids = partition.columns["series_id"][unknown]
+    found = estimate_cadences(PointBatch.joined([batch.of_series(ids) for batch in partition.tail]))
+    if found:
+        _set_cadences(session, partition, partition.slots_of(found), np.array(list(found.values()), np.int64))
 
 
 def _set_cadences(session: Session, partition: Partition, slots: Ints, seconds: Ints) -> None:

@@ -288,3 +288,17 @@ def test_old_tiles_are_dropped_and_recent_points_stay(database: Database) -> Non
     assert after < before
     assert START < stored.timestamp[0] <= START + 500 * HOUR
     assert stored.timestamp[-1] == START + 999 * HOUR
+
+
+def test_a_grid_lists_its_series_by_id_whatever_rows_they_have(database: Database) -> None:
+    with database.writing() as session:
+        ids = new_series(session, 4)
+        append(session, batch_of([(each, START + n * HOUR, float(each)) for each in ids for n in range(5)]))
+        fold(session, PARTITION, dict.fromkeys(ids, HOUR))
+        for cadence in (60, HOUR):  # there and back, so that its row is given to it again or to another
+            append(session, batch_of([(ids[0], START, float(ids[0])), (ids[1], START, float(ids[1]))]))
+            fold(session, PARTITION, {ids[0]: HOUR, ids[1]: cadence} if cadence == 60 else {ids[0]: 60, ids[1]: HOUR})
+        grids = list(read_grids(session, PARTITION, START, START + 5 * HOUR))
+    for grid in grids:
+        assert grid.series_ids.tolist() == sorted(grid.series_ids.tolist())
+        np.testing.assert_array_equal(np.nanmax(grid.values, axis=1), grid.series_ids)

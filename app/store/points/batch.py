@@ -45,6 +45,12 @@ class PointBatch:
     def __len__(self) -> int:
         return len(self.value)
 
+    def of_series(self, series_ids: Ints) -> PointBatch:
+        """Only the points of these series."""
+        mine = np.isin(self.series, series_ids)
+        scores = {name: getattr(self, name)[mine] for name in SCORES}
+        return PointBatch(self.series[mine], self.timestamp[mine], self.value[mine], **scores)
+
     @classmethod
     def joined(cls, batches: Sequence[PointBatch]) -> PointBatch:
         """All points of these, one batch after the other."""

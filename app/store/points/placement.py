@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, TypeVar
@@ -20,6 +21,7 @@ from app.store.tables import Tile as TileRow
 from app.store.tables import TileGroup, TileMember
 
 TILES_AT_A_TIME = 64
+PACKING_THREADS = 2
 DENSE_CODES_UP_TO = 4_000_000
 T = TypeVar("T")
 TileKey = tuple[int, int]
@@ -169,10 +171,12 @@ def load_tiles(session: Session, keys: Mapping[TileKey, int], *, judged: bool = 
 
 def save_tiles(session: Session, saved: Mapping[TileKey, Tile]) -> None:
     """Put these tiles in place of what is there."""
-    rows = []
-    for (group, start), tile in saved.items():
-        values, scores = tile.pack()
-        rows.append({"group_id": group, "start": start, "values": values, "scores": scores})
+    with ThreadPoolExecutor(PACKING_THREADS) as packing:  # pcodec lets go of the interpreter's lock
+        packed = packing.map(Tile.pack, saved.values())
+    rows = [
+        {"group_id": group, "start": start, "values": values, "scores": scores}
+        for (group, start), (values, scores) in zip(saved, packed, strict=True)
+    ]
     is_sqlite = session.get_bind().dialect.name == "sqlite"
     insert = (sqlite.insert if is_sqlite else postgresql.insert)(TileRow)
     new = {"values": insert.excluded["values"], "scores": insert.excluded["scores"]}

@@ -84,8 +84,8 @@ def _look_up_in_log(
 class Grid:
     """Points of up to 256 series of one cadence on a common grid, as training wants them.
 
-    `series_ids` (S,); `timestamp` (N,) unix seconds of the steps; `values` (S, N), NaN where absent or known to be
-    missing; `offset` (S, N) seconds by which a point lies after its step, or None if all lie on the grid.
+    `series_ids` (S,), ascending; `timestamp` (N,) unix seconds of the steps; `values` (S, N), NaN where absent or known
+    to be missing; `offset` (S, N) seconds by which a point lies after its step, or None if all lie on the grid.
     """
 
     series_ids: Ints
@@ -107,7 +107,7 @@ def read_grids(
     groups = sa.select(TileGroup.id, TileGroup.cadence_seconds).where(TileGroup.partition == partition)
     for group, cadence in session.execute(groups.order_by(TileGroup.id)).all():
         members = sa.select(TileMember.row, TileMember.series_id).where(TileMember.group_id == group)
-        row, series = np.array(session.execute(members.order_by(TileMember.row)).all(), np.int64).reshape(-1, 2).T
+        row, series = np.array(session.execute(members.order_by(TileMember.series_id)).all(), np.int64).reshape(-1, 2).T
         if wanted is not None:
             chosen = np.isin(series, wanted)
             row, series = row[chosen], series[chosen]
@@ -134,7 +134,8 @@ def _read_grid(session: Session, members: Places, start: int, end: int) -> Grid:
         if tile_offset is not None:
             offset = np.zeros(values.shape, np.int32) if offset is None else offset
             offset[: len(grid), to] = tile_offset[:, inside]
-    rows = slice(len(members.row)) if members.row[-1] == len(members.row) - 1 else members.row
+    in_order = np.array_equal(members.row, np.arange(len(members.row)))
+    rows = slice(len(members.row)) if in_order else members.row
     return Grid(
         members.series,
         np.arange(first, stop) * cadence,
