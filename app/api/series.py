@@ -14,8 +14,9 @@ from sqlalchemy.orm import Session
 
 from app.api.access import AnalystBearer
 from app.api.parts import Cursor, Id, Limit, Text, Time, read_cursor, read_dimensions, write_cursor
-from app.api.service import Heed
+from app.api.service import Heed, Service
 from app.errors import BadRequest, NotFound
+from app.pipeline.watch import Watch, watches
 from app.store import points
 from app.store import series as stored
 from app.store.points import PointBatch
@@ -41,8 +42,29 @@ class SeriesAnswer(BaseModel):
     created_at: datetime
 
 
+class Learning(BaseModel):
+    """How far Heed knows the series: the countdown of its warm-up."""
+
+    text: str = Field(examples=["12 of 14 days"])
+    days: int
+    of_days: int
+    may_alert: bool
+    reason: str | None = Field(description="Why it can't alert yet.")
+
+
+class WatchedSeries(SeriesAnswer):
+    """A series and how it is watched right now."""
+
+    learning: Learning
+    detector: str
+    point_count: int
+    first_point_at: datetime | None
+    last_point_at: datetime | None
+    trained_at: datetime | None
+
+
 class SeriesList(BaseModel):
-    series: list[SeriesAnswer]
+    series: list[WatchedSeries]
     next: str | None = Field(description="`cursor` of the next page; null on the last.")
 
 
@@ -83,14 +105,15 @@ def list_series(
     with heed.database.reading() as session:
         found = stored.find(session, matcher, limit=limit, after_id=read_cursor(cursor, 0))
     next_cursor = write_cursor(found[-1].id) if len(found) == limit else None
-    return SeriesList(series=[_answer(each) for each in found], next=next_cursor)
+    return SeriesList(series=_watched(heed, found), next=next_cursor)
 
 
 @router.get("/{series_id}")
-def get_series(series_id: Id, heed: Heed, _bearer: AnalystBearer) -> SeriesAnswer:
-    """One series by its id: what it is called and how it is counted."""
+def get_series(series_id: Id, heed: Heed, _bearer: AnalystBearer) -> WatchedSeries:
+    """One series by its id: what it is called, how far it is known, and who judges it."""
     with heed.database.reading() as session:
-        return _answer(existing(session, series_id))
+        series = existing(session, series_id)
+    return _watched(heed, [series])[0]
 
 
 @router.get("/{series_id}/points", response_model=PointList)
@@ -128,6 +151,30 @@ def _answer(series: Series) -> SeriesAnswer:
         timezone=series.timezone,
         cadence_seconds=series.cadence_seconds or None,
         created_at=series.created_at,
+    )
+
+
+def _watched(heed: Service, found: list[Series]) -> list[WatchedSeries]:
+    known = watches(heed.committer, [series.id for series in found])
+    return [_watched_answer(series, known[series.id]) for series in found if series.id in known]
+
+
+def _watched_answer(series: Series, watch: Watch) -> WatchedSeries:
+    learning = watch.learning
+    return WatchedSeries(
+        **_answer(series).model_dump(),
+        learning=Learning(
+            text=str(learning),
+            days=learning.days,
+            of_days=learning.of_days,
+            may_alert=learning.may_alert,
+            reason=learning.reason or None,
+        ),
+        detector=watch.detector,
+        point_count=watch.point_count,
+        first_point_at=watch.first_point_at,
+        last_point_at=watch.last_point_at,
+        trained_at=watch.trained_at,
     )
 
 

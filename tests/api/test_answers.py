@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from app.security import Scope
-from tests.running import DAY, HOUR, MONDAY
+from tests.running import DAY, HOUR, MONDAY, Shop
 from tests.serving import Served
 
 
@@ -103,9 +103,28 @@ def test_points_come_with_what_was_expected_of_them(served: Served) -> None:
     first = answer["points"][0]
     assert first["timestamp"] == peak["started_at"]
     assert first["lower"] < first["expected"] < first["upper"]
-    assert first["value"] < first["lower"]
-    assert first["rarity_weeks"] > 4
+    assert first["value"] < first["expected"]
+    assert max(point["rarity_weeks"] for point in answer["points"]) > 4
     assert answer["series"]["cadence_seconds"] == HOUR
+
+
+def test_a_series_counts_down_its_warm_up(served: Served) -> None:
+    shop = Shop(served.heed)
+    shop.send(24, at_once=True)
+    young = served.client.get("/v1/series/1").json()
+    assert young["learning"] == {
+        "text": "1 of 14 days",
+        "days": 1,
+        "of_days": 14,
+        "may_alert": False,
+        "reason": "less than 2 days of history",
+    }
+    shop.send(24 * 11, at_once=True)
+    older = served.client.get("/v1/series").json()["series"][0]
+    assert older["learning"]["text"] == "12 of 14 days"
+    assert older["learning"]["may_alert"]
+    assert older["point_count"] == 24 * 12
+    assert older["last_point_at"] == "2026-01-16T23:00:00Z"
 
 
 @pytest.mark.parametrize("span", [{"start": MONDAY, "end": MONDAY}, {"start": MONDAY - 500 * DAY, "end": MONDAY}])
