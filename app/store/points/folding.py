@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.store.database import is_among
-from app.store.points.batch import StoredPoints
+from app.store.points.batch import Ints, StoredPoints
 from app.store.points.cadence import DEFAULT_CADENCE, estimate_cadences
 from app.store.points.log import read_log_rows
 from app.store.points.placement import (
@@ -26,7 +26,7 @@ from app.store.points.placement import (
     shares,
     tile_points,
 )
-from app.store.points.tiles import Tile, find_sorted
+from app.store.points.tiles import Tile
 from app.store.tables import LogBatch
 
 POINTS_AT_A_TIME = 2_000_000
@@ -72,7 +72,7 @@ def _oldest_rows(session: Session, partition: int) -> list[int]:
     query = sa.select(LogBatch.id, LogBatch.point_count).where(LogBatch.partition == partition)
     chosen: list[int] = []
     points = 0
-    for row_id, count in session.execute(query.order_by(LogBatch.id).limit(ROWS_AT_A_TIME)):
+    for row_id, count in session.execute(query.order_by(LogBatch.id).limit(ROWS_AT_A_TIME)).all():
         points += count
         if chosen and points > POINTS_AT_A_TIME:
             break
@@ -97,28 +97,29 @@ def _settle(
     seen[batch.series] = True
     series = np.flatnonzero(seen)
     places = places_of(session, series)
-    known = np.array([cadences.get(series_id, 0) for series_id in series.tolist()])
-    placed, at = find_sorted(places.series, series)
-    current = np.zeros(len(series), np.int64)
-    current[placed] = places.cadence[at[placed]]
-    moving = placed & (known > 0) & (known != current)
-    unplaced = moving | ~placed
-    if not unplaced.any():
+    told = np.array([cadences.get(series_id, 0) for series_id in places.series.tolist()], np.int64)
+    leaves = (told > 0) & (told != places.cadence)
+    homeless = np.setdiff1d(series, places.series[~leaves], assume_unique=True)
+    if not homeless.size:
         return places, StoredPoints.joined([])
-    leaving = places.take(at[moving])
-    moved = tile_points(session, leaving, *EVER)
-    remove_from_tiles(session, leaving)
-    unknown = series[unplaced & (known == 0)]
-    estimated = estimate_cadences(batch.take(np.isin(batch.series, unknown))) if unknown.size else {}
-    give_places(
-        session,
-        partition,
-        {
-            series_id: seconds or estimated.get(series_id, DEFAULT_CADENCE)
-            for series_id, seconds in zip(series[unplaced].tolist(), known[unplaced].tolist(), strict=True)
-        },
-    )
+    moved = _take_out(session, places.take(np.flatnonzero(leaves)))
+    give_places(session, partition, _cadences_of(homeless, batch, cadences))
     return places_of(session, series), moved
+
+
+def _take_out(session: Session, places: Places) -> StoredPoints:
+    points = tile_points(session, places, *EVER)
+    remove_from_tiles(session, places)
+    return points
+
+
+def _cadences_of(series: Ints, batch: StoredPoints, told: Mapping[int, int]) -> dict[int, int]:
+    """The cadence of each series: as told, else estimated from its points in the batch, else the usual one."""
+    unknown = [series_id for series_id in series.tolist() if not told.get(series_id)]
+    estimated = estimate_cadences(batch.take(np.isin(batch.series, unknown))) if unknown else {}
+    return {
+        series_id: told.get(series_id) or estimated.get(series_id, DEFAULT_CADENCE) for series_id in series.tolist()
+    }
 
 
 def _write_tiles(session: Session, touched: Sequence[Share], batch: StoredPoints) -> None:
