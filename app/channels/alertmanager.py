@@ -14,6 +14,7 @@ from app.outbound import Outbound
 LASTS = timedelta(days=30)
 SEVERITIES = ("warning", "critical")
 OWN_LABELS = frozenset({"alertname", "severity", "metric", "heed_alert", "heed_kind"})
+LABEL_LIMIT = 500
 Posted = dict[str, Any]
 
 
@@ -67,7 +68,7 @@ def _labels(facts: AlertFacts) -> dict[str, str]:
     if facts.anomalies:
         first = min(facts.anomalies, key=lambda anomaly: (anomaly.started_at, anomaly.series.id)).series
         labels |= {"metric": first.metric} | {_label_name(name): value for name, value in first.dimensions.items()}
-    return {name: value for name, value in labels.items() if value}
+    return {name: value[:LABEL_LIMIT] for name, value in labels.items() if value}
 
 
 def _label_name(dimension: str) -> str:

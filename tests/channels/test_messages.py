@@ -1,22 +1,18 @@
-"""Messages as their readers get them. `HEED_WRITE_GOLDEN=1` writes the files anew; read them before committing."""
+"""Messages as their readers get them."""
 
 from __future__ import annotations
 
-import json
-import os
 import re
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
-from typing import Any
 
 import pytest
 
 from app.alerts.message import Reason, Resemblance, others, remarks, sentence
 from app.channels import slack, webhook
 from tests.channels.anomalies import CASES, DROP, NOW, Case, alert, anomaly
+from tests.channels.golden import as_json, golden
 
-GOLDEN = Path(__file__).parent / "golden"
 INTERNAL_IDS = ("4711", "90210", "1b4e28ba")
 
 
@@ -27,17 +23,6 @@ def as_read(case: Case) -> str:
     buttons = [button["text"]["text"] for button in blocks[-1]["elements"]]
     lines = [sentence(facts, case.reason), others(facts), *remarks(facts), " ".join(f"[{text}]" for text in buttons)]
     return "\n\n".join(line for line in lines if line) + "\n"
-
-
-def golden(name: str, made: str) -> str:
-    path = GOLDEN / name
-    if os.environ.get("HEED_WRITE_GOLDEN"):
-        path.write_text(made, encoding="utf-8")
-    return path.read_text(encoding="utf-8")
-
-
-def as_json(payload: dict[str, Any]) -> str:
-    return json.dumps(payload, ensure_ascii=False, indent=2) + "\n"
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
