@@ -93,7 +93,8 @@ def _content_schema(part: Mapping[str, Any]) -> Mapping[str, Any]:
 def _parameter(document: Mapping[str, Any], parameter: Mapping[str, Any]) -> Field:
     schema = parameter["schema"]
     meaning = parameter.get("description") or schema.get("description", "")
-    return Field(parameter["name"], _kind(document, schema), parameter.get("required", False), meaning)
+    kind = _kind(document, schema).removesuffix(" or null")  # in a query nothing can be null, only left out
+    return Field(parameter["name"], kind, parameter.get("required", False), meaning)
 
 
 def _fields(document: Mapping[str, Any], schema: Mapping[str, Any]) -> list[Field]:

@@ -94,9 +94,7 @@ async def post_points(
     request: Request,
     heed: Heed,
     bearer: IngestBearer,
-    alert: Annotated[
-        Delivery | None, Query(description="Default: live for recent points, silent for old ones.")
-    ] = None,
+    alert: Annotated[Asked | None, Query(description="Default: live for recent points, silent for old ones.")] = None,
 ) -> Response:
     """Take in points. The answer comes once they are committed and synced to disk.
 

@@ -192,5 +192,5 @@ def _rounded(column: NDArray[np.floating[Any]], digits: int) -> Floats:
     wide = column.astype(np.float64)
     with np.errstate(divide="ignore"):
         place = np.where(wide == 0, 0, np.floor(np.log10(np.abs(wide)))) - digits + 1
-    factor = 10.0 ** np.clip(-place, -300, 300)
-    return np.asarray(np.round(wide * factor) / factor)
+    unit = 10.0 ** np.clip(np.abs(place), 0, 300)
+    return np.asarray(np.where(place > 0, np.round(wide / unit) * unit, np.round(wide * unit) / unit))

@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse
 from fastapi.routing import APIRoute
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from app.api.access import OPEN
 from app.errors import HeedError
@@ -29,6 +30,17 @@ _templates = Environment(
     lstrip_blocks=True,
 )
 _templates.globals["style_version"] = STYLE_VERSION
+
+
+def _with_code(text: str) -> Markup:
+    """Plain text in which what stands between backticks is code."""
+    parts = text.split("`")
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if number % 2 else escape(part) for number, part in enumerate(parts)
+    )
+
+
+_templates.filters["with_code"] = _with_code
 
 
 def render(template: str, *, status: int = 200, root: str = "./", **context: Any) -> HTMLResponse:
