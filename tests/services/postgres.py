@@ -22,19 +22,33 @@ def running_postgresql() -> Iterator[str]:
     programs = _programs()
     user = _unprivileged_user()
     directory = Path(tempfile.mkdtemp(prefix="heed-postgres-"))
-    try:
-        if user:
-            shutil.chown(directory, user)
-        cluster, port = directory / "cluster", _free_port()
+    if user:
+        shutil.chown(directory, user)
+    cluster, port = directory / "cluster", _free_port()
+    with _stopped_at_the_end(programs / "pg_ctl", cluster, user):
         _run(programs / "initdb", "-D", cluster, "-U", "heed", "-A", "trust", "-E", "UTF8", "--no-sync", user=user)
-        server = ("-D", cluster, "-l", directory / "log", "-w", "-t", "60")
-        _run(programs / "pg_ctl", *server, "-o", _options(port), "start", user=user)
+        start = ("-D", cluster, "-l", directory / "log", "-w", "-t", "60", "-o", _options(port), "start")
+        _run(programs / "pg_ctl", *start, user=user)
+        yield f"postgresql://heed@127.0.0.1:{port}/postgres"
+
+
+@contextmanager
+def _stopped_at_the_end(pg_ctl: Path, cluster: Path, user: str | None) -> Iterator[None]:
+    """Stop the server and remove its directory when the block ends or this process dies, however it dies."""
+    stop = 'cat; "$0" -D "$1" -m immediate -w stop; rm -rf "${1%/*}"'
+    with subprocess.Popen(
+        ["sh", "-c", stop, pg_ctl, cluster],
+        stdin=subprocess.PIPE,  # its end is the sign that we are gone
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        user=user,
+        cwd="/",
+        start_new_session=True,
+    ) as keeper:
         try:
-            yield f"postgresql://heed@127.0.0.1:{port}/postgres"
+            yield
         finally:
-            _run(programs / "pg_ctl", *server, "-m", "immediate", "stop", user=user)
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
+            keeper.communicate(timeout=60)
 
 
 def _programs() -> Path:
