@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
@@ -105,6 +106,15 @@ def test_the_same_link_pressed_twice_is_one_label_and_shows_the_same_receipt(ser
     first, again, looked_at = httpx.post(link), httpx.post(link), httpx.get(link)
     receipt = re.compile(r"<li>.*</li>")
     assert receipt.findall(first.text) == receipt.findall(again.text) == receipt.findall(looked_at.text) != []
+    assert len(labels(served)) == 1
+
+
+def test_a_link_pressed_many_times_at_once_is_one_label(served: Served) -> None:
+    """Guarantee 16."""
+    alert = served.has_an_alert()
+    with ThreadPoolExecutor(8) as crowd:
+        pages = list(crowd.map(httpx.post, [alert["links"]["false_alarm"]] * 16))
+    assert [page.status_code for page in pages] == [200] * 16
     assert len(labels(served)) == 1
 
 
