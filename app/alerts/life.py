@@ -2,8 +2,9 @@
 
 One series has at most one run at a time. A run opens as a *candidate* at a level below the one that is told, so that
 what was nearly told is known too. It is *told* when the rarity reaches the threshold of its direction. It ends after
-enough calm; in a cool-down after that the same run reopens instead of a new one. A told run that lasts too long ends
-by age: its series then *settles*, learning again without a new alert, until it is calm or does something yet stranger.
+enough calm; in a cool-down after that the same run reopens instead of a new one. A told run that lasts too long, its
+reopenings counted, ends by age: its series then *settles*, learning again without a new alert, until it has been calm
+for as long as a cool-down or does something yet stranger.
 
 Pure and vectorised: arrays of B series in, new arrays out, one point each.
 """
@@ -26,9 +27,10 @@ class LifeRules:
 
     calm_points, calm_seconds: calm after which a run ends.
     cool_down_points, cool_down_seconds: after its end, how long a run may reopen.
-    most_points, most_seconds: age at which a told run ends although it is still abnormal.
+    most_points, most_seconds: age, since it first opened, at which a run ends although it is still abnormal.
     settle_seconds: how long after that the series may go on without a new alert.
-    stranger: log10 weeks by which a settling series must exceed the old peak to be told again.
+    stranger: log10 weeks by which a settling series must exceed the old peak, or the threshold if it turned to the
+        other direction, to be told again.
     """
 
     calm_points: int = 2
@@ -63,13 +65,13 @@ class Changes:
 def newborn(count: int, kinds: int = 0) -> Fields:
     """Runs of `count` series that never had one; `kinds` is the number of kinds of evidence of their detector.
 
-    opened_at, told_at, last_abnormal_at, peak_at, closed_at, reopened_at: int64 unix seconds, 0 = never.
-    calm: int32, calm points since the last abnormal one. abnormal_points: int32.
+    opened_at, told_at, last_abnormal_at, peak_at, closed_at: int64 unix seconds, 0 = never; the last abnormal point is
+    that of the run, or of the settling after it. calm, abnormal_points: int32, calm counted since the last abnormal one.
     direction: int8 of the peak. peak_rarity: log10 weeks, -inf = none. peak_value, peak_expected, peak_lower,
     peak_upper: at the rarest point. peak_evidence: float32 (count, kinds). impact: sum of value - expected over
     the abnormal points. settling: bool, ended by age and not calm since.
     """
-    moments = ("opened_at", "told_at", "last_abnormal_at", "peak_at", "closed_at", "reopened_at")
+    moments = ("opened_at", "told_at", "last_abnormal_at", "peak_at", "closed_at")
     numbers = ("peak_value", "peak_expected", "peak_lower", "peak_upper")
     return {
         **{name: np.zeros(count, np.int64) for name in moments},
@@ -128,6 +130,7 @@ def advance(
         evidence=scores.evidence[rows],
         abnormal=abnormal[rows],
         tellable=abnormal[rows] & (scores.rarity >= threshold)[rows],
+        far=abnormal[rows] & (scores.rarity >= threshold + rules.stranger)[rows],
     )
     after, changed = _advance(take(life, rows), seen, rules)
     return _placed(life, rows, after, changed)
@@ -158,6 +161,7 @@ class _Seen:
     evidence: np.ndarray
     abnormal: Bools
     tellable: Bools
+    far: Bools
 
     def at_least(self, count: int, seconds: int) -> Ints:
         """The longer of so many points and so many seconds, in seconds."""
@@ -166,11 +170,14 @@ class _Seen:
 
 def _advance(life: Fields, seen: _Seen, rules: LifeRules) -> tuple[Fields, Changes]:
     was_open, told_before = is_open(life), life["told_at"] > 0
+    old = seen.at - life["opened_at"] >= seen.at_least(rules.most_points, rules.most_seconds)
+    cool_down = seen.at_least(rules.cool_down_points, rules.cool_down_seconds)
     cooling = ~was_open & (life["closed_at"] > 0) & ~life["settling"]
-    cooling &= seen.at - life["closed_at"] < seen.at_least(rules.cool_down_points, rules.cool_down_seconds)
+    cooling &= seen.at - life["closed_at"] < cool_down
     wakes = life["settling"] & _is_stranger(life, seen, rules)
     may_open = ~was_open & (~life["settling"] | wakes)
-    reopened = cooling & may_open & np.where(told_before, seen.tellable, seen.abnormal)
+    goes_on = cooling & np.where(told_before, seen.tellable, seen.abnormal)
+    reopened = goes_on & ~(old & told_before)
     opened = may_open & seen.abnormal & ~cooling
     grew = was_open & seen.abnormal
 
@@ -184,17 +191,20 @@ def _advance(life: Fields, seen: _Seen, rules: LifeRules) -> tuple[Fields, Chang
 
     quiet_for = seen.at - after["last_abnormal_at"]
     calmed = calm_now & (after["calm"] >= rules.calm_points) & (quiet_for >= rules.calm_seconds)
-    aged = seen.at - after["reopened_at"] >= seen.at_least(rules.most_points, rules.most_seconds)
-    ended = was_open & (calmed | aged)
+    ended = was_open & (calmed | old)
     after["closed_at"] = np.where(ended, seen.at, after["closed_at"])
-    after["settling"] = _settles(after, seen, ended & ~calmed & (after["told_at"] > 0), calmed | wakes, rules)
+    begins = told_before & ((ended & ~calmed) | (goes_on & old))
+    settled = (calmed & (quiet_for >= cool_down)) | wakes
+    after["settling"] = _settles(after, seen, begins, settled, rules)
+    after["last_abnormal_at"] = np.where(after["settling"] & seen.abnormal, seen.at, after["last_abnormal_at"])
     return after, Changes(opened, told, grew, ended, reopened)
 
 
 def _is_stranger(life: Fields, seen: _Seen, rules: LifeRules) -> Bools:
     """A settling series does something that the settling does not explain: the other direction, or far rarer."""
     turned = (seen.direction != life["direction"]) & (seen.direction != 0)
-    return np.asarray(seen.tellable & (turned | (seen.rarity >= life["peak_rarity"] + rules.stranger)))
+    rarer = seen.tellable & (seen.rarity >= life["peak_rarity"] + rules.stranger)
+    return np.asarray(rarer | (turned & seen.far))
 
 
 def _settles(after: Fields, seen: _Seen, begins: Bools, stops: Bools, rules: LifeRules) -> Bools:
@@ -209,7 +219,6 @@ def _begun(life: Fields, seen: _Seen, opened: Bools, reopened: Bools) -> Fields:
     put(after, opened, fresh)
     after["opened_at"][opened] = seen.at[opened]
     after["closed_at"][reopened] = 0
-    after["reopened_at"][opened | reopened] = seen.at[opened | reopened]
     return after
 
 

@@ -166,9 +166,19 @@ def test_while_settling_something_stranger_is_told() -> None:
     assert _when(changes, "told") == [0, 40]
 
 
-def test_while_settling_the_other_direction_is_told() -> None:
-    _, changes = _live([RARE] * 40 + [(2.0, -1)])
-    assert _when(changes, "told") == [0, 40]
+def test_while_settling_the_other_direction_is_told_if_it_is_far_beyond_the_threshold() -> None:
+    _, back = _live([RARE] * 40 + [(1.5, -1)])
+    assert _when(back, "told") == [0]
+    _, crash = _live([RARE] * 40 + [(2.1, -1)])
+    assert _when(crash, "told") == [0, 40]
+
+
+def test_a_series_that_flaps_for_longer_than_a_day_settles_instead_of_reopening_for_ever() -> None:
+    lives, changes = _live([RARE, CALM, CALM, CALM] * 40)
+    assert _when(changes, "told") == [0]
+    assert len(_when(changes, "reopened")) <= 6
+    assert lives[-1]["settling"].all()
+    assert not frozen(lives[-1]).any()
 
 
 def test_a_settled_series_is_watched_as_before() -> None:
