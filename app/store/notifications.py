@@ -6,6 +6,7 @@ A claim carries the epoch of its lease. Whoever lost the lease (it froze, and an
 from __future__ import annotations
 
 import uuid
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -15,9 +16,10 @@ from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session, aliased
 
 from app.store.channels import enabled_channel_ids
-from app.store.tables import Channel, Notification
+from app.store.tables import Alert, Channel, Notification
 
 PENDING, SENT, DEAD, SKIPPED = "pending", "sent", "dead", "skipped"
+HELD_WHILE_SNOOZED = frozenset({"updated", "resolved"})
 ALERTS_A_QUERY = 500
 
 
@@ -41,22 +43,23 @@ class Claim:
 def add_notifications(session: Session, alert_ids: Iterable[int], reason: str, now: datetime) -> int:
     """One more message of each alert to each channel that is to hear of it; returns how many.
 
-    A first message goes to every enabled channel; a later one only to those that were sent an earlier one. An
-    `updated` that still waits is not doubled, since a message says how things stand when it leaves.
+    A first message goes to every enabled channel; a later one only to those that were sent an earlier one. A message
+    says how things stand when it leaves, so it overtakes an `updated` that still waits. That an alert goes on, or is
+    over, is held back while somebody has snoozed it.
     """
     wanted = list(alert_ids)
     everyone = enabled_channel_ids(session)
     rows = []
     for start in range(0, len(wanted), ALERTS_A_QUERY):
         part = wanted[start : start + ALERTS_A_QUERY]
-        last = {(row.alert_id, row.channel_id): row for row in _last_steps(session, part)}
+        last = _last_steps(session, part)
+        due = _snoozed_until(session, part) if reason in HELD_WHILE_SNOOZED else {}
+        _overtake_updates(session, part)
         for alert_id in part:
-            heard = [channel_id for alert, channel_id in last if alert == alert_id]
+            heard = last.get(alert_id, {})
             for channel_id in everyone if reason == "firing" else sorted(heard):
-                before = last.get((alert_id, channel_id))
-                if before and reason == "updated" and before.waiting:
-                    continue
-                rows.append(_new_row(alert_id, channel_id, before.step + 1 if before else 0, reason, now))
+                step = heard.get(channel_id, -1) + 1
+                rows.append(_new_row(alert_id, channel_id, step, reason, max(now, due.get(alert_id, now))))
     if rows:
         session.execute(sa.insert(Notification), rows)
     return len(rows)
@@ -145,21 +148,30 @@ def replay_dead(session: Session, notification_id: str, now: datetime) -> bool:
     return _changed_one(session, dead.values(leased_until=None, **fresh))
 
 
-def _last_steps(session: Session, alert_ids: Sequence[int]) -> Sequence[sa.Row[tuple[int, int, int, int]]]:
-    waiting = sa.func.sum(
-        sa.case((sa.and_(Notification.status == PENDING, Notification.reason == "updated"), 1), else_=0)
+def _last_steps(session: Session, alert_ids: Sequence[int]) -> dict[int, dict[int, int]]:
+    """The last step of each alert to each channel that was to hear of it."""
+    newest = sa.func.max(Notification.step)
+    steps = sa.select(Notification.alert_id, Notification.channel_id, newest).where(
+        Notification.alert_id.in_(alert_ids)
     )
-    steps = sa.select(
-        Notification.alert_id,
-        Notification.channel_id,
-        sa.func.max(Notification.step).label("step"),
-        waiting.label("waiting"),
-    )
-    of_alerts = steps.where(Notification.alert_id.in_(alert_ids))
-    return session.execute(of_alerts.group_by(Notification.alert_id, Notification.channel_id)).all()
+    found: defaultdict[int, dict[int, int]] = defaultdict(dict)
+    for alert_id, channel_id, step in session.execute(steps.group_by(Notification.alert_id, Notification.channel_id)):
+        found[alert_id][channel_id] = step
+    return found
 
 
-def _new_row(alert_id: int, channel_id: int, step: int, reason: str, now: datetime) -> dict[str, object]:
+def _snoozed_until(session: Session, alert_ids: Sequence[int]) -> dict[int, datetime]:
+    snoozed = sa.select(Alert.id, Alert.snoozed_until).where(Alert.id.in_(alert_ids), Alert.snoozed_until.is_not(None))
+    return {alert_id: until for alert_id, until in session.execute(snoozed) if until}
+
+
+def _overtake_updates(session: Session, alert_ids: Sequence[int]) -> None:
+    waiting = (Notification.status == PENDING, Notification.reason == "updated", Notification.leased_until.is_(None))
+    overtaken = sa.update(Notification).where(Notification.alert_id.in_(alert_ids), *waiting)
+    session.execute(overtaken.values(status=SKIPPED, error="overtaken by a later message"))
+
+
+def _new_row(alert_id: int, channel_id: int, step: int, reason: str, due: datetime) -> dict[str, object]:
     return {
         "id": str(uuid.uuid4()),
         "alert_id": alert_id,
@@ -169,8 +181,8 @@ def _new_row(alert_id: int, channel_id: int, step: int, reason: str, now: dateti
         "status": PENDING,
         "attempts": 0,
         "lease_epoch": 0,
-        "next_attempt_at": now,
-        "created_at": now,
+        "next_attempt_at": due,
+        "created_at": due,  # the days of retrying count from here
     }
 
 
