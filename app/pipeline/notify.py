@@ -38,7 +38,7 @@ KEEP_TRYING = timedelta(days=3)
 FIRST_RETRY_SECONDS = 2.0
 SLOWEST_RETRY_SECONDS = 3600.0
 CHANNELS_AT_ONCE = 16
-LONGEST_SLEEP_SECONDS = 1.0  # another process may have put something into the outbox
+LOOK_EVERY_SECONDS = 1.0  # a retry may be due, or another process may have put something into the outbox
 TOO_OLD = "the channel took nothing for three days"
 
 
@@ -192,8 +192,10 @@ class Notifier:
         links: Links,
         outbound: Outbound,
         rng: np.random.Generator | None = None,
+        look_every_seconds: float = LOOK_EVERY_SECONDS,
     ) -> None:
         self._database = database
+        self._look_every_seconds = look_every_seconds
         self._stopping = threading.Event()
         self._sender = Sender(database, vault, links, outbound, rng or np.random.default_rng(), self._stopping)
         self._pool = ThreadPoolExecutor(CHANNELS_AT_ONCE, thread_name_prefix="notify")
@@ -241,7 +243,7 @@ class Notifier:
                 self._start_due(wall_now())
             except Exception:  # a database that is away for a while must not end deliveries
                 log.exception("notifier_failed")
-            self._called.wait(LONGEST_SLEEP_SECONDS)
+            self._called.wait(self._look_every_seconds)
 
     def _start_due(self, now: datetime) -> list[Future[int]]:
         """Set to work on every channel that has something due and is not being worked on."""

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.outbound import Outbound
-from app.pipeline.notify import Notifier, enqueue
+from app.pipeline.notify import Notifier, enqueue, enqueue_all
 from app.security import Links, Vault
 from app.store.database import Database
 from app.store.tables import Alert, Anomaly, Channel, Notification, Series
@@ -22,9 +22,10 @@ LINKS = Links(SECRET_KEY, "https://heed.example")
 NOW = datetime(2026, 11, 3, 13, 0, tzinfo=UTC)
 
 
-def notifier(database: Database, timeout_seconds: float = 2.0) -> Notifier:
-    outbound = Outbound.allowing(["127.0.0.0/8"], timeout_seconds=timeout_seconds)
-    return Notifier(database, VAULT, LINKS, outbound, np.random.default_rng(1))
+def notifier(database: Database) -> Notifier:
+    """One that looks only when it is called, so that a message that waits for the next look never leaves."""
+    outbound = Outbound.allowing(["127.0.0.0/8"], timeout_seconds=5)
+    return Notifier(database, VAULT, LINKS, outbound, np.random.default_rng(1), look_every_seconds=3600)
 
 
 def add_channel(database: Database, name: str, url: str, kind: str = "webhook") -> int:
@@ -40,8 +41,7 @@ def add_alerts(database: Database, count: int = 1, now: datetime = NOW) -> list[
     """Alerts of as many series, each told of to every enabled channel."""
     with database.writing() as session:
         ids = [_alert(session, now) for _ in range(count)]
-        for alert_id in ids:
-            enqueue(session, alert_id, "firing", now)
+        enqueue_all(session, ids, "firing", now)
         return ids
 
 
