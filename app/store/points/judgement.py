@@ -33,8 +33,8 @@ SCALE_OF_ONE = 2_000  # above the 1,074 binary places of the smallest float
 UNITS_IN_BAND = 512
 RARITY_STEPS = 256
 SMALLEST_UNIT = 2.0**-1022
-UNKNOWN_16 = np.iinfo(np.int16).min
-UNKNOWN_32 = np.iinfo(np.int32).min
+UNKNOWN_16, UNKNOWN_32 = -(1 << 15), -(1 << 31)
+LIMITS: dict[type, tuple[int, int]] = {np.int16: (UNKNOWN_16, ~UNKNOWN_16), np.int32: (UNKNOWN_32, ~UNKNOWN_32)}
 
 
 class Scores(NamedTuple):
@@ -90,9 +90,9 @@ def _units(
 
 
 def _rounded(numbers: NDArray[np.float64], kind: type[np.signedinteger[Any]]) -> NDArray[np.signedinteger[Any]]:
-    limits = np.iinfo(kind)
-    whole = np.rint(numbers).clip(limits.min + 1, limits.max)
-    return np.where(np.isnan(whole), limits.min, whole).astype(kind)
+    lowest, highest = LIMITS[kind]
+    whole = np.rint(numbers).clip(lowest + 1, highest)
+    return np.where(np.isnan(whole), lowest, whole).astype(kind)
 
 
 def _known(numbers: NDArray[np.signedinteger[Any]], unknown: int) -> NDArray[np.float64]:
