@@ -42,7 +42,7 @@ def codecs() -> Mapping[str, tuple[Callable[[Floats], bytes], Callable[[bytes], 
     pcodecs = {
         f"pcodec {level}": (partial(pcodec_packed, level=level), standalone.simple_decompress) for level in (2, 4, 6, 8)
     }
-    zstds = {f"shuffle + zstd {level}": (partial(zstd_packed, level=level), zstd_unpacked) for level in (1, 3)}
+    zstds = {f"zstd {level}, shuffled": (partial(zstd_packed, level=level), zstd_unpacked) for level in (1, 3)}
     return pcodecs | zstds
 
 
