@@ -66,7 +66,8 @@ def newborn(count: int, kinds: int = 0) -> Fields:
     """Runs of `count` series that never had one; `kinds` is the number of kinds of evidence of their detector.
 
     opened_at, told_at, last_abnormal_at, peak_at, closed_at: int64 unix seconds, 0 = never; the last abnormal point is
-    that of the run, or of the settling after it. calm, abnormal_points: int32, calm counted since the last abnormal one.
+    that of the run, or of the settling after it. calm: int32, calm points since the last abnormal one.
+    abnormal_points: int32.
     direction: int8 of the peak. peak_rarity: log10 weeks, -inf = none. peak_value, peak_expected, peak_lower,
     peak_upper: at the rarest point. peak_evidence: float32 (count, kinds). impact: sum of value - expected over
     the abnormal points. settling: bool, ended by age and not calm since.
@@ -113,8 +114,9 @@ def advance(
     Returns the new fields and what changed; `life` itself is not touched.
     """
     judged = ~np.isnan(scores.rarity)
+    off = _share_of_half_band(points, scores)
     threshold = np.where(scores.direction < 0, threshold_down, threshold_up)
-    abnormal = judged & (scores.rarity >= np.minimum(candidate, threshold)) & _speaks_itself(points, scores)
+    abnormal = judged & (scores.rarity >= np.minimum(candidate, threshold)) & ~(off < OWN_SHARE)
     rows = np.flatnonzero(abnormal | (judged & (is_open(life) | life["settling"])))
     if not len(rows):
         return life, _no_changes(len(judged))
@@ -130,20 +132,21 @@ def advance(
         evidence=scores.evidence[rows],
         abnormal=abnormal[rows],
         tellable=abnormal[rows] & (scores.rarity >= threshold)[rows],
+        outside=~(off < 1.0)[rows],
         far=abnormal[rows] & (scores.rarity >= threshold + rules.stranger)[rows],
     )
     after, changed = _advance(take(life, rows), seen, rules)
     return _placed(life, rows, after, changed)
 
 
-def _speaks_itself(points: Points, scores: Scores) -> Bools:
-    """Whether the point lies off in the direction of the evidence, and not only its predecessors did.
+def _share_of_half_band(points: Points, scores: Scores) -> Floats:
+    """How far the point itself lies off in the direction of the evidence; NaN where there is no band.
 
     Evidence over many points remembers an incident long after the series is back to normal.
     """
-    half_band = 0.5 * (scores.upper - scores.lower)
-    off = (points.value - scores.expected) * scores.direction
-    return np.asarray(np.isnan(half_band) | (off >= OWN_SHARE * half_band))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        off = (points.value - scores.expected) * scores.direction
+        return np.asarray(off / (0.5 * (scores.upper - scores.lower)))
 
 
 @dataclass(frozen=True)
@@ -161,6 +164,7 @@ class _Seen:
     evidence: np.ndarray
     abnormal: Bools
     tellable: Bools
+    outside: Bools
     far: Bools
 
     def at_least(self, count: int, seconds: int) -> Ints:
@@ -176,7 +180,7 @@ def _advance(life: Fields, seen: _Seen, rules: LifeRules) -> tuple[Fields, Chang
     cooling &= seen.at - life["closed_at"] < cool_down
     wakes = life["settling"] & _is_stranger(life, seen, rules)
     may_open = ~was_open & (~life["settling"] | wakes)
-    goes_on = cooling & np.where(told_before, seen.tellable, seen.abnormal)
+    goes_on = cooling & np.where(told_before, seen.tellable & seen.outside, seen.abnormal)
     reopened = goes_on & ~(old & told_before)
     opened = may_open & seen.abnormal & ~cooling
     grew = was_open & seen.abnormal

@@ -55,3 +55,7 @@ def outcome_of_untold(rarity: float, *, threshold: float, may_alert: bool) -> Ou
 
 def severity_of(rarity: float) -> Severity:
     return Severity.CRITICAL if rarity >= SEVERE_RARITY else Severity.WARNING
+
+
+def worse(one: Severity, other: Severity) -> Severity:
+    return Severity.CRITICAL if Severity.CRITICAL in (one, other) else Severity.WARNING

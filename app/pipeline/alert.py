@@ -5,18 +5,22 @@ Everything is keyed by series and start, so that writing the same thing twice ch
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import structlog
 from sqlalchemy.orm import Session
 
-from app.alerts.rules import Delivery, Outcome, outcome_of_untold, severity_of
-from app.pipeline.notify import enqueue
+from app.alerts.message import title_of
+from app.alerts.rules import Delivery, Outcome, Severity, outcome_of_untold, severity_of, worse
+from app.pipeline.notify import enqueue_all
 from app.pipeline.score import Transition
 from app.store import alerts as stored
-from app.store.tables import Alert, Anomaly
+from app.store import series as stored_series
+from app.store.tables import Alert, Anomaly, Series
+from detectors.training import LEARNING_DAYS
 
 log = structlog.get_logger()
 
@@ -28,27 +32,42 @@ class Recording:
     """What the recorder must know besides the transitions.
 
     series_id: of a slot. threshold: the budget's rarity, log10 weeks. delivery: who is told of a point.
-    title: one line on a series (id) that rose (+1) or fell (-1). wall_now: real time, from which deliveries are due.
+    wall_now: real time, from which deliveries are due.
     """
 
     series_id: Callable[[int], int]
     threshold: float
     delivery: Callable[[Transition], Delivery]
-    title: Callable[[int, int], str]
     wall_now: datetime
 
 
+@dataclass
+class _Book:
+    """The rows that the transitions of one commit are about, and what is to be told of them in which order."""
+
+    session: Session
+    recording: Recording
+    anomalies: dict[tuple[int, datetime], Anomaly]
+    alerts: dict[int, Alert]
+    messages: list[tuple[Alert, str]] = field(default_factory=list)
+
+    def key(self, transition: Transition) -> tuple[int, datetime]:
+        return self.recording.series_id(transition.slot), as_time(transition.run.opened_at)
+
+
 def record(session: Session, transitions: Sequence[Transition], recording: Recording) -> int:
-    """Bring anomalies and alerts up to date; returns how many notifications are due because of it."""
+    """Bring anomalies and alerts up to date; returns how many messages are due because of it."""
     relevant = without_overtaken_growth(transitions)
     if not relevant:
         return 0
-    runs = {(recording.series_id(t.slot), as_time(t.run.opened_at)) for t in relevant}
-    anomalies = stored.anomalies_by_start(session, runs)
-    due = 0
+    book = _Book(session, recording, {}, {})
+    book.anomalies = stored.anomalies_by_start(session, {book.key(each) for each in relevant})
+    book.alerts = stored.by_id(session, [a.alert_id for a in book.anomalies.values() if a.alert_id is not None])
+    opened = _open_alerts(book, relevant)
     for transition in relevant:
-        due += _record_one(session, transition, recording, anomalies)
-    return due
+        _follow(book, transition, is_new=book.key(transition) in opened)
+    session.flush()
+    return _tell(book)
 
 
 def without_overtaken_growth(transitions: Sequence[Transition]) -> list[Transition]:
@@ -62,25 +81,57 @@ def as_time(unix_seconds: int) -> datetime:
     return datetime.fromtimestamp(int(unix_seconds), UTC)
 
 
-def _record_one(
-    session: Session,
-    transition: Transition,
-    recording: Recording,
-    anomalies: dict[tuple[int, datetime], Anomaly],
-) -> int:
-    series_id = recording.series_id(transition.slot)
-    key = (series_id, as_time(transition.run.opened_at))
-    anomaly = anomalies.get(key)
-    if anomaly is None:
-        anomaly = anomalies[key] = Anomaly(series_id=series_id, started_at=key[1])
-        session.add(anomaly)
-    _describe(anomaly, transition, recording)
-    alert = session.get(Alert, anomaly.alert_id) if anomaly.alert_id is not None else None
-    if "told" in transition.changes and alert is None:
-        return _open_alert(session, anomaly, transition, recording)
+def _open_alerts(book: _Book, transitions: Sequence[Transition]) -> set[tuple[int, datetime]]:
+    """An anomaly for every run that has none, an alert for every one that is told now; returns the keys of these."""
+    series = stored_series.get_many(book.session, {book.key(each)[0] for each in transitions})
+    opening: dict[tuple[int, datetime], Alert] = {}
+    for transition in transitions:
+        key = book.key(transition)
+        anomaly = book.anomalies.setdefault(key, Anomaly(series_id=key[0], started_at=key[1]))
+        if "told" in transition.changes and anomaly.alert_id is None and key not in opening:
+            opening[key] = _new_alert(series[key[0]], transition, book.recording.delivery(transition))
+    book.session.add_all(opening.values())
+    book.session.flush()
+    for key, alert in opening.items():
+        book.anomalies[key].alert_id = alert.id
+        book.alerts[alert.id] = alert
+        log.info("alert_opened", alert=alert.id, series=key[0], delivery=alert.delivery)
+    return set(opening)
+
+
+def _new_alert(series: Series, transition: Transition, delivery: Delivery) -> Alert:
+    return Alert(
+        kind="anomaly",
+        status="firing",
+        severity=severity_of(transition.run.peak_rarity),
+        title=title_of(series.metric, series.dimensions, transition.run.direction),
+        started_at=as_time(transition.run.opened_at),
+        created_at=as_time(transition.timestamp),
+        delivery=delivery,
+    )
+
+
+def _follow(book: _Book, transition: Transition, *, is_new: bool) -> None:
+    """One step of a run: it begins to be told, goes on, comes back, or is over."""
+    anomaly = book.anomalies[book.key(transition)]
+    _describe(anomaly, transition, book.recording)
+    book.session.add(anomaly)
+    alert = book.alerts.get(anomaly.alert_id or 0)
     if alert is None or alert.status in ("closed", "withdrawn"):
-        return 0
-    return _follow(session, alert, transition, recording)
+        return
+    fresh = book.recording.delivery(transition) is Delivery.LIVE
+    if "told" in transition.changes and is_new:
+        book.messages.append((alert, "firing"))
+    elif alert.delivery in UNTOLD_DELIVERIES and fresh and "ended" not in transition.changes:
+        alert.delivery = Delivery.LIVE  # it began in old points that nobody was told of, and it still lasts
+        book.messages.append((alert, "firing"))
+    alert.severity = worse(Severity(alert.severity), severity_of(transition.run.peak_rarity))
+    if "reopened" in transition.changes:
+        alert.status, alert.ended_at = "firing", None
+        book.messages.append((alert, "updated"))
+    if "ended" in transition.changes:
+        alert.status, alert.ended_at = "resolved", as_time(transition.timestamp)
+        book.messages.append((alert, "resolved"))
 
 
 def _describe(anomaly: Anomaly, transition: Transition, recording: Recording) -> None:
@@ -91,12 +142,14 @@ def _describe(anomaly: Anomaly, transition: Transition, recording: Recording) ->
     anomaly.rarity = run.peak_rarity
     anomaly.peak_at = as_time(run.peak_at)
     anomaly.actual = run.peak_value
-    anomaly.expected, anomaly.lower, anomaly.upper = run.peak_expected, run.peak_lower, run.peak_upper
+    anomaly.expected, anomaly.lower, anomaly.upper = (
+        none_if_unknown(number) for number in (run.peak_expected, run.peak_lower, run.peak_upper)
+    )
     anomaly.impact = run.impact
     anomaly.point_count = run.abnormal_points
     anomaly.threshold = transition.threshold
     anomaly.detector = transition.detector
-    anomaly.evidence = dict(run.evidence)
+    anomaly.evidence = dict(run.evidence) | warm_up(transition.days_seen)
     anomaly.outcome = (
         Outcome.TOLD
         if run.told_at
@@ -104,46 +157,31 @@ def _describe(anomaly: Anomaly, transition: Transition, recording: Recording) ->
     )
 
 
-def _open_alert(session: Session, anomaly: Anomaly, transition: Transition, recording: Recording) -> int:
-    delivery = recording.delivery(transition)
-    alert = Alert(
-        kind="anomaly",
-        status="firing",
-        severity=severity_of(transition.run.peak_rarity),
-        title=recording.title(anomaly.series_id, transition.run.direction),
-        started_at=anomaly.started_at,
-        created_at=as_time(transition.timestamp),
-        delivery=delivery,
-    )
-    session.add(alert)
-    session.flush()
-    anomaly.alert_id = alert.id
-    session.flush()
-    log.info("alert_opened", alert=alert.id, series=anomaly.series_id, delivery=str(delivery))
-    return _tell(session, alert, "firing", recording)
+def none_if_unknown(number: float) -> float | None:
+    return None if math.isnan(number) else number
 
 
-def _follow(session: Session, alert: Alert, transition: Transition, recording: Recording) -> int:
-    """An alert that was opened before: it goes on, comes back, or is over."""
-    due = 0
-    fresh = recording.delivery(transition) is Delivery.LIVE
-    if alert.delivery in UNTOLD_DELIVERIES and fresh and "ended" not in transition.changes:
-        alert.delivery = Delivery.LIVE  # it began in old points that nobody was told of, and it still lasts
-        due += _tell(session, alert, "firing", recording)
-    alert.severity = max(severity_of(transition.run.peak_rarity), alert.severity, key=["warning", "critical"].index)
-    if "reopened" in transition.changes:
-        alert.status, alert.ended_at = "firing", None
-        due += _tell(session, alert, "updated", recording)
-    if "ended" in transition.changes:
-        alert.status, alert.ended_at = "resolved", as_time(transition.timestamp)
-        due += _tell(session, alert, "resolved", recording)
-    return due
+def warm_up(days_seen: int) -> dict[str, dict[str, int]]:
+    """What a message says of a series that is told of before it has been learned in full."""
+    if days_seen >= LEARNING_DAYS:
+        return {}
+    return {"warm_up": {"days_seen": days_seen, "days_needed": LEARNING_DAYS}}
 
 
-def _tell(session: Session, alert: Alert, reason: str, recording: Recording) -> int:
-    if alert.delivery != Delivery.LIVE:
-        log.info("alert_not_told", alert=alert.id, reason=alert.delivery, step=reason)
-        return 0
-    session.flush()
-    enqueue(session, alert.id, reason, recording.wall_now)
-    return 1
+def _tell(book: _Book) -> int:
+    """Put the messages of live alerts into the outbox, each alert's in their order; returns how many."""
+    waves: list[dict[int, str]] = []
+    for alert, reason in book.messages:
+        if alert.delivery != Delivery.LIVE:
+            log.info("alert_not_told", alert=alert.id, reason=alert.delivery, step=reason)
+            continue
+        wave = next((wave for wave in waves if alert.id not in wave), None)
+        if wave is None:
+            wave = {}
+            waves.append(wave)
+        wave[alert.id] = reason
+    for wave in waves:
+        for reason in dict.fromkeys(wave.values()):
+            of_reason = [alert_id for alert_id, why in wave.items() if why == reason]
+            enqueue_all(book.session, of_reason, reason, book.recording.wall_now)
+    return sum(len(wave) for wave in waves)

@@ -20,7 +20,6 @@ import numpy as np
 import structlog
 from sqlalchemy.orm import Session
 
-from app.alerts.message import title_of
 from app.alerts.rules import Delivery, delivery_of
 from app.clock import Clock, wall_now
 from app.errors import TooManyRequests, Unavailable
@@ -34,7 +33,6 @@ from app.store import points, series, tokens
 from app.store.database import Database
 from app.store.points import PointBatch
 from app.store.series import SeriesIdentity
-from app.store.tables import Series
 from detectors.contract import Bools, Floats, Ints
 from feedback.receipt import Band, Power
 from feedback.tolerance import Tolerances
@@ -272,9 +270,7 @@ class Committer:
                     log_id = points.append_log(
                         session, partition=number, batch_id=uuid.uuid4().hex, received_at=wall_now(), batch=batch
                     )
-                    due += alert.record(
-                        session, judged.transitions, self._recording(session, partition, mine, group, now)
-                    )
+                    due += alert.record(session, judged.transitions, self._recording(partition, mine, group, now))
                     judgements.append((partition, judged, log_id, batch))
         except BaseException:
             for partition, those in newcomers:
@@ -350,7 +346,7 @@ class Committer:
         return ordered.only(last), duplicate
 
     def _recording(
-        self, session: Session, partition: Partition, mine: _Arrivals, group: Sequence[_Waiting], now: datetime
+        self, partition: Partition, mine: _Arrivals, group: Sequence[_Waiting], now: datetime
     ) -> alert.Recording:
         asked = [waiting.delivery for waiting in group]
 
@@ -364,7 +360,6 @@ class Committer:
             series_id=lambda slot: int(partition.columns["series_id"][slot]),
             threshold=self.rules.threshold,
             delivery=delivery,
-            title=lambda series_id, direction: _title(session, series_id, direction),
             wall_now=wall_now(),
         )
 
@@ -426,13 +421,8 @@ def _same(one: Floats, other: Floats) -> Bools:
     return np.asarray((one == other) | (np.isnan(one) & np.isnan(other)))
 
 
-def _title(session: Session, series_id: int, direction: int) -> str:
-    row = session.get_one(Series, series_id)
-    return title_of(row.metric, row.dimensions, direction)
-
-
 def _answer_call(work: Callable[[], object], answer: Future[object]) -> None:
     try:
         answer.set_result(work())
-    except BaseException as fault:
+    except BaseException as fault:  # noqa: BLE001 - whatever it is, the caller waits for it
         answer.set_exception(fault)

@@ -41,7 +41,7 @@ class Transition:
     """What happened to the run of one series at one point.
 
     changes: some of told, grew, ended, reopened. threshold: what the run's direction was measured against, log10 weeks.
-    may_alert: False while the series is warming up.
+    may_alert: False while the series is warming up. days_seen: whole days of history that it has.
     """
 
     slot: int
@@ -51,6 +51,7 @@ class Transition:
     run: Run
     threshold: float
     may_alert: bool
+    days_seen: int
 
 
 @dataclass
@@ -77,7 +78,7 @@ def judge(partition: Partition, slot: Ints, timestamp: Ints, value: Floats, thre
     judged = Judged(*_unjudged(slot.size))
     order = np.lexsort((timestamp, slot))
     order = order[timestamp[order] > partition.columns["last_at"][slot[order]]]
-    judged.slots, judged.columns = _advanced_columns(partition, slot, timestamp, order)
+    judged.slots, judged.columns = _advanced_columns(partition, slot, timestamp)
     codes = partition.columns["model"][slot[order]]
     for code in np.unique(codes):
         mine = order[codes == code]
@@ -110,6 +111,7 @@ def ended_by_silence(partition: Partition, slot: int, timestamp: int, threshold:
         run=_run(life, np.intp(0), detector.evidence),
         threshold=threshold + float(tolerance),
         may_alert=True,
+        days_seen=int(_days_seen(partition, np.array([slot]))[0]),
     )
 
 
@@ -117,7 +119,7 @@ def _unjudged(count: int) -> tuple[Floats, Floats, Floats, Floats]:
     return np.full(count, np.nan), np.full(count, np.nan), np.full(count, np.nan), np.full(count, np.nan)
 
 
-def _advanced_columns(partition: Partition, slot: Ints, timestamp: Ints, fresh: Ints) -> tuple[Ints, Fields]:
+def _advanced_columns(partition: Partition, slot: Ints, timestamp: Ints) -> tuple[Ints, Fields]:
     """Counts and times of the series that this batch touches, late points included."""
     slots, inverse, counts = np.unique(slot, return_inverse=True, return_counts=True)
     columns = take({n: partition.columns[n] for n in ("first_at", "last_at", "point_count")}, slots)
@@ -181,6 +183,7 @@ class _SeriesFacts:
     threshold_down: Floats
     candidate: float
     may_alert: NDArray[np.bool_]
+    days_seen: Ints
 
     @classmethod
     def of(cls, partition: Partition, slots: Ints, threshold: float) -> _SeriesFacts:
@@ -196,6 +199,7 @@ class _SeriesFacts:
             may_alert=training.may_alert(
                 *(column[name][slots] for name in ("point_count", "first_at", "last_at", "cadence"))
             ),
+            days_seen=_days_seen(partition, slots),
         )
 
     def points(self, who: Ints, rows: Ints, timestamp: Ints, value: Floats, frozen: NDArray[np.bool_]) -> Points:
@@ -224,6 +228,11 @@ class _SeriesFacts:
         )
 
 
+def _days_seen(partition: Partition, slots: Ints) -> Ints:
+    first, last, cadence = (partition.columns[name][slots] for name in ("first_at", "last_at", "cadence"))
+    return np.asarray((last - first + cadence) // training.DAY, np.int64)
+
+
 def _keep_scores(judged: Judged, here: Ints, scores: Scores) -> None:
     judged.expected[here] = scores.expected
     judged.lower[here] = scores.lower
@@ -247,6 +256,7 @@ def _transitions(
             run=_run(life, row, detector.evidence),
             threshold=float((points.threshold_down if life["direction"][row] < 0 else points.threshold_up)[row]),
             may_alert=bool(series.may_alert[who[row]]),
+            days_seen=int(series.days_seen[who[row]]),
         )
         for row in concerned
     ]

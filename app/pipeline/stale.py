@@ -35,8 +35,7 @@ def _end_silent(committer: Committer, partition: Partition, now: datetime) -> in
     recording = alert.Recording(
         series_id=lambda slot: int(partition.columns["series_id"][slot]),
         threshold=threshold,
-        delivery=lambda transition: Delivery.LIVE,
-        title=lambda series_id, direction: "",
+        delivery=lambda _transition: Delivery.LIVE,
         wall_now=wall_now(),
     )
     with committer.database.writing() as session:

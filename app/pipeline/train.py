@@ -105,7 +105,7 @@ def train(
     now: datetime,
     reason: str,
     wanted: Callable[[Partition], Ints],
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> TrainingReport:
     """Train the slots that `wanted` names of each partition on all that is stored of them up to `now`."""

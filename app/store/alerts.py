@@ -38,6 +38,16 @@ def get(session: Session, alert_id: int) -> Alert | None:
     return session.get(Alert, alert_id)
 
 
+def by_id(session: Session, alert_ids: Iterable[int]) -> dict[int, Alert]:
+    """The alerts of these ids that exist."""
+    wanted = sorted(set(alert_ids))
+    found: dict[int, Alert] = {}
+    for first in range(0, len(wanted), KEYS_PER_QUERY):
+        query = sa.select(Alert).where(Alert.id.in_(wanted[first : first + KEYS_PER_QUERY]))
+        found |= {alert.id: alert for alert in session.scalars(query)}
+    return found
+
+
 def find(session: Session, wanted: AlertFilter, *, limit: int, before_id: int | None = None) -> list[Alert]:
     """A page of alerts, newest first; the last id of a full page leads to the next."""
     query = sa.select(Alert).where(*_conditions(session, wanted)).order_by(Alert.id.desc()).limit(limit)

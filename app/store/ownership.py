@@ -56,5 +56,6 @@ class Ownership:
 
 def _taken() -> Conflict:
     return Conflict(
-        "Another Heed runs on this database. Stop it first, or give this one its own HEED_DATA_DIR or HEED_DATABASE_URL."
+        "Another Heed runs on this database. Stop it first, or give this one a HEED_DATA_DIR or HEED_DATABASE_URL"
+        " of its own."
     )

@@ -139,6 +139,15 @@ def test_a_point_that_is_itself_normal_is_calm_whatever_was_before_it() -> None:
     assert changes.told.tolist() == [True, False]
 
 
+def test_a_told_run_reopens_only_by_a_point_outside_its_band() -> None:
+    lives, _ = _live([RARE, CALM, CALM])
+    for value, reopens in ((4.5, False), (6.0, True)):
+        points, scores = _point(START + 3 * HOUR, [2.0], [1], HOUR)
+        levels = {name: np.ones(1) for name in ("candidate", "threshold_up", "threshold_down")}
+        _, changes = advance(lives[-1], replace(points, value=np.array([value])), scores, **levels, rules=RULES)
+        assert changes.reopened.tolist() == [reopens]
+
+
 def test_a_missing_or_unjudged_point_changes_nothing() -> None:
     lives, changes = _live([RARE, (float("nan"), 0), (float("nan"), 0), (float("nan"), 0)])
     assert not any(change.any() for change in changes[1:])
