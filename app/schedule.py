@@ -29,6 +29,7 @@ log = structlog.get_logger()
 
 FOLD_POINTS = 1_000_000
 FOLD_AGE = timedelta(hours=6)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)  # else intervals would count from the start of the process, by real time
 NIGHTLY_HOUR, NIGHTLY_MINUTE = 3, 10  # no zone's clock change repeats or skips ten past three
 
 
@@ -51,11 +52,11 @@ def jobs_of(committer: Committer, notifier: Notifier, timezone: str) -> list[Job
     nightly = CronTrigger(hour=NIGHTLY_HOUR, minute=NIGHTLY_MINUTE, timezone=zone)
     return [
         Job("train-nightly", nightly, lambda now: _train_all(committer, now), once_a_day=True),
-        Job("train-young", _every(minutes=1), lambda now: _train_young(committer, now)),
-        Job("fold", _every(minutes=10), lambda _now: _fold_if_due(committer)),
-        Job("outbox", _every(seconds=30), lambda _now: _wake(notifier)),
-        Job("staleness", _every(minutes=5), lambda now: _end_silent(committer, now)),
-        Job("tolerance", _every(hours=12), lambda _now: _fade(committer)),
+        Job("train-young", every(minutes=1), lambda now: _train_young(committer, now)),
+        Job("fold", every(minutes=10), lambda _now: _fold_if_due(committer)),
+        Job("outbox", every(seconds=30), lambda _now: _wake(notifier)),
+        Job("staleness", every(minutes=5), lambda now: _end_silent(committer, now)),
+        Job("tolerance", every(hours=12), lambda _now: _fade(committer)),
     ]
 
 
@@ -138,8 +139,9 @@ def _after(job: Job, moment: datetime) -> datetime:
     return due
 
 
-def _every(**interval: int) -> IntervalTrigger:
-    return IntervalTrigger(**interval, timezone=UTC)
+def every(**interval: int) -> IntervalTrigger:
+    """At whole multiples of the interval since 1970, so that it holds for any clock."""
+    return IntervalTrigger(**interval, start_date=EPOCH, timezone=UTC)
 
 
 def _train_all(committer: Committer, now: datetime) -> str:

@@ -210,6 +210,7 @@ class Committer:
             partition.heed(tolerances)
             slots = partition.slots_of(released)
             partition.release(slots[slots != UNKNOWN])
+        self.told()  # the verdict may have closed an alert, and its channels wait to hear of it
 
     def _run(self) -> None:
         while True:
