@@ -27,6 +27,8 @@ class LifeRules:
 
     calm_points, calm_seconds: calm after which a run ends.
     cool_down_points, cool_down_seconds: after its end, how long a run may reopen.
+    thaw_points, thaw_seconds: age, since it first opened, at which a told run no longer keeps its series from learning:
+        what lasts longer is as likely a new normal as an outage, and clipped learning forgets neither quickly.
     most_points, most_seconds: age, since it first opened, at which a run ends although it is still abnormal.
     settle_seconds: how long after that the series may go on without a new alert.
     stranger: log10 weeks by which a settling series must exceed the old peak, or the threshold if it turned to the
@@ -37,6 +39,8 @@ class LifeRules:
     calm_seconds: int = 1_800
     cool_down_points: int = 2
     cool_down_seconds: int = 21_600
+    thaw_points: int = 3
+    thaw_seconds: int = 21_600
     most_points: int = 6
     most_seconds: int = 86_400
     settle_seconds: int = 604_800
@@ -70,7 +74,7 @@ def newborn(count: int, kinds: int = 0) -> Fields:
     abnormal_points: int32.
     direction: int8 of the peak. peak_rarity: log10 weeks, -inf = none. peak_value, peak_expected, peak_lower,
     peak_upper: at the rarest point. peak_evidence: float32 (count, kinds). impact: sum of value - expected over
-    the abnormal points. settling: bool, ended by age and not calm since.
+    the abnormal points. frozen: bool, must not learn. settling: bool, ended by age and not calm since.
     """
     moments = ("opened_at", "told_at", "last_abnormal_at", "peak_at", "closed_at")
     numbers = ("peak_value", "peak_expected", "peak_lower", "peak_upper")
@@ -83,6 +87,7 @@ def newborn(count: int, kinds: int = 0) -> Fields:
         "calm": np.zeros(count, np.int32),
         "abnormal_points": np.zeros(count, np.int32),
         "direction": np.zeros(count, np.int8),
+        "frozen": np.zeros(count, bool),
         "settling": np.zeros(count, bool),
     }
 
@@ -93,8 +98,8 @@ def is_open(life: Fields) -> Bools:
 
 
 def frozen(life: Fields) -> Bools:
-    """Which series must not learn: those with an open run that people were told of."""
-    return np.asarray(is_open(life) & (life["told_at"] > 0))
+    """Which series must not learn: those with an open run that people were told of, while it is young."""
+    return np.asarray(is_open(life) & life["frozen"])
 
 
 def advance(
@@ -174,7 +179,8 @@ class _Seen:
 
 def _advance(life: Fields, seen: _Seen, rules: LifeRules) -> tuple[Fields, Changes]:
     was_open, told_before = is_open(life), life["told_at"] > 0
-    old = seen.at - life["opened_at"] >= seen.at_least(rules.most_points, rules.most_seconds)
+    age = seen.at - life["opened_at"]
+    old = age >= seen.at_least(rules.most_points, rules.most_seconds)
     cool_down = seen.at_least(rules.cool_down_points, rules.cool_down_seconds)
     cooling = ~was_open & (life["closed_at"] > 0) & ~life["settling"]
     cooling &= seen.at - life["closed_at"] < cool_down
@@ -190,6 +196,8 @@ def _advance(life: Fields, seen: _Seen, rules: LifeRules) -> tuple[Fields, Chang
     after = _grown(after, seen, part)
     told = part & seen.tellable & (after["told_at"] == 0)
     after["told_at"] = np.where(told, seen.at, after["told_at"])
+    young = opened | (age < seen.at_least(rules.thaw_points, rules.thaw_seconds))
+    after["frozen"] = (after["told_at"] > 0) & young
     calm_now = ~seen.abnormal
     after["calm"] = np.where(calm_now, after["calm"] + 1, 0).astype(np.int32)
 

@@ -1,7 +1,7 @@
 """Replay recorded series as they would have been judged live: in time order, and from the past only.
 
 Series of one cadence advance together, one point each a step. Every night, and every six hours while a series is
-young, its baseline is fitted anew on its own past, without the points of told anomalies, which is what a live
+young, its baseline is fitted anew on its own past, without a told anomaly that is still open, which is what a live
 partition does. So a verdict at one time rests on points up to that time, whatever follows.
 """
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from app.alerts.life import LifeRules, advance, frozen, newborn
+from app.alerts.life import LifeRules, advance, frozen, is_open, newborn
 from detectors.calendar import DAY, local_seconds
 from detectors.contract import Bools, Detector, Fields, Floats, History, Ints, Points, put, take
 from detectors.registry import get
@@ -213,9 +213,17 @@ class _Course:
         return _first(self.series[row]) // self.cadence
 
     def _history(self, stretches: list[_Stretch], begin: int, end: int, offset: int) -> History:
-        past = [self.past[stretch.row][begin - self._origin(stretch.row) :][: end - begin] for stretch in stretches]
+        past = [self._learnable(stretch)[begin - self._origin(stretch.row) :][: end - begin] for stretch in stretches]
         timestamp = np.arange(begin, end, dtype=np.int64) * self.cadence + offset
         return History(np.stack(past), timestamp, local_seconds(timestamp, self.timezone), self.cadence)
+
+    def _learnable(self, stretch: _Stretch) -> Floats:
+        """The past on the grid, without the told anomaly that is still open, as in a live training."""
+        row, past = stretch.row, self.past[stretch.row]
+        if not (is_open(self.life)[row] and self.life["told_at"][row]):
+            return past
+        opened = int(self.life["opened_at"][row]) // self.cadence - self._origin(row)
+        return np.where(np.arange(len(past)) < opened, past, np.nan)
 
     def _judge(self, stretches: list[_Stretch]) -> None:
         """Score the stretches point by point, the longer ones first so that the rows still running lead."""
@@ -256,17 +264,16 @@ class _Course:
             for name in ("expected", "lower", "upper", "rarity", "direction"):
                 getattr(table, name)[step, :count] = getattr(scores, name)
             table.alert[step, :count] = changes.told
-            table.anomalous[step, :count] = frozen(new_life)
+            table.anomalous[step, :count] = is_open(new_life) & (new_life["told_at"] > 0)
         put(self.state, rows, state)
         put(self.life, rows, life)
         for place, stretch in enumerate(ordered):
             table.write(place, stretch, self.judged[stretch.row])
 
     def _remember(self, stretch: _Stretch) -> None:
-        """The points become past; those of a told anomaly are not to be learned from."""
+        """The points become past."""
         within = slice(stretch.start, stretch.stop)
-        learned = np.where(self.judged[stretch.row].anomalous[within], np.nan, self.series[stretch.row].value[within])
-        self.past[stretch.row][self.column[stretch.row][within]] = learned
+        self.past[stretch.row][self.column[stretch.row][within]] = self.series[stretch.row].value[within]
 
 
 @dataclass(frozen=True)
