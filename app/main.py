@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
@@ -17,6 +18,7 @@ from pydantic import SecretStr
 from app.api import create_app
 from app.channels.setup import NewChannel, set_up_channels
 from app.clock import Clock, EventClock, WallClock, wall_now
+from app.errors import Conflict
 from app.outbound import Outbound
 from app.pipeline.ingest import Committer, IngestRules
 from app.pipeline.notify import Notifier
@@ -113,27 +115,42 @@ class Heed:
 
 
 def serve(settings: Settings) -> None:
-    """Run until a signal says to stop."""
+    """Run until a signal says to stop. What keeps it from starting is raised before a request is taken."""
     log_to_stderr()
     heed = Heed(settings)
-    app = create_app(heed)
+    with _reserved(settings.host, settings.port) as address:
+        heed.start()
+        app = create_app(heed)
 
-    @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        with heed:
+        @asynccontextmanager
+        async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
             welcome(heed)
             yield
+            heed.stop()  # here, since uvicorn ends the process with the signal that stopped it
 
-    app.router.lifespan_context = lifespan
-    uvicorn.run(
-        app,
-        host=settings.host,
-        port=settings.port,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=GRACEFUL_SECONDS,
-    )
+        app.router.lifespan_context = lifespan
+        config = uvicorn.Config(
+            app,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=GRACEFUL_SECONDS,
+        )
+        uvicorn.Server(config).run(sockets=[address])
+
+
+def _reserved(host: str, port: int) -> socket.socket:
+    """The address to listen on, taken before any work is; nobody is let in yet."""
+    address = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    address.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        address.bind((host, port))
+    except OSError as fault:
+        address.close()
+        raise Conflict(
+            f"Heed can't listen on HEED_HOST and HEED_PORT ({fault.strerror}). Stop what listens there, or set others."
+        ) from None
+    return address
 
 
 def welcome(heed: Heed) -> None:

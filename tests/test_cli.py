@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from app.cli import main
+from app.local_server import LocalServer, free_port
 
 
 class CommandLine:
@@ -113,3 +118,31 @@ def test_a_backtest_refuses_what_it_cannot_read(
     status, _, complaint = heed("backtest", str(tmp_path / "orders.csv"), option, value)
     assert status == 1
     assert told in complaint
+
+
+def test_a_second_heed_on_the_same_database_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    environment = {"HEED_DATA_DIR": str(tmp_path / "data")}
+    with LocalServer(environment, log=tmp_path / "serve.log"):
+        refused = serve_in_vain({**environment, "HEED_PORT": str(free_port())})
+    assert refused.startswith("heed: Another Heed runs on this database.")
+
+
+def test_a_port_that_is_taken_is_said_in_one_sentence(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        refused = serve_in_vain({"HEED_DATA_DIR": str(tmp_path / "data"), "HEED_PORT": port})
+    assert refused.startswith("heed: Heed can't listen on HEED_HOST and HEED_PORT")
+
+
+def serve_in_vain(environment: dict[str, str]) -> str:
+    """The last line of a `heed serve` that can't start."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "app.cli", "serve"],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert ended.returncode == 1
+    return ended.stderr.splitlines()[-1]
