@@ -1,16 +1,5 @@
-"""A served Heed for every test of the API, once on SQLite and once on PostgreSQL."""
+"""A served Heed for the tests of the API."""
 
-from __future__ import annotations
+from tests.serving import served, shared
 
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
-
-from tests.serving import Served, serving
-
-
-@pytest.fixture
-def served(database_url: str, tmp_path: Path) -> Iterator[Served]:
-    with serving(database_url, tmp_path) as served:
-        yield served
+__all__ = ["served", "shared"]

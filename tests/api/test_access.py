@@ -69,8 +69,8 @@ def test_a_route_without_a_declaration_is_refused_at_the_start() -> None:
 @pytest.mark.parametrize(
     "header", [b"", b"Bearer", b"Basic eDp5", b"bearer", b"Bearer \xff", b"Bearer a b", b"Bearer " + b"x" * 9000]
 )
-def test_a_malformed_authorization_is_a_401_that_says_how(served: Served, header: bytes) -> None:
-    answer = httpx.get(f"{served.url}/v1/alerts", headers=[(b"Authorization", header)])
+def test_a_malformed_authorization_is_a_401_that_says_how(shared: Served, header: bytes) -> None:
+    answer = httpx.get(f"{shared.url}/v1/alerts", headers=[(b"Authorization", header)])
     assert answer.status_code == 401
     assert answer.headers["www-authenticate"] == "Bearer"
     assert answer.headers["content-type"] == "application/problem+json"
@@ -84,8 +84,8 @@ def test_a_revoked_token_is_refused_at_once(served: Served) -> None:
     assert httpx.get(f"{served.url}/v1/alerts", headers=headers).status_code == 401
 
 
-def test_every_documented_call_says_what_it_means(served: Served) -> None:
-    document = httpx.get(f"{served.url}/openapi.json").json()
+def test_every_documented_call_says_what_it_means(shared: Served) -> None:
+    document = httpx.get(f"{shared.url}/openapi.json").json()
     operations = [(path, method, each) for path, those in document["paths"].items() for method, each in those.items()]
     assert {path for _, path, _ in documented_routes()} == set(document["paths"])
     for path, method, operation in operations:

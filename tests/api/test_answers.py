@@ -60,17 +60,16 @@ def test_series_are_found_by_metric_and_dimensions_page_by_page(served: Served) 
         ("/v1/series/", 404),
     ],
 )
-def test_a_wrong_question_is_answered_with_a_problem_that_says_the_cure(served: Served, path: str, status: int) -> None:
-    served.post("orders", MONDAY, 1)
-    answer = served.client.get(path)
+def test_a_wrong_question_is_answered_with_a_problem_that_says_the_cure(shared: Served, path: str, status: int) -> None:
+    answer = shared.client.get(path)
     assert answer.status_code == status
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["status"] == status
     assert len(answer.json()["detail"]) > 20
 
 
-def test_a_wrong_method_says_which_ones_there_are(served: Served) -> None:
-    answer = served.client.put("/v1/alerts")
+def test_a_wrong_method_says_which_ones_there_are(shared: Served) -> None:
+    answer = shared.client.put("/v1/alerts")
     assert answer.status_code == 405
     assert answer.headers["allow"] == "GET"
 
@@ -88,18 +87,18 @@ def test_a_wrong_method_says_which_ones_there_are(served: Served) -> None:
         b"\xffs3cret",
     ],
 )
-def test_no_error_echoes_input(served: Served, body: bytes) -> None:
-    answer = served.client.post("/v1/tokens", content=body, headers={"Content-Type": "application/json"})
+def test_no_error_echoes_input(shared: Served, body: bytes) -> None:
+    answer = shared.client.post("/v1/tokens", content=body, headers={"Content-Type": "application/json"})
     assert answer.status_code in (400, 422)
     assert answer.headers["content-type"] == "application/problem+json"
     assert "s3cret" not in answer.text
 
 
-def test_points_come_with_what_was_expected_of_them(served: Served) -> None:
-    alert = served.has_an_alert()
+def test_points_come_with_what_was_expected_of_them(shared: Served) -> None:
+    alert = shared.alert()
     peak = alert["anomalies"][0]
     series_id = peak["series"]["id"]
-    answer = served.client.get(f"/v1/series/{series_id}/points", params={"start": peak["started_at"]}).json()
+    answer = shared.client.get(f"/v1/series/{series_id}/points", params={"start": peak["started_at"]}).json()
     assert answer["points"][0]["timestamp"] == peak["started_at"]
     strangest = next(point for point in answer["points"] if point["value"] == peak["actual"])
     assert strangest["value"] < strangest["lower"] < strangest["expected"] < strangest["upper"]
@@ -127,28 +126,27 @@ def test_a_series_counts_down_its_warm_up(served: Served) -> None:
 
 
 @pytest.mark.parametrize("span", [{"start": MONDAY, "end": MONDAY}, {"start": MONDAY - 500 * DAY, "end": MONDAY}])
-def test_a_senseless_span_is_refused(served: Served, span: dict[str, int]) -> None:
-    served.post("orders", MONDAY, 1)
-    assert served.client.get("/v1/series/1/points", params=span).status_code == 400
+def test_a_senseless_span_is_refused(shared: Served, span: dict[str, int]) -> None:
+    assert shared.client.get("/v1/series/1/points", params=span).status_code == 400
 
 
-def test_an_alert_says_what_happened_under_the_names_of_the_webhook(served: Served) -> None:
-    alert = served.has_an_alert()
+def test_an_alert_says_what_happened_under_the_names_of_the_webhook(shared: Served) -> None:
+    alert = shared.alert()
     assert alert["status"] == "firing"
     assert "fell to" in alert["text"]
-    assert alert["url"].startswith(f"{served.url}/a/")
+    assert alert["url"].startswith(f"{shared.url}/a/")
     assert set(alert["links"]) == {"false_alarm", "real"}
     anomaly = alert["anomalies"][0]
     assert anomaly["direction"] == "down"
     assert anomaly["series"]["dimensions"] == {"country": "DE"}
-    assert served.client.get(f"/v1/alerts/{alert['id']}").json()["title"] == alert["title"]
+    assert shared.client.get(f"/v1/alerts/{alert['id']}").json()["title"] == alert["title"]
 
 
-def test_alerts_are_filtered(served: Served) -> None:
-    alert = served.has_an_alert()
+def test_alerts_are_filtered(shared: Served) -> None:
+    alert = shared.alert()
 
     def found(**params: Any) -> int:
-        alerts = served.client.get("/v1/alerts", params=params).json()["alerts"]
+        alerts = shared.client.get("/v1/alerts", params=params).json()["alerts"]
         return sum(each["id"] == alert["id"] for each in alerts)
 
     assert found(status="firing") == found(status=["firing", "closed"]) == 1
@@ -187,8 +185,8 @@ def test_a_retrain_trains_what_its_matcher_selects(served: Served) -> None:
 
 
 @pytest.mark.parametrize("more", [{"cron": "0 2 * * *"}, {"at": MONDAY}, {"start": MONDAY}, {"force": True}])
-def test_what_a_retrain_cannot_do_yet_is_a_501(served: Served, more: dict[str, Any]) -> None:
-    assert served.client.post("/v1/retrains", json={"reason": "a test"} | more).status_code == 501
+def test_what_a_retrain_cannot_do_yet_is_a_501(shared: Served, more: dict[str, Any]) -> None:
+    assert shared.client.post("/v1/retrains", json={"reason": "a test"} | more).status_code == 501
 
 
 def test_tokens_are_issued_listed_and_revoked_and_shown_only_once(served: Served) -> None:
@@ -223,19 +221,19 @@ def test_metrics_count_points_and_requests_and_name_no_series(served: Served) ->
     assert "a-secret-metric" not in text
 
 
-def test_every_answer_has_the_security_headers(served: Served) -> None:
+def test_every_answer_has_the_security_headers(shared: Served) -> None:
     for path in ("/docs", "/healthz", "/v1/alerts", "/nothing", "/f/forged", "/static/heed.css"):
-        answer = httpx.get(served.url + path)
+        answer = httpx.get(shared.url + path)
         assert answer.headers["content-security-policy"].startswith("default-src 'none'; style-src 'self'")
         assert "script" not in answer.headers["content-security-policy"]
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert answer.headers["referrer-policy"] == "no-referrer"
 
 
-def test_the_documentation_shows_every_call_and_loads_nothing_from_elsewhere(served: Served) -> None:
-    page = httpx.get(f"{served.url}/docs")
+def test_the_documentation_shows_every_call_and_loads_nothing_from_elsewhere(shared: Served) -> None:
+    page = httpx.get(f"{shared.url}/docs")
     assert page.status_code == 200
-    for path in httpx.get(f"{served.url}/openapi.json").json()["paths"]:
+    for path in httpx.get(f"{shared.url}/openapi.json").json()["paths"]:
         assert path in page.text
     assert "<script" not in page.text
     assert re.findall(r"https?://", page.text) == []

@@ -29,14 +29,14 @@ def test_a_verdict_acts_and_answers_with_a_receipt(served: Served) -> None:
     assert after["labels"][0]["author"] == "HEED_ADMIN_TOKEN"
 
 
-def test_a_dry_run_answers_with_the_receipt_and_changes_nothing(served: Served) -> None:
-    alert = served.has_an_alert()
-    by_body = label(served, alert, dry_run=True)
-    by_query = served.client.post(f"/v1/alerts/{alert['id']}/labels?dry_run=true", json={"verdict": "false_alarm"})
+def test_a_dry_run_answers_with_the_receipt_and_changes_nothing(shared: Served) -> None:
+    alert = shared.alert()
+    by_body = label(shared, alert, dry_run=True)
+    by_query = shared.client.post(f"/v1/alerts/{alert['id']}/labels?dry_run=true", json={"verdict": "false_alarm"})
     assert by_body.status_code == by_query.status_code == 200
     assert by_body.json()["action"] == by_query.json()["action"] == "would_label"
-    assert served.client.get("/v1/labels").json()["labels"] == []
-    assert served.client.get(f"/v1/alerts/{alert['id']}").json()["status"] == "firing"
+    assert shared.client.get("/v1/labels").json()["labels"] == []
+    assert shared.client.get(f"/v1/alerts/{alert['id']}").json()["status"] == "firing"
 
 
 def test_an_undone_label_is_listed_as_revoked(served: Served) -> None:
@@ -76,9 +76,9 @@ def test_a_span_of_a_series_can_be_labelled(served: Served) -> None:
 
 
 @pytest.mark.parametrize("verdict", ["event", "new_normal", "bad_data", "missed"])
-def test_a_verdict_that_is_not_built_yet_is_a_501_with_a_clear_sentence(served: Served, verdict: str) -> None:
-    alert = served.has_an_alert()
-    answer = label(served, alert, verdict=verdict)
+def test_a_verdict_that_is_not_built_yet_is_a_501_with_a_clear_sentence(shared: Served, verdict: str) -> None:
+    alert = shared.alert()
+    answer = label(shared, alert, verdict=verdict)
     assert answer.status_code == 501
     assert "not built yet" in answer.json()["detail"]
 
@@ -95,8 +95,8 @@ def test_a_verdict_that_is_not_built_yet_is_a_501_with_a_clear_sentence(served: 
         {"unknown": 1},
     ],
 )
-def test_a_wrong_label_is_refused(served: Served, body: dict[str, Any]) -> None:
-    assert label(served, {"id": 1}, **body).status_code == 422
+def test_a_wrong_label_is_refused(shared: Served, body: dict[str, Any]) -> None:
+    assert label(shared, {"id": 1}, **body).status_code == 422
 
 
 def test_labels_are_paged(served: Served) -> None:

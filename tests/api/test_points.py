@@ -81,41 +81,41 @@ def test_bad_points_are_listed_and_good_ones_kept(served: Served) -> None:
     assert [rejection["index"] for rejection in answer.json()["rejected"]] == [1, 2, 3]
 
 
-def test_nothing_acceptable_is_a_422_that_says_why(served: Served) -> None:
-    answer = served.post("orders", 1, 3)
+def test_nothing_acceptable_is_a_422_that_says_why(shared: Served) -> None:
+    answer = shared.post("orders", 1, 3)
     assert answer.status_code == 422
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["rejected"][0]["reason"].startswith("timestamp lies before 1990")
 
 
 @pytest.mark.parametrize("body", [b"", b"x", b"[]", b'{"points": 1}', b"\xff", b"[" * 100_000])
-def test_a_body_that_is_no_points_is_a_400(served: Served, body: bytes) -> None:
-    answer = served.client.post("/v1/points", content=body, headers={"Content-Type": "application/json"})
+def test_a_body_that_is_no_points_is_a_400(shared: Served, body: bytes) -> None:
+    answer = shared.client.post("/v1/points", content=body, headers={"Content-Type": "application/json"})
     assert answer.status_code == 400
 
 
-def test_an_unknown_format_is_a_415(served: Served) -> None:
-    assert served.client.post("/v1/points", data={"metric": "orders"}).status_code == 415
+def test_an_unknown_format_is_a_415(shared: Served) -> None:
+    assert shared.client.post("/v1/points", data={"metric": "orders"}).status_code == 415
 
 
-def test_an_unknown_delivery_is_refused(served: Served) -> None:
-    assert served.client.post("/v1/points?alert=loud", json={"points": []}).status_code == 422
+def test_an_unknown_delivery_is_refused(shared: Served) -> None:
+    assert shared.client.post("/v1/points?alert=loud", json={"points": []}).status_code == 422
 
 
-def test_more_points_than_allowed_are_a_413(served: Served) -> None:
+def test_more_points_than_allowed_are_a_413(shared: Served) -> None:
     series = {"metric": "orders", "timestamps": list(range(MONDAY, MONDAY + 100_001)), "values": [1] * 100_001}
-    assert served.client.post("/v1/points", json={"series": [series]}).status_code == 413
+    assert shared.client.post("/v1/points", json={"series": [series]}).status_code == 413
 
 
-def test_a_body_that_says_it_is_too_large_is_refused_before_any_token_is_looked_at(served: Served) -> None:
+def test_a_body_that_says_it_is_too_large_is_refused_before_any_token_is_looked_at(shared: Served) -> None:
     """Guarantee 7."""
     head = b"POST /v1/points HTTP/1.1\r\nHost: heed\r\nContent-Length: 1000000000000\r\n\r\n"
-    with socket.create_connection(("127.0.0.1", urlsplit(served.url).port or 0)) as connection:
+    with socket.create_connection(("127.0.0.1", urlsplit(shared.url).port or 0)) as connection:
         connection.sendall(head)
         assert connection.recv(100).startswith(b"HTTP/1.1 413 ")
 
 
-def test_a_body_that_never_says_how_long_it_is_stops_at_the_limit(served: Served) -> None:
+def test_a_body_that_never_says_how_long_it_is_stops_at_the_limit(shared: Served) -> None:
     """Guarantee 7."""
 
     def endless() -> Iterator[bytes]:
@@ -123,19 +123,19 @@ def test_a_body_that_never_says_how_long_it_is_stops_at_the_limit(served: Served
             yield b" " * 100_000
 
     # Where the server hung up on us, that is as good.
-    with served.as_scope(Scope.INGEST) as client, contextlib.suppress(httpx.WriteError):
+    with shared.as_scope(Scope.INGEST) as client, contextlib.suppress(httpx.WriteError):
         assert client.post("/v1/points", content=endless()).status_code == 413
 
 
-def test_only_points_may_be_many(served: Served) -> None:
-    answer = httpx.post(f"{served.url}/v1/labels", json={"comment": "x" * 300_000})
+def test_only_points_may_be_many(shared: Served) -> None:
+    answer = httpx.post(f"{shared.url}/v1/labels", json={"comment": "x" * 300_000})
     assert answer.status_code == 413
 
 
-def test_a_bomb_is_a_413(served: Served) -> None:
+def test_a_bomb_is_a_413(shared: Served) -> None:
     """Guarantee 7."""
     bomb = gzip.compress(bytes(60_000_000))
-    answer = served.client.post("/v1/points", content=bomb, headers={"Content-Encoding": "gzip"})
+    answer = shared.client.post("/v1/points", content=bomb, headers={"Content-Encoding": "gzip"})
     assert answer.status_code == 413
 
 

@@ -58,8 +58,8 @@ def text_of(page: httpx.Response) -> str:
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page.text))
 
 
-def test_a_get_shows_the_alert_and_one_button(served: Served) -> None:
-    alert = served.has_an_alert()
+def test_a_get_shows_the_alert_and_one_button(shared: Served) -> None:
+    alert = shared.alert()
     page = httpx.get(alert["links"]["false_alarm"])
     assert page.status_code == 200
     assert "orders (country DE) is unusually low" in page.text
@@ -70,9 +70,9 @@ def test_a_get_shows_the_alert_and_one_button(served: Served) -> None:
     assert page.headers["cache-control"] == "no-store"
 
 
-def test_scanners_and_unfurlers_change_nothing(served: Served) -> None:
+def test_scanners_and_unfurlers_change_nothing(shared: Served) -> None:
     """Guarantee 15."""
-    alert = served.has_an_alert()
+    alert = shared.alert()
     links = [*alert["links"].values(), alert["url"]]
     with httpx.Client() as scanner:
         for agent, method in SCANNERS.items():
@@ -82,8 +82,8 @@ def test_scanners_and_unfurlers_change_nothing(served: Served) -> None:
                     assert answer.status_code == (200 if method in ("GET", "HEAD") else 405)
         for _ in range(100):
             scanner.get(links[0])
-    assert labels(served) == []
-    assert served.client.get(f"/v1/alerts/{alert['id']}").json()["status"] == "firing"
+    assert labels(shared) == []
+    assert shared.client.get(f"/v1/alerts/{alert['id']}").json()["status"] == "firing"
 
 
 def test_a_post_labels_and_shows_the_receipt(served: Served) -> None:
@@ -188,30 +188,30 @@ def bad_links(served: Served, alert: dict[str, Any]) -> dict[str, tuple[str, int
     }
 
 
-def test_a_bad_link_is_refused_with_a_clear_page_and_does_nothing(served: Served) -> None:
+def test_a_bad_link_is_refused_with_a_clear_page_and_does_nothing(shared: Served) -> None:
     """Guarantee 16."""
-    alert = served.has_an_alert()
-    for kind, (link, status) in bad_links(served, alert).items():
+    alert = shared.alert()
+    for kind, (link, status) in bad_links(shared, alert).items():
         for answer in (httpx.get(link), httpx.post(link)):
             if answer.status_code == 405:
                 continue  # an alert's page takes no POST
             assert answer.status_code == status, kind
             assert answer.headers["content-type"].startswith("text/html")
             assert "Nothing was changed" in answer.text
-    assert labels(served) == []
+    assert labels(shared) == []
 
 
-def test_a_verdict_that_is_not_built_yet_has_a_page_that_says_so(served: Served) -> None:
-    alert = served.has_an_alert()
-    page = httpx.post(served.heed.links.verdict_url(alert["id"], "new_normal", "slack", wall_now()))
+def test_a_verdict_that_is_not_built_yet_has_a_page_that_says_so(shared: Served) -> None:
+    alert = shared.alert()
+    page = httpx.post(shared.heed.links.verdict_url(alert["id"], "new_normal", "slack", wall_now()))
     assert page.status_code == 501
     assert "Not built yet" in page.text
 
 
 @pytest.mark.parametrize("comment", ["x" * 2001, "\x00"])
-def test_a_comment_that_cannot_be_stored_is_refused_with_a_page(served: Served, comment: str) -> None:
-    alert = served.has_an_alert()
+def test_a_comment_that_cannot_be_stored_is_refused_with_a_page(shared: Served, comment: str) -> None:
+    alert = shared.alert()
     page = httpx.post(alert["links"]["real"], data={"comment": comment})
     assert page.status_code == 422
     assert "Nothing was changed" in page.text
-    assert labels(served) == []
+    assert labels(shared) == []
