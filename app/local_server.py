@@ -15,7 +15,7 @@ from typing import Self
 
 import httpx
 
-START_TIMEOUT_SECONDS = 60
+START_TIMEOUT_SECONDS = 120
 STOP_TIMEOUT_SECONDS = 20
 
 
