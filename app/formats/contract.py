@@ -216,6 +216,7 @@ class PointCollector:
         self._values: list[float] = []
         self._indices: list[int] = []
         self._rejected: list[Rejection] = []
+        self._place_of_names: dict[tuple[str, tuple[tuple[str, str], ...]], int] = {}
         self.count = 0
 
     def reject(self, reason: str) -> None:
@@ -224,7 +225,7 @@ class PointCollector:
 
     def add(self, metric: Any, dimensions: Any, timestamp: Any, value: Any) -> None:
         try:
-            place = self._table.place(*_spell(metric, dimensions))
+            place = self._place(metric, dimensions)
             seconds, number = read_timestamp(timestamp), read_value(value)
         except ValueError as fault:
             self.reject(str(fault))
@@ -234,6 +235,17 @@ class PointCollector:
         self._values.append(number)
         self._indices.append(self.count)
         self.count += 1
+
+    def _place(self, metric: Any, dimensions: Any) -> int:
+        """Where the series stands in the table. Raises ValueError with the reason where there can be none."""
+        try:
+            names = (metric, tuple(dimensions.items()))
+            known = self._place_of_names.get(names)
+        except (AttributeError, TypeError):  # not an object, or not of text
+            return self._table.place(*_spell(metric, dimensions))
+        if known is None:
+            known = self._place_of_names[names] = self._table.place(*_spell(metric, dimensions))
+        return known
 
     def assemble(self, limits: Limits) -> PostedPoints:
         return assemble(
