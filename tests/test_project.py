@@ -63,6 +63,14 @@ def test_links_between_documents_lead_somewhere(document: Path) -> None:
     assert [target for target in targets if not (document.parent / target).exists()] == []
 
 
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_that_a_document_names_are_there(document: Path) -> None:
+    named = re.findall(
+        r"`((?:app|detectors|feedback|migrations|requirements|tests|docs)/[\w./-]+)", document.read_text()
+    )
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
 def test_every_test_that_a_promise_names_exists() -> None:
     named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", GUARANTEES)
     assert len(named) > 5
