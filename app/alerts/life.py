@@ -188,8 +188,9 @@ def _advance(life: Fields, seen: _Seen, rules: LifeRules) -> tuple[Fields, Chang
     may_open = ~was_open & (~life["settling"] | wakes)
     goes_on = cooling & np.where(told_before, seen.tellable & seen.outside, seen.abnormal)
     reopened = goes_on & ~(old & told_before)
-    opened = may_open & seen.abnormal & ~cooling
-    grew = was_open & seen.abnormal
+    turned = was_open & ~told_before & seen.abnormal & (seen.direction != life["direction"])
+    opened = (may_open & seen.abnormal & ~cooling) | turned  # what nobody was told of does not begin its opposite
+    grew = was_open & seen.abnormal & ~turned
 
     after = _begun(life, seen, opened, reopened)
     part = opened | reopened | grew

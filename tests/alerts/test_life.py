@@ -148,6 +148,13 @@ def test_a_told_run_reopens_only_by_a_point_outside_its_band() -> None:
         assert changes.reopened.tolist() == [reopens]
 
 
+def test_a_fall_does_not_begin_with_the_rise_that_was_not_told_before_it() -> None:
+    lives, changes = _live([NEARLY, (2.0, -1), (2.0, -1)])
+    assert _when(changes, "opened") == [0, 1]
+    assert _when(changes, "told") == [1]
+    assert lives[-1]["opened_at"][0] == START + HOUR
+
+
 def test_a_missing_or_unjudged_point_changes_nothing() -> None:
     lives, changes = _live([RARE, (float("nan"), 0), (float("nan"), 0), (float("nan"), 0)])
     assert not any(change.any() for change in changes[1:])
