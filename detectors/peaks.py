@@ -7,12 +7,12 @@ lower and middle quantiles of those maxima, so that incidents in the past do not
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
-from numpy.typing import NDArray
-
 from detectors.contract import Floats
 from detectors.rarity import DECADE
+from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,10 @@ class Peaks:
 
 
 LOW, HIGH, OFTEN, SELDOM = 0.25, 0.65, 0.80, 0.90  # shares of blocks
-PLAIN_LEVEL, PLAIN_EXCESS = 2.8, 0.7  # in noises: what is believed where there are few blocks
+PLAIN_HEAVY, PLAIN_EXCESS = (
+    1.2,
+    0.55,
+)  # where blocks are few: peaks so many times those of normal noise, and their spread
 LEVEL_BLOCKS, EXCESS_BLOCKS = 10.0, 30.0  # blocks that weigh as much as that belief
 BENEFIT = 0.7 * DECADE
 TRUST_LEAST, TRUST_SHARE = 3.0, 0.1
@@ -49,7 +52,7 @@ def block_maxima(evidence: NDArray[np.floating], length: int) -> Floats:
     return np.asarray(known.reshape(*evidence.shape[:-1], blocks, length).max(axis=-1), dtype=np.float64)
 
 
-def fit_peaks(peaks: Floats, evidence: NDArray[np.floating], floor: Floats) -> Peaks:
+def fit_peaks(peaks: Floats, evidence: NDArray[np.floating], floor: Floats, *, length: int) -> Peaks:
     """Tails of block maxima (S, K, J), -inf where a block holds nothing, of the evidence (S, K, N).
 
     The level and the slope come from the 25th and 65th percentile of the maxima, which incidents do not reach: they
@@ -65,8 +68,9 @@ def fit_peaks(peaks: Floats, evidence: NDArray[np.floating], floor: Floats) -> P
     level = low - excess * gumbel(LOW)
     shorter = np.maximum((seldom - level) / gumbel(SELDOM), 0.5 * excess)
     excess = np.where(blocks * (1 - SELDOM) >= 2, np.minimum(excess, shorter), excess)
-    level = (blocks * level + LEVEL_BLOCKS * PLAIN_LEVEL) / (blocks + LEVEL_BLOCKS)
-    plain = PLAIN_EXCESS * np.maximum(1.0, level / PLAIN_LEVEL)
+    plain_level = PLAIN_HEAVY * NormalDist().inv_cdf(1 - 0.5 / (length + 1))
+    level = (blocks * level + LEVEL_BLOCKS * plain_level) / (blocks + LEVEL_BLOCKS)
+    plain = PLAIN_EXCESS * np.maximum(1.0, level / plain_level)
     excess = (blocks * excess + EXCESS_BLOCKS * plain) / (blocks + EXCESS_BLOCKS)
     longer = (often - level) / (gumbel(OFTEN) + BENEFIT)
     excess = np.where(blocks * (1 - OFTEN) >= 1, np.maximum(excess, longer), excess)

@@ -14,8 +14,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
-
 from detectors.contract import Bools, Fields, Floats, History, Ints, Points, Scores
 from detectors.peaks import (
     block_length,
@@ -27,6 +25,7 @@ from detectors.peaks import (
 from detectors.profile import HOUR, WEEK_HOURS, fit_profile, phase
 from detectors.rarity import DECADE, RAREST, WEEK_SECONDS
 from detectors.robust import mean, median, spread
+from numpy.typing import NDArray
 
 Reals = NDArray[np.floating]
 """float64 when scoring, float32 when a history is replayed."""
@@ -36,12 +35,13 @@ DAY = 86_400
 FEWEST_POINTS = 14
 RUN_POINTS = 12.0
 LEVEL_HOURS, LEVEL_POINTS = 1.0, 4.0  # memory of the level: the longer of the two
-TRUSTED = 3.0  # the level learns from one point at most this many noises
+TRUSTED = 3.0  # the level follows from one point at most this many noises
 LOUDEST = 10.0  # a point adds to a run at most this many noises, so that a spike is not remembered as a drift
 LONGEST_GAP = 50.0  # steps of silence after which a difference means no less than now
 RELATIVE_FLOOR = 0.003  # noise is never taken to be less than this share of the usual size
 QUIET = -1.0  # a kind that sees nothing speaks against the others no louder than this
-JOINT_LEVEL, JOINT_EXCESS = -0.45, 0.65  # largest mean of the kinds in six hours of plain noise; see benchmarks
+JOINT_LEVEL, JOINT_EXCESS = -0.35, 0.65  # largest mean of the kinds in six hours of plain noise; see benchmarks
+SPREAD_BELIEVED = 0.5  # share of the log ratio of spreads; 1 costs recall on real series, 0 on heteroscedastic ones
 LARGEST, SMALLEST = 1e9, 1e-6  # in robust units; they keep squares, sums and quotients finite
 
 
@@ -60,7 +60,7 @@ class Seasonal:
             "center": np.zeros(count),
             "unit": np.ones(count),
             "profile": np.zeros((count, WEEK_HOURS), np.float32),
-            "spread": np.ones((count, 24), np.float32),
+            "spread": np.ones((count, 24 + 7), np.float32),
             "noise": np.ones(count),
             "floor": np.full(count, 1e-3),
             "level_rate": np.full(count, 1 / LEVEL_POINTS),
@@ -108,7 +108,9 @@ class _Season:
         hour, following, weight = phase(points.local, points.cadence)
         profile = baseline["profile"]
         usual = (1 - weight) * profile[points.row, hour] + weight * profile[points.row, following]
-        return _Season(usual, baseline["spread"][points.row, hour % 24].astype(np.float64))
+        spread = baseline["spread"]
+        rough = spread[points.row, hour % 24] * spread[points.row, 24 + hour // 24]
+        return _Season(usual, rough.astype(np.float64))
 
 
 def _score(points: Points, season: _Season, rows: Fields, state: Fields) -> tuple[Scores, Fields]:
@@ -164,12 +166,14 @@ def _judge(y: Reals, season: _Season, steps: Reals, learn: Bools, rows: Fields, 
 
     known = ~np.isnan(y)
     teach = learn & known
-    level_rate = np.where(teach, np.minimum(rows["level_rate"] * steps, 1.0), 0.0)
+    level_rate = np.where(known, np.minimum(rows["level_rate"] * steps, 1.0), 0.0)
     day_rate = np.where(teach, np.minimum(rows["day_rate"] * steps, 1.0), 0.0)
     believed = np.clip(from_level, -TRUSTED * noise, TRUSTED * noise)
     from_day = np.where(known, from_day, 0.0)
+    level = level + level_rate * np.where(known, believed, 0.0)
     return signed, {
-        "level": level + level_rate * np.where(known, believed, 0.0),
+        "level": level,
+        "held": np.where(teach, level, state["held"]),
         "last": np.where(known, deviation, state["last"]),
         "run": np.where(known, added, run),
         "day_mean": day_mean + day_rate * from_day,
@@ -182,7 +186,7 @@ def _band(points: Points, season: _Season, rows: Fields, state: Fields) -> tuple
 
     Each kind grows in proportion to the distance from its own middle, so the mean of all does too, outside of them.
     """
-    level = season.usual + state["level"]
+    level = season.usual + state["held"]
     slope = rows["slope"] / season.rough[:, None]
     slope[:, 2] /= RUN_POINTS
     slope[:, 4] = rows["slope"][:, 4] / np.sqrt(state["day_square"] + rows["floor"] ** 2)
@@ -203,6 +207,7 @@ def _band(points: Points, season: _Season, rows: Fields, state: Fields) -> tuple
 def _quiet_state(count: int) -> Fields:
     return {
         "level": np.zeros(count),
+        "held": np.zeros(count),
         "last": np.zeros(count),
         "run": np.zeros(count),
         "day_mean": np.zeros(count),
@@ -229,8 +234,8 @@ def _fit(values: Floats, history: History) -> tuple[Fields, Fields]:
     residual = y - hours[:, hour] * (1 - weight) - hours[:, following] * weight
     middle = np.nan_to_num(median(residual, 1))[:, None]
     hours, residual = (hours + middle).astype(np.float32), residual - middle
-    rough = _spread_by_hour(residual, history.local, cadence)
-    rough_there = rough[:, hour % 24]
+    rough = _spread_by_phase(residual, hour, cadence)
+    rough_there = rough[:, hour % 24] * rough[:, 24 + hour // 24]
 
     # a profile fits its own past too well: by its leverage, of which a point finer than an hour has only a share
     absorbed = season.leverage / max(HOUR / cadence, 1.0)
@@ -254,15 +259,15 @@ def _fit(values: Floats, history: History) -> tuple[Fields, Fields]:
     evidence[:, 3] *= ((1.0 - absorbed) / (1.0 - season.leverage)).astype(np.float32)[:, None]
     floors = np.stack([floor, floor, floor / RUN_POINTS, floor, np.full(series, 0.1)], axis=1)
     length = block_length(cadence)
-    tails = fit_peaks(block_maxima(evidence, length), evidence, floors)
+    tails = fit_peaks(block_maxima(evidence, length), evidence, floors, length=length)
     baseline |= {
         "slope": tails.slope,
         "offset": tails.offset,
         "trust": tails.trust,
         "blocks": np.full(series, np.log10(WEEK_SECONDS / (length * cadence))),
     }
-    state["level"] = state["level"] / stretch
-    state["last"] = state["last"] / stretch
+    for name in ("level", "held", "last"):
+        state[name] = state[name] / stretch
     state["timestamp"] = _last_known(values, history)
     return baseline, state
 
@@ -284,27 +289,32 @@ def _floor(values: Floats) -> Floats:
     return np.maximum(RELATIVE_FLOOR * usual, np.where(count, 0.5, 0.0))
 
 
-def _spread_by_hour(residual: Floats, local: Ints, cadence: int) -> NDArray[np.float32]:
-    """Spread at each local hour of the day relative to the whole day, (S, 24), drawn to 1 where days are few."""
-    series = len(residual)
+def _spread_by_phase(residual: Floats, hour: Ints, cadence: int) -> NDArray[np.float32]:
+    """Spread at each hour of the day, then on each day of the week, relative to all: (S, 24 + 7).
+
+    hour: hour of the week of each column. Factors are drawn to 1 where days are few.
+    """
+    size = np.abs(residual[:, :: max(1, HOUR // (4 * cadence))])
+    hour = hour[:: max(1, HOUR // (4 * cadence))]
     if cadence > DAY // 4:
-        return np.ones((series, 24), np.float32)
-    slots = min(DAY // cadence, 24)
-    size = np.abs(residual)
-    slot = (local % DAY) * slots // DAY
-    by_slot = np.ones((series, slots))
-    days = np.zeros((series, slots))
-    for index in range(slots):
-        there = size[:, slot == index]
-        there = there[:, :: max(1, there.shape[1] // 200)]
-        if there.shape[1]:
-            by_slot[:, index] = median(there, 1)
-            days[:, index] = (~np.isnan(there)).sum(axis=1) * min(1.0, cadence * slots / DAY)
-    whole = np.nan_to_num(by_slot).mean(axis=1)
-    ratio = np.nan_to_num(by_slot / whole[:, None], nan=1.0, posinf=1.0)
-    ratio = (np.roll(ratio, 1, axis=1) + 2 * ratio + np.roll(ratio, -1, axis=1)) / 4
-    drawn = np.clip(ratio, 0.1, 10.0) ** (days / (days + 5.0))
-    return np.asarray(drawn[:, np.arange(24) * slots // 24], np.float32)
+        return np.ones((len(residual), 24 + 7), np.float32)
+    per_day = min(DAY // cadence, 24)
+    by_hour = _relative_spread(size, hour % 24, 24, days_a_point=max(0.25, min(1.0, cadence / HOUR)))
+    by_hour = (np.roll(by_hour, 1, axis=1) + 2 * by_hour + np.roll(by_hour, -1, axis=1)) / 4
+    by_day = _relative_spread(size / by_hour[:, hour % 24], hour // 24, 7, days_a_point=1.0 / per_day)
+    return np.concatenate([by_hour, by_day], axis=1).astype(np.float32)
+
+
+def _relative_spread(size: Floats, group: Ints, groups: int, *, days_a_point: float) -> Floats:
+    """Median size in each group of columns over their mean, (S, groups), drawn to 1 where it rests on few days."""
+    middle = np.full((len(size), groups), np.nan)
+    days = np.zeros((len(size), groups))
+    for index in np.unique(group):
+        there = size[:, group == index]
+        middle[:, index] = median(there, 1)
+        days[:, index] = (~np.isnan(there)).sum(axis=1) * days_a_point
+    ratio = np.nan_to_num(middle / mean(middle, 1)[:, None], nan=1.0, posinf=1.0)
+    return np.asarray(np.clip(ratio, 0.1, 10.0) ** (SPREAD_BELIEVED * days / (days + 5.0)))
 
 
 def _last_known(values: Floats, history: History) -> Ints:
@@ -337,7 +347,7 @@ def _replay(
     rows = {name: baseline[name][owner].astype(np.float32) for name in ("noise", "floor", "level_rate", "day_rate")}
     state = {name: array.astype(np.float32) for name, array in _quiet_state(len(owner)).items()}
     state["level"] = np.nan_to_num(median(np.ascontiguousarray(deviations[: max(warm, 3)].T), 1)).astype(np.float32)
-    state["last"] = state["level"]
+    state["last"] = state["held"] = state["level"]
     starts = np.arange(lanes) * length - missing
     state["day_mean"], state["day_square"] = _day_before(y, starts, max(DAY // cadence, 4))
     evidence = np.empty((len(KINDS), length, len(owner)), np.float32)
