@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -31,6 +32,7 @@ from app.store.tokens import issue, list_all, revoke
 
 if TYPE_CHECKING:
     from app.backtest import BacktestSummary
+    from app.pipeline.assess import Report
 
 app = typer.Typer(
     help="Heed: alerts that learn from the people who read them.",
@@ -145,6 +147,46 @@ def backtest_files(
         Console().print(_backtest_table(summary))
 
 
+@app.command("assess")
+def assess_files(
+    files: Files,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder for a page with pictures a file.", file_okay=False)
+    ] = None,
+    alerts_per_week: Annotated[float | None, typer.Option(help="Instead of HEED_ALERTS_PER_WEEK.")] = None,
+    timezone: Annotated[str | None, typer.Option(help="Instead of HEED_TIMEZONE.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Is it worth watching? What changes would be seen, and how many alerts to expect, from history alone.
+
+    A file has the columns `timestamp,value`, as for `heed backtest`. With --output each gets a page with pictures.
+    """
+    from app.assessing import answers, assess_tables, write_pages
+
+    settings = load_settings()
+    console = Console(stderr=True)
+    with console.status("assessing") if console.is_terminal else nullcontext():
+        reports = assess_tables(
+            files,
+            alerts_per_week=_budget(alerts_per_week) or settings.alerts_per_week,
+            timezone=str(_zone(timezone) or settings.timezone),
+        )
+    pages = write_pages(reports, output) if output else []
+    if as_json:
+        print(json.dumps(answers(reports)))
+        return
+    for report in reports:
+        _print_assessment(Console(), report)
+    for page in pages:
+        console.print(f"written: {escape(str(page))}", highlight=False, soft_wrap=True)
+
+
+def _budget(alerts_per_week: float | None) -> float | None:
+    if alerts_per_week is not None and not 0 < alerts_per_week <= 100:
+        raise UsageError("Alerts a week are a number above 0, up to 100, such as 0.25.")
+    return alerts_per_week
+
+
 @app.command()
 def demo(
     leave: Annotated[bool, typer.Option("--exit", help="End after the replay; without a terminal it does so.")] = False,
@@ -222,6 +264,23 @@ def _describe(token: Token) -> dict[str, Any]:
         "created_at": token.created_at.isoformat(),
         "revoked_at": token.revoked_at and token.revoked_at.isoformat(),
     }
+
+
+def _print_assessment(console: Console, report: Report) -> None:
+    from app.web.assessment import budget_in_words, change_in_words, facts
+
+    one, metric = report.assessment, report.past.metric
+    console.print(f"[bold]{escape(metric)}[/bold]: {one.recommendation}", highlight=False)
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for fact in facts(report):
+        table.add_row(fact.name, fact.text)
+    for change in one.smallest:
+        within = "1 point" if change.within_points == 1 else f"{change.within_points} points"
+        table.add_row(f"Smallest {change.kind} seen within {within}", change_in_words(change, metric))
+    for each in one.alerts:
+        table.add_row(f"Alerts a week at {budget_in_words(each.budget)}", f"{each.alerts_per_week:.2g}")
+    console.print(table, highlight=False)
+    console.print()
 
 
 def _backtest_table(summary: BacktestSummary) -> Table:

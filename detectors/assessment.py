@@ -2,13 +2,14 @@
 
 The first two thirds of a history are learned from; the last third is judged as it would have been live. Power is
 measured, not derived: drops and spikes are injected into that last third, and the smallest that is told nine times of
-ten is what the reader would see. A start whose own point is told without any injection does not count.
+ten is what the reader would see. A drop of 30 % leaves 70 % of each value; where values may be negative, it is 30 % of
+the usual size. Starts that are told without any injection do not count, nor those at which next to nothing is there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 import numpy as np
@@ -26,6 +27,8 @@ MOST_JUDGED = 3_000
 STARTS = 40
 WITHIN_POINTS = (1, 3, 24)
 POWER = 0.9
+LEAST_SHARE = 0.2
+"""A start needs a value of so much of the usual size: where a series rests at 0 every night, nothing can drop."""
 SIZES = np.round(np.geomspace(0.02, 4.0, 30), 3)
 """Injected changes as a share of the usual size; a drop of more than the whole is not tried on series above zero."""
 BUDGETS = (0.1, 0.25, 0.5, 1.0, 2.0, 7.0)
@@ -90,6 +93,28 @@ class ExpectedAlerts:
 
 
 @dataclass(frozen=True)
+class Course:
+    """How the last part of a history was judged, and how often injected changes were told in it: for pictures.
+
+    first: column of the history from which on points were judged. expected, lower, upper, rarity: (judged,).
+    power: share told, (sizes, 2, within) for drops then spikes, as SIZES and WITHIN_POINTS; NaN where nothing is known.
+    """
+
+    first: int
+    expected: Floats
+    lower: Floats
+    upper: Floats
+    rarity: Floats
+    power: Floats
+
+    def told(self, budget: float, cadence: int) -> list[tuple[int, int]]:
+        """First and last column (of the judged ones) of each alert that there would have been at a budget a week."""
+        columns = _told_columns(self.rarity, budget)
+        breaks = np.flatnonzero(np.diff(columns) > _pause(cadence)) + 1
+        return [(int(run[0]), int(run[-1])) for run in np.split(columns, breaks) if len(run)]
+
+
+@dataclass(frozen=True)
 class Assessment:
     """What to expect of one series.
 
@@ -97,6 +122,7 @@ class Assessment:
     season_strength: share of the variance that repeats. alerts: by budget. smallest: drops and spikes by points.
     gain_over_fixed_limit, gain_over_last_week: share by which errors are smaller; None where they cannot be compared.
     learning: days learned of those needed. judged_weeks: how much history the figures rest on.
+    course: what happened on the way, None where nothing could be judged.
     """
 
     predictability: float | None
@@ -111,6 +137,12 @@ class Assessment:
     judged_weeks: float
     advice: Advice
     recommendation: str
+    course: Course | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def days_still_needed(self) -> int:
+        """Days of history after which the whole pattern is known."""
+        return max(self.learning.of_days - self.learning.days, 0)
 
 
 def assess(history: History, *, detector: Detector, alerts_per_week: float = 1.0) -> list[Assessment]:
@@ -137,7 +169,7 @@ def _assessed(
 ) -> Assessment:
     judged = learning.may_alert and bool(np.isfinite(trial.error[row]))
     smallest = trial.smallest(row) if judged else ()
-    alerts = trial.alerts(row) if judged else ()
+    alerts = trial.alerts(row, budget) if judged else ()
     advice, why = _advise(quality, learning, smallest, limit.smallest(row) if judged else (), alerts, budget)
     return Assessment(
         predictability=_gain(trial.error[row], trial.fixed_error[row]) if judged else None,
@@ -152,6 +184,7 @@ def _assessed(
         judged_weeks=trial.weeks if judged else 0.0,
         advice=advice,
         recommendation=why,
+        course=trial.course(row) if judged else None,
     )
 
 
@@ -214,7 +247,8 @@ def _advise_by_power(
     if seen > 0.5:
         return Advice.OUTAGES_ONLY, f"Watch it for outages: only changes of {_percent(seen)} and more are seen.{noisy}"
     when = "" if learning.done else f" The weekly pattern is known after {learning.of_days} days, {learning} so far."
-    return Advice.WATCH, f"Worth watching: changes of {_percent(ours or seen)} are seen within 3 points.{noisy}{when}"
+    size, points = (seen, 24) if ours is None else (ours, 3)
+    return Advice.WATCH, f"Worth watching: changes of {_percent(size)} are seen within {points} points.{noisy}{when}"
 
 
 def _percent(share: float) -> str:
@@ -279,13 +313,18 @@ def _explained(y: Floats, hours: Floats, leverage: Floats, history: History) -> 
 class _Trial:
     """A detector on the last third of S series.
 
-    error, fixed_error, last_week_error: mean cut error in robust units, (S,). rarity: (S, judged). told: bool
-    (S, sizes, 2, starts, within), counted: bool (S, starts), the starts that were calm by themselves. usual: (S,).
+    error, fixed_error, last_week_error: mean cut error in robust units, (S,). first: the first judged column.
+    expected, lower, upper, rarity: (S, judged). told: bool (S, sizes, 2, starts, within), counted: bool
+    (S, starts, within), the starts that were calm by themselves for so long. usual: (S,).
     """
 
     error: Floats
     fixed_error: Floats
     last_week_error: Floats
+    first: int
+    expected: Floats
+    lower: Floats
+    upper: Floats
     rarity: Floats
     told: Bools
     counted: Bools
@@ -301,11 +340,25 @@ class _Trial:
             for place, points in enumerate(WITHIN_POINTS)
         )
 
-    def _smallest(self, row: int, side: int, kind: str, place: int, points: int) -> SmallestChange:
+    def power(self, row: int) -> Floats:
+        """Share of the calm starts at which each change was told, (sizes, 2, within); NaN where none was calm."""
         calm = self.counted[row]
-        if not calm.any():
-            return SmallestChange(kind, points, None, None)
-        power = self.told[row, :, side, :, place][:, calm].mean(axis=1)
+        with np.errstate(invalid="ignore"):
+            return np.asarray((self.told[row] & calm).sum(axis=2) / calm.sum(axis=0))
+
+    def course(self, row: int) -> Course:
+        """What happened to one series."""
+        return Course(
+            first=self.first,
+            expected=self.expected[row],
+            lower=self.lower[row],
+            upper=self.upper[row],
+            rarity=self.rarity[row],
+            power=self.power(row),
+        )
+
+    def _smallest(self, row: int, side: int, kind: str, place: int, points: int) -> SmallestChange:
+        power = np.nan_to_num(self.power(row)[:, side, place])
         enough = np.minimum.accumulate(power[::-1])[::-1] >= POWER
         if not enough.any():
             return SmallestChange(kind, points, None, None)
@@ -314,15 +367,23 @@ class _Trial:
             return SmallestChange(kind, points, None, None)
         return SmallestChange(kind, points, share, share * float(self.usual[row]))
 
-    def alerts(self, row: int) -> tuple[ExpectedAlerts, ...]:
-        """Runs a week at each budget, those within the cool-down joined."""
-        pause = max(2, COOL_DOWN_SECONDS // self.cadence)
+    def alerts(self, row: int, asked: float) -> tuple[ExpectedAlerts, ...]:
+        """Runs a week at each budget, the one asked for among them; those within the cool-down are joined."""
         counted = []
-        for budget in BUDGETS:
-            told = np.flatnonzero(self.rarity[row] >= -np.log10(budget))
-            runs = int(len(told) > 0) + int((np.diff(told) > pause).sum())
+        for budget in sorted({*BUDGETS, asked}):
+            told = _told_columns(self.rarity[row], budget)
+            runs = int(len(told) > 0) + int((np.diff(told) > _pause(self.cadence)).sum())
             counted.append(ExpectedAlerts(budget, runs / self.weeks if self.weeks else 0.0))
         return tuple(counted)
+
+
+def _told_columns(rarity: Floats, budget: float) -> Ints:
+    return np.flatnonzero(rarity >= -np.log10(budget))
+
+
+def _pause(cadence: int) -> int:
+    """Columns within which runs are one alert."""
+    return max(2, COOL_DOWN_SECONDS // cadence)
 
 
 def _trial(history: History, detector: Detector, threshold: float) -> _Trial:
@@ -336,20 +397,31 @@ def _trial(history: History, detector: Detector, threshold: float) -> _Trial:
     starts = (
         np.unique(np.linspace(0, max(judged - max(WITHIN_POINTS), 0), STARTS).astype(int)) if judged else np.array([0])
     )
-    expected, rarity = np.full((series, judged), np.nan), np.full((series, judged), np.nan)
+    said = {name: np.full((series, judged), np.nan) for name in ("expected", "lower", "upper", "rarity")}
     snapshots: list[Fields] = []
     for step in range(judged):
         if step in starts:
             snapshots.append(take(state, np.arange(series)))
         points = _points(history, held + step, np.arange(series), values[:, held + step], threshold)
         scores, state = detector.score(points, baseline, state)
-        expected[:, step], rarity[:, step] = scores.expected, scores.rarity
+        for name, column in said.items():
+            column[:, step] = getattr(scores, name)
     with np.errstate(all="ignore"):
         _, unit = center_and_unit(values)
-        errors = _errors(values, expected, held, history.cadence, unit)
+        errors = _errors(values, said["expected"], held, history.cadence, unit)
         usual = np.nan_to_num(median(np.abs(values[:, held:]), 1)) if judged else np.zeros(series)
     told, counted = _inject(history, values, held, starts, snapshots, baseline, detector, threshold, usual)
-    return _Trial(*errors, rarity, told, counted, usual, history.cadence, judged * history.cadence / WEEK_SECONDS)
+    weeks = judged * history.cadence / WEEK_SECONDS
+    return _Trial(
+        *errors,
+        first=held,
+        **said,
+        told=told,
+        counted=counted,
+        usual=usual,
+        cadence=history.cadence,
+        weeks=weeks,
+    )
 
 
 def _errors(values: Floats, expected: Floats, held: int, cadence: int, unit: Floats) -> tuple[Floats, Floats, Floats]:
@@ -387,24 +459,30 @@ def _inject(
     sizes = np.concatenate([[0.0], SIZES])
     shape = (series, len(sizes), 2, len(snapshots))
     if not snapshots:
-        return np.zeros((series, len(SIZES), 2, 1, len(WITHIN_POINTS)), bool), np.zeros((series, 1), bool)
+        return (
+            np.zeros((series, len(SIZES), 2, 1, len(WITHIN_POINTS)), bool),
+            np.zeros((series, 1, len(WITHIN_POINTS)), bool),
+        )
     row, size, side, start = (index.ravel() for index in np.indices(shape))
     flat = start * series + row
     state = {name: np.concatenate([one[name] for one in snapshots])[flat] for name in snapshots[0]}
-    shift = np.where(side == 0, -1.0, 1.0) * sizes[size] * usual[row]
+    share = np.where(side == 0, -1.0, 1.0) * sizes[size]
+    may_be_negative = np.nanmin(values, axis=1, initial=0.0)[row] < 0
     first = np.full(len(row), np.inf)
     frozen = np.zeros(len(row), bool)
     for step in range(max(WITHIN_POINTS)):
         column = np.minimum(held + starts[start] + step, columns - 1)
         inside = held + starts[start] + step < columns
-        value = np.where(inside, values[row, column] + shift, np.nan)
+        there = values[row, column]
+        value = np.where(inside, there + share * np.where(may_be_negative, usual[row], there), np.nan)
         points = _points(history, column, row, value, threshold, frozen)
         scores, state = detector.score(points, baseline, state)
         told = np.nan_to_num(scores.rarity, nan=-np.inf) >= threshold
         first = np.where(told & np.isinf(first), step, first)
         frozen = frozen | told
     within = np.stack([(first < points).reshape(shape) for points in WITHIN_POINTS], axis=-1)
-    calm = ~within[:, 0, 0, :, 0]
+    calm = ~within[:, 0, 0]
+    calm[~(np.abs(values[:, held + starts]) >= LEAST_SHARE * usual[:, None])] = False
     return within[:, 1:], calm
 
 

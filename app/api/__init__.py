@@ -7,7 +7,7 @@ import threading
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 
-from app.api import alerts, channels, docs, health, labels, points, retrains, series, tokens
+from app.api import alerts, assessments, channels, docs, health, labels, points, retrains, series, tokens
 from app.api.access import Bearers, access_of
 from app.api.edge import AnswerHeaders, BodyLimit
 from app.api.metrics import Metrics, Timed
@@ -25,6 +25,7 @@ ROUTERS = (
     alerts.router,
     labels.router,
     retrains.router,
+    assessments.router,
     channels.router,
     tokens.router,
     links.router,
@@ -50,6 +51,7 @@ def create_app(heed: Service) -> FastAPI:
     app.state.bearers = Bearers(heed.database)
     app.state.metrics = Metrics(heed.database)
     app.state.retraining = threading.Lock()
+    app.state.assessing = threading.Lock()
     app.state.routes = [route for router in ROUTERS for route in _declared(router)]
     for router in ROUTERS:
         app.include_router(router)

@@ -9,6 +9,7 @@ from app.api.problems import problem
 from app.errors import TooLarge
 
 SMALL_BODY_BYTES = 256 * 1024
+WITH_POINTS = ("/v1/points", "/v1/assessments")
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; base-uri 'none';"
     " frame-ancestors 'none'"
@@ -38,7 +39,7 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        limit = self._points_bytes if scope["path"] == "/v1/points" else min(SMALL_BODY_BYTES, self._points_bytes)
+        limit = self._points_bytes if scope["path"] in WITH_POINTS else min(SMALL_BODY_BYTES, self._points_bytes)
         announced = Headers(scope=scope).get("content-length", "0")
         if not announced.isascii() or not announced.isdigit() or len(announced) > 18 or int(announced) > limit:
             refusal = _too_large(limit)

@@ -124,14 +124,14 @@ async def _decode(request: Request, heed: Service) -> PostedPoints:
         body,
         request.headers.get("content-type", ""),
         request.headers.get("content-encoding", ""),
-        _limits(heed),
+        limits_of(heed),
     )
     if len(body) <= DECODED_AT_ONCE_BYTES and not arguments[2]:
         return decode(*arguments)
     return await run_in_threadpool(decode, *arguments)
 
 
-def _limits(heed: Service) -> Limits:
+def limits_of(heed: Service) -> Limits:
     """A replay may run ahead of the wall clock; otherwise the future is a mistake that would stop the clock."""
     ahead = AHEAD_IN_A_REPLAY if isinstance(heed.clock, EventClock) else AHEAD_OF_CLOCK
     return Limits(

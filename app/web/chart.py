@@ -190,7 +190,7 @@ def _dots(scale: _Scale, time: Ints, value: Values) -> list[Dot]:
 
 
 def _y_ticks(scale: _Scale) -> list[Tick]:
-    step = _round_step((scale.high - scale.low) / Y_TICKS)
+    step = round_step((scale.high - scale.low) / Y_TICKS)
     first = np.ceil(scale.low / step) * step
     values = np.arange(first, scale.high, step)
     return [
@@ -200,7 +200,7 @@ def _y_ticks(scale: _Scale) -> list[Tick]:
     ]
 
 
-def _round_step(size: float) -> float:
+def round_step(size: float) -> float:
     """The nearest of 1, 2, 2.5 or 5 times a power of ten that is at least `size`."""
     power = 10.0 ** np.floor(np.log10(size))
     return float(next(power * lead for lead in (1, 2, 2.5, 5, 10) if power * lead >= size * 0.999))

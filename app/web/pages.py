@@ -45,7 +45,12 @@ _templates.filters["with_code"] = _with_code
 
 def render(template: str, *, status: int = 200, root: str = "./", **context: Any) -> HTMLResponse:
     """A page. `root` leads from its address to where Heed lives, which may be below a path of a proxy."""
-    return HTMLResponse(_templates.get_template(template).render(root=root, **context), status)
+    return HTMLResponse(rendered(template, root=root, **context), status)
+
+
+def rendered(template: str, *, root: str = "./", **context: Any) -> str:
+    """The text of a page."""
+    return _templates.get_template(template).render(root=root, **context)
 
 
 @router.get("/static/heed.css")

@@ -1,0 +1,37 @@
+"""`heed assess`: files in, reports and pages out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from app.api.assessments import AssessmentAnswer
+from app.backtest.tables import read_table
+from app.pipeline.assess import Past, Report, assess_pasts
+from app.web.assessment import assessment_file
+
+
+def assess_tables(files: Sequence[Path], *, alerts_per_week: float, timezone: str) -> list[Report]:
+    """One report a CSV file of `timestamp,value`. Raises UnreadableTable."""
+    recorded = [read_table(file).recorded for file in files]
+    pasts = [Past(each.name, timezone, each.timestamp, each.value) for each in recorded]
+    return assess_pasts(pasts, alerts_per_week=alerts_per_week)
+
+
+def answers(reports: Sequence[Report]) -> dict[str, Any]:
+    """What `POST /v1/assessments` would answer."""
+    return {"assessments": [AssessmentAnswer.of(report).model_dump(mode="json") for report in reports]}
+
+
+def write_pages(reports: Sequence[Report], folder: Path) -> list[Path]:
+    """A page for each report under its own name, numbered where two share one; returns where they are."""
+    folder.mkdir(parents=True, exist_ok=True)
+    pages: list[Path] = []
+    for report in reports:
+        page, number = folder / f"{report.past.metric}.html", 2
+        while page in pages:
+            page, number = folder / f"{report.past.metric}-{number}.html", number + 1
+        page.write_text(assessment_file(report), encoding="utf-8")
+        pages.append(page)
+    return pages

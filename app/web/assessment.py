@@ -1,0 +1,203 @@
+"""An assessment as a page: what to do, why, and the pictures behind it. It stands alone as a file, too."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+
+from app.alerts.wording import lasting, name_in_words, quantity, unit_of
+from app.pipeline.assess import Report
+from app.store.points import PointBatch
+from app.web.chart import Chart, Mark, draw
+from app.web.figures import Figure, draw_power, draw_week
+from app.web.pages import STYLE, rendered
+from detectors.assessment import WITHIN_POINTS, Advice, Assessment, Season, SmallestChange
+
+SHOWN_COLUMNS = 1_500
+ADVICE = {
+    Advice.WATCH: "Advice: watch it",
+    Advice.OUTAGES_ONLY: "Advice: watch it for outages only",
+    Advice.FIXED_LIMIT: "Advice: a fixed limit",
+    Advice.WAIT: "Advice: wait",
+    Advice.NOTHING_TO_SEE: "Advice: leave it",
+}
+CADENCES = {60: "minute", 3_600: "hour", 86_400: "day", 604_800: "week"}
+SEASONS = {Season.NONE: "None", Season.DAILY: "A day", Season.WEEKLY: "A week"}
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One line of the table: what, and what it says."""
+
+    name: str
+    text: str
+
+
+@dataclass(frozen=True)
+class ChangeRow:
+    """The smallest drop and spike seen within so many points, in words."""
+
+    within: str
+    drop: str
+    spike: str
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """One report as the template shows it."""
+
+    name: str
+    advice: str
+    is_advised: bool
+    recommendation: str
+    facts: list[Fact]
+    changes: list[ChangeRow]
+    alerts: list[tuple[str, str, bool]]  # budget, what it gave, whether it is the one that was asked for
+    chart: Chart | None
+    judged_from: str
+    week: Figure | None
+    power: list[Figure]
+
+
+def assessment_page(reports: Sequence[Report], *, root: str = "../", left_out: bool = False) -> str:
+    """All reports as one page of a running Heed."""
+    return rendered("assessment.html", root=root, **_context(reports, left_out=left_out))
+
+
+def assessment_file(report: Report) -> str:
+    """One report as a file that needs nothing else: its style inside, and nothing else allowed to load or run."""
+    style = STYLE.decode()
+    digest = base64.b64encode(hashlib.sha256(STYLE).digest()).decode()
+    policy = f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; form-action 'none'; base-uri 'none'"
+    own = {"own_style": Markup(style), "policy": policy}
+    return rendered("assessment.html", **_context([report], left_out=False) | own)
+
+
+def _context(reports: Sequence[Report], *, left_out: bool) -> dict[str, Any]:
+    return {"sheets": [_sheet(report) for report in reports], "left_out": left_out, "own_style": None, "policy": None}
+
+
+def _sheet(report: Report) -> Sheet:
+    one, course = report.assessment, report.assessment.course
+    power = [draw_power(course.power, kind) for kind in ("drop", "spike")] if course else []
+    return Sheet(
+        name=name_in_words(report.past.metric, report.past.dimensions),
+        advice=ADVICE[one.advice],
+        is_advised=one.advice in (Advice.WATCH, Advice.OUTAGES_ONLY),
+        recommendation=one.recommendation,
+        facts=facts(report),
+        changes=[_change(report, points) for points in WITHIN_POINTS] if one.smallest else [],
+        alerts=[
+            (budget_in_words(each.budget), f"{each.alerts_per_week:.2g}", each.budget == report.alerts_per_week)
+            for each in one.alerts
+        ],
+        chart=_chart(report),
+        judged_from=lasting(timedelta(weeks=one.judged_weeks)),
+        week=draw_week(report.history),
+        power=[figure for figure in power if figure is not None],
+    )
+
+
+def facts(report: Report) -> list[Fact]:
+    """What a reader should know before any picture, in the order of the questions that are asked."""
+    one = report.assessment
+    said = [
+        Fact("Predictable", _predictable(one)),
+        Fact("Repeats every", _season(one)),
+        Fact("History", _history(report)),
+    ]
+    said.append(Fact("Quality", "; ".join(one.quality.findings) or "Nothing is missing or stuck."))
+    if one.gain_over_fixed_limit is not None:
+        said.append(Fact("Against a fixed limit", _gain(one.gain_over_fixed_limit, "sees changes {} smaller")))
+    if one.gain_over_last_week is not None:
+        said.append(Fact("Against the same time last week", _gain(one.gain_over_last_week, "errs {} less")))
+    return said
+
+
+def change_in_words(change: SmallestChange, metric: str) -> str:
+    """`12 % (about 48)`."""
+    if change.share is None or change.size is None:
+        return "none"
+    return f"{percent(change.share)} (about {quantity(float(f'{change.size:.2g}'), unit_of(metric))})"
+
+
+def budget_in_words(budget: float) -> str:
+    """A budget of alerts a week as one would say it."""
+    if budget >= 1:
+        return f"{budget:g} a week"
+    return f"1 in {1 / budget:.3g} weeks"
+
+
+def percent(share: float) -> str:
+    """`12 %`; one digit where it is small."""
+    return f"{100 * share:.0f} %" if share >= 0.095 else f"{100 * share:.1f} %"
+
+
+def _predictable(one: Assessment) -> str:
+    if one.predictability is None:
+        return "Not known yet."
+    if one.predictability < 0.05:
+        return "No: what comes next is as well guessed by its median."
+    degree = "Well" if one.predictability > 0.6 else "Somewhat"
+    return f"{degree}: expecting it by its pattern errs {percent(one.predictability)} less than expecting its median."
+
+
+def _season(one: Assessment) -> str:
+    if one.season is Season.NONE:
+        return "Nothing repeats that could be found."
+    return f"{SEASONS[one.season]}. That makes {percent(one.season_strength)} of its ups and downs."
+
+
+def _history(report: Report) -> str:
+    one = report.assessment
+    length = lasting(timedelta(days=one.quality.days))
+    had = f"{one.quality.points:,} points over {length}, one every {_every(report.history.cadence)}"
+    if not one.days_still_needed:
+        return f"{had}: enough."
+    more = lasting(timedelta(days=one.days_still_needed))
+    return f"{had}: {more} more {'are' if one.days_still_needed > 1 else 'is'} needed to know its whole pattern."
+
+
+def _every(cadence_seconds: int) -> str:
+    return CADENCES.get(cadence_seconds) or lasting(timedelta(seconds=cadence_seconds))
+
+
+def _gain(share: float, phrase: str) -> str:
+    if share <= 0:
+        return "Nothing is gained."
+    if share >= 1:
+        return "It sees changes where that sees none."
+    return f"It {phrase.format(percent(share))}."
+
+
+def _change(report: Report, points: int) -> ChangeRow:
+    found = {each.kind: each for each in report.assessment.smallest if each.within_points == points}
+    words = {kind: change_in_words(each, report.past.metric) for kind, each in found.items()}
+    return ChangeRow("1 point" if points == 1 else f"{points} points", words["drop"], words["spike"])
+
+
+def _chart(report: Report) -> Chart | None:
+    """The newest part of the history, what was expected of it, and the alerts that there would have been."""
+    history, course = report.history, report.assessment.course
+    columns = history.values.shape[1]
+    known = {name: np.full(columns, np.nan, np.float32) for name in ("expected", "lower", "upper", "rarity")}
+    if course is not None:
+        with np.errstate(over="ignore"):
+            for name, values in known.items():
+                values[course.first :] = getattr(course, name)
+    shown = slice(max(columns - SHOWN_COLUMNS, 0), columns)
+    batch = PointBatch(
+        np.zeros(columns, np.int64)[shown],
+        history.timestamp[shown],
+        history.values[0][shown],
+        **{name: values[shown] for name, values in known.items()},
+    )
+    marks = [Mark(start, end) for start, end in report.told if end >= int(batch.timestamp[0])]
+    return draw(batch, marks, cadence_seconds=history.cadence, timezone=report.past.timezone)
