@@ -21,8 +21,8 @@ MARGIN = 0.5
 LIKENESS = 0.2
 """A repeat of an anomaly may be this share of its decades stranger, or less strange, than the first time."""
 
-GROWING_MARGIN = 1.0
-"""Added for an anomaly labelled while it went on: it may still have been growing."""
+GROWING_MARGIN, GROWING_LIKENESS = 1.0, 0.3
+"""Added to both for an anomaly labelled while it went on: it may still have been growing."""
 
 CEILING = 300.0
 """No tolerance is ever wider; beyond it a float could not hold the return period."""
@@ -55,7 +55,8 @@ def hold(strength_left: float) -> float:
 
 def reach(rarity: float, *, growing: bool) -> float:
     """The rarity up to which a false alarm silences its like. Anything rarer than that always alerts."""
-    return rarity + MARGIN + LIKENESS * abs(rarity) + (GROWING_MARGIN if growing else 0.0)
+    margin, likeness = (MARGIN + GROWING_MARGIN, LIKENESS + GROWING_LIKENESS) if growing else (MARGIN, LIKENESS)
+    return rarity + margin + likeness * abs(rarity)
 
 
 def pin(rarity: float) -> float:

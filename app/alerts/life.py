@@ -98,7 +98,7 @@ def is_open(life: Fields) -> Bools:
 
 
 def frozen(life: Fields) -> Bools:
-    """Which series must not learn: those with an open run that people were told of, while it is young."""
+    """Which series must not learn: those with an open run that is told, or only tolerated, while it is young."""
     return np.asarray(is_open(life) & life["frozen"])
 
 
@@ -111,11 +111,14 @@ def advance(
     threshold_up: Floats,
     threshold_down: Floats,
     rules: LifeRules,
+    untolerated: Floats | None = None,
 ) -> tuple[Fields, Changes]:
     """What one judged point each makes of the runs of B series.
 
     candidate, threshold_up, threshold_down: log10 weeks, (B,); the rarity from which a run opens, and from which a
-    rise or a fall is told. A point without a rarity (missing, or not judged yet) changes nothing.
+    rise or a fall is told. untolerated: the rarity from which it would be told without tolerance; such a run is not
+    learned from either, or the way back to normal would be strange. A point without a rarity (missing, or not judged
+    yet) changes nothing.
     Returns the new fields and what changed; `life` itself is not touched.
     """
     judged = ~np.isnan(scores.rarity)
@@ -139,6 +142,7 @@ def advance(
         tellable=abnormal[rows] & (scores.rarity >= threshold)[rows],
         outside=~(off < 1.0)[rows],
         far=abnormal[rows] & (scores.rarity >= threshold + rules.stranger)[rows],
+        untolerated=np.full(len(rows), np.inf) if untolerated is None else untolerated[rows],
     )
     after, changed = _advance(take(life, rows), seen, rules)
     return _placed(life, rows, after, changed)
@@ -171,6 +175,7 @@ class _Seen:
     tellable: Bools
     outside: Bools
     far: Bools
+    untolerated: Floats
 
     def at_least(self, count: int, seconds: int) -> Ints:
         """The longer of so many points and so many seconds, in seconds."""
@@ -189,16 +194,18 @@ def _advance(life: Fields, seen: _Seen, rules: LifeRules) -> tuple[Fields, Chang
     goes_on = cooling & np.where(told_before, seen.tellable & seen.outside, seen.abnormal)
     reopened = goes_on & ~(old & told_before)
     turned = was_open & ~told_before & seen.abnormal & (seen.direction != life["direction"])
+    echo = turned & (life["peak_rarity"] >= seen.untolerated) & ~seen.outside  # the way back from what is tolerated
+    turned &= ~echo
     opened = (may_open & seen.abnormal & ~cooling) | turned  # what nobody was told of does not begin its opposite
     grew = was_open & seen.abnormal & ~turned
 
     after = _begun(life, seen, opened, reopened)
     part = opened | reopened | grew
     after = _grown(after, seen, part)
-    told = part & seen.tellable & (after["told_at"] == 0)
+    told = part & seen.tellable & (after["told_at"] == 0) & ~echo
     after["told_at"] = np.where(told, seen.at, after["told_at"])
     young = opened | (age < seen.at_least(rules.thaw_points, rules.thaw_seconds))
-    after["frozen"] = (after["told_at"] > 0) & young
+    after["frozen"] = ((after["told_at"] > 0) | (after["peak_rarity"] >= seen.untolerated)) & young
     calm_now = ~seen.abnormal
     after["calm"] = np.where(calm_now, after["calm"] + 1, 0).astype(np.int32)
 

@@ -225,6 +225,7 @@ class _SeriesFacts:
             threshold_up=np.where(held, np.inf, points.threshold_up),
             threshold_down=np.where(held, np.inf, points.threshold_down),
             rules=RULES,
+            untolerated=np.where(held, np.inf, self.candidate + CANDIDATE_MARGIN),
         )
 
 

@@ -155,6 +155,22 @@ def test_a_fall_does_not_begin_with_the_rise_that_was_not_told_before_it() -> No
     assert lives[-1]["opened_at"][0] == START + HOUR
 
 
+def test_a_tolerated_run_is_not_learned_from_and_its_way_back_is_not_told() -> None:
+    """A false alarm's twin: silent as it falls, and as it returns through a point inside its band."""
+    high, usual = np.full(1, 5.0), np.ones(1)
+    life = newborn(1, 1)
+    told, held = [], []
+    for hour, (rarity, direction, value) in enumerate([(3.0, -1, -2.0), (3.0, -1, -2.0), (2.0, 1, 4.5), (2.0, 1, 9.0)]):
+        points, scores = _point(START + hour * HOUR, [rarity], [direction], HOUR)
+        points = replace(points, value=np.array([value]))
+        levels = {"candidate": usual - 0.6, "threshold_up": usual, "threshold_down": high, "untolerated": usual}
+        life, changes = advance(life, points, scores, rules=RULES, **levels)
+        told.append(bool(changes.told[0]))
+        held.append(bool(frozen(life)[0]))
+    assert told == [False, False, False, True]  # outside its band it is a rise of its own
+    assert held == [True, True, True, True]
+
+
 def test_a_missing_or_unjudged_point_changes_nothing() -> None:
     lives, changes = _live([RARE, (float("nan"), 0), (float("nan"), 0), (float("nan"), 0)])
     assert not any(change.any() for change in changes[1:])
