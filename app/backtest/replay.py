@@ -14,7 +14,7 @@ import numpy as np
 
 from app.alerts.life import LifeRules, advance, frozen, is_open, newborn
 from detectors.calendar import DAY, local_seconds
-from detectors.contract import Bools, Detector, Fields, Floats, History, Ints, Points, put, take
+from detectors.contract import Bools, Detector, Fields, Floats, History, Ints, Points, Scores, put, take
 from detectors.registry import get
 from detectors.training import may_alert, training_window, usual_cadence
 
@@ -220,55 +220,56 @@ class _Course:
     def _learnable(self, stretch: _Stretch) -> Floats:
         """The past on the grid, without the told anomaly that is still open, as in a live training."""
         row, past = stretch.row, self.past[stretch.row]
-        if not (is_open(self.life)[row] and self.life["told_at"][row]):
+        if not is_told(self.life)[row]:
             return past
         opened = int(self.life["opened_at"][row]) // self.cadence - self._origin(row)
         return np.where(np.arange(len(past)) < opened, past, np.nan)
 
     def _judge(self, stretches: list[_Stretch]) -> None:
-        """Score the stretches point by point, the longer ones first so that the rows still running lead."""
+        """Score the stretches point by point, the longer ones first so that those still running lead."""
         ordered = sorted(stretches, key=lambda stretch: stretch.start - stretch.stop)
         if not ordered:
             return
         rows = np.array([stretch.row for stretch in ordered])
-        state, life = take(self.state, rows), take(self.life, rows)
         lengths = np.array([stretch.stop - stretch.start for stretch in ordered])
-        running = (lengths[:, None] > np.arange(lengths[0])[None, :]).sum(axis=0)
         table = _Table.of(ordered, self.series, self.local)
-        thresholds = np.full(len(rows), self.threshold)
-        cadence = np.full(len(rows), self.cadence)
-        for step in range(int(lengths[0])):
-            count = int(running[step])
-            now_state, now_life = _leading(state, count), _leading(life, count)
+        begin = 0
+        for end in np.unique(lengths).tolist():  # where a stretch ends, the others go on without its row
+            self._judge_together(rows[lengths >= end], range(begin, end), table)
+            begin = end
+        for place, stretch in enumerate(ordered):
+            table.write(place, stretch, self.judged[stretch.row])
+
+    def _judge_together(self, rows: Ints, steps: range, table: _Table) -> None:
+        """Score and live through some steps of the leading series of a table."""
+        count = len(rows)
+        state, life = take(self.state, rows), take(self.life, rows)
+        threshold, cadence = np.full(count, self.threshold), np.full(count, self.cadence)
+        levels = {
+            "candidate": threshold - CANDIDATE_DECADES,
+            "threshold_up": threshold,
+            "threshold_down": threshold,
+        }
+        held, told = frozen(life), is_told(life)
+        for step in steps:
             points = Points(
-                row=rows[:count],
+                row=rows,
                 timestamp=table.timestamp[step, :count],
                 local=table.local[step, :count],
                 value=table.value[step, :count],
-                cadence=cadence[:count],
-                frozen=frozen(now_life),
-                threshold_up=thresholds[:count],
-                threshold_down=thresholds[:count],
+                cadence=cadence,
+                frozen=held,
+                threshold_up=threshold,
+                threshold_down=threshold,
             )
-            scores, new_state = self.detector.score(points, self.baseline, now_state)
-            new_life, changes = advance(
-                now_life,
-                points,
-                scores,
-                candidate=thresholds[:count] - CANDIDATE_DECADES,
-                threshold_up=thresholds[:count],
-                threshold_down=thresholds[:count],
-                rules=self.rules,
-            )
-            state, life = _with_leading(state, new_state, count), _with_leading(life, new_life, count)
-            for name in ("expected", "lower", "upper", "rarity", "direction"):
-                getattr(table, name)[step, :count] = getattr(scores, name)
-            table.alert[step, :count] = changes.told
-            table.anomalous[step, :count] = is_open(new_life) & (new_life["told_at"] > 0)
+            scores, state = self.detector.score(points, self.baseline, state)
+            lived, changes = advance(life, points, scores, rules=self.rules, **levels)
+            if lived is not life:
+                life, held, told = lived, frozen(lived), is_told(lived)
+                table.alert[step, :count] = changes.told
+            table.keep(step, count, scores, told)
         put(self.state, rows, state)
         put(self.life, rows, life)
-        for place, stretch in enumerate(ordered):
-            table.write(place, stretch, self.judged[stretch.row])
 
     def _remember(self, stretch: _Stretch) -> None:
         """The points become past."""
@@ -313,6 +314,15 @@ class _Table:
             table.value[:length, place] = series[stretch.row].value[within]
         return table
 
+    def keep(self, step: int, count: int, scores: Scores, anomalous: Bools) -> None:
+        """Note what was said of the leading series at one step."""
+        self.expected[step, :count] = scores.expected
+        self.lower[step, :count] = scores.lower
+        self.upper[step, :count] = scores.upper
+        self.rarity[step, :count] = scores.rarity
+        self.direction[step, :count] = scores.direction
+        self.anomalous[step, :count] = anomalous
+
     def write(self, place: int, stretch: _Stretch, judged: Replayed) -> None:
         """Copy the judgements of one stretch to where they belong in its series."""
         length = stretch.stop - stretch.start
@@ -324,15 +334,9 @@ def _first(one: Recorded) -> int:
     return int(one.timestamp[0]) if len(one.timestamp) else 0
 
 
-def _leading(fields: Fields, count: int) -> Fields:
-    return {name: array[:count] for name, array in fields.items()}
-
-
-def _with_leading(fields: Fields, new: Fields, count: int) -> Fields:
-    """All rows, the first `count` of them new."""
-    if len(next(iter(fields.values()))) == count:
-        return new
-    return {name: np.concatenate([new[name], array[count:]]) for name, array in fields.items()}
+def is_told(life: Fields) -> Bools:
+    """Which series have an open run that was told."""
+    return np.asarray(is_open(life) & (life["told_at"] > 0))
 
 
 def _blank(one: Recorded, judged_from: int) -> Replayed:
