@@ -19,7 +19,7 @@ from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
 from app.clock import Clock, wall_now
-from app.pipeline import stale, train
+from app.pipeline import rescore, stale, train
 from app.pipeline.ingest import Committer
 from app.pipeline.notify import Notifier
 from app.store import jobs
@@ -53,6 +53,7 @@ def jobs_of(committer: Committer, notifier: Notifier, timezone: str) -> list[Job
     return [
         Job("train-nightly", nightly, lambda now: _train_all(committer, now), once_a_day=True),
         Job("train-young", every(minutes=1), lambda now: _train_young(committer, now)),
+        Job("late-points", every(minutes=1), lambda now: _score_again(committer, now)),
         Job("fold", every(minutes=10), lambda _now: _fold_if_due(committer)),
         Job("outbox", every(seconds=30), lambda _now: _wake(notifier)),
         Job("staleness", every(minutes=5), lambda now: _end_silent(committer, now)),
@@ -152,6 +153,11 @@ def _train_all(committer: Committer, now: datetime) -> str:
 def _train_young(committer: Committer, now: datetime) -> str:
     report = train.train(committer, now=now, reason="young series", wanted=train.young)
     return f"{report.trained} series trained" if report.trained else ""
+
+
+def _score_again(committer: Committer, now: datetime) -> str:
+    count = rescore.score_again(committer, now)
+    return f"{count} series scored again" if count else ""
 
 
 def _fold_if_due(committer: Committer) -> str:

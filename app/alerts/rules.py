@@ -27,6 +27,7 @@ class Outcome(StrEnum):
     BELOW_THRESHOLD = "below_threshold"
     TOLERATED = "tolerated"
     WARMING_UP = "warming_up"
+    WITHDRAWN = "withdrawn"
 
 
 class Severity(StrEnum):

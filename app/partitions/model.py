@@ -10,11 +10,15 @@ BLOCK = 256  # rows of one checkpoint row
 
 
 class Model:
-    """One detector with the baseline and state rows of the series it judges."""
+    """One detector with the baseline and state rows of the series it judges.
+
+    `anchor` is the state as the last training left it: where a scoring again begins.
+    """
 
     def __init__(self, detector: Detector) -> None:
         self.detector = detector
         self.baseline, self.state = detector.cold(0)
+        self.anchor = detector.cold(0)[1]
         self.count = 0
         self.dirty_baselines: set[int] = set()
         self.dirty_states: set[int] = set()
@@ -25,6 +29,7 @@ class Model:
         baseline, state = self.detector.cold(count)
         self.baseline = grown(self.baseline, self.count + count)
         self.state = grown(self.state, self.count + count)
+        self.anchor = grown(self.anchor, self.count + count)
         self.count += count
         self.learn(rows, baseline, state)
         return rows
@@ -33,6 +38,7 @@ class Model:
         """A training's result takes the place of what the rows held."""
         put(self.baseline, rows, baseline)
         put(self.state, rows, state)
+        put(self.anchor, rows, state)
         self._touch(self.dirty_baselines, rows)
         self._touch(self.dirty_states, rows)
 
@@ -43,6 +49,9 @@ class Model:
 
     def state_of(self, rows: Ints) -> Fields:
         return take(self.state, rows)
+
+    def anchor_of(self, rows: Ints) -> Fields:
+        return take(self.anchor, rows)
 
     @staticmethod
     def _touch(dirty: set[int], rows: Ints) -> None:

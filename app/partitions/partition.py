@@ -16,7 +16,7 @@ from app.alerts import life as lives
 from app.partitions.model import BLOCK, Model, grown
 from app.store.points import PointBatch
 from detectors import registry
-from detectors.contract import Fields, Floats, Ints
+from detectors.contract import Fields, Floats, Ints, put, take
 from feedback.tolerance import Tolerances
 
 KINDS = max(len(detector.evidence) for detector in registry.DETECTORS.values())
@@ -37,6 +37,9 @@ _COLUMNS = {
     "trained_points": np.int64,  # point_count when last trained
     "trained_at": np.int64,  # event time of the last training
     "seen_log": np.int64,  # newest log row that this slot's state has taken in
+    "anchor_at": np.int64,  # newest point when last trained: what comes before it is never scored again
+    "since_anchor": np.int64,  # points counted since then
+    "late_at": np.int64,  # oldest point since then that came late or was corrected and waits to be scored, 0: none
 }
 REBUILT = ("series_id", "zone", "metric")
 """Columns that come from the series table, not from the checkpoint."""
@@ -74,6 +77,7 @@ class Partition:
         self.count = 0
         self.columns: Fields = {name: np.zeros(0, dtype) for name, dtype in _COLUMNS.items()}
         self.life: Fields = lives.newborn(0, KINDS)
+        self.anchor_life: Fields = lives.newborn(0, KINDS)  # as it was when last trained
         self.tolerance_up: Floats = np.zeros(0)
         self.tolerance_down: Floats = np.zeros(0)
         self.models: list[Model] = [Model(detector) for detector in registry.DETECTORS.values()]
@@ -86,6 +90,7 @@ class Partition:
         self._tail_since: datetime | None = None
         self.newest_log = 0  # id of the newest log row taken in
         self.dirty_blocks: set[int] = set()
+        self.dirty_anchors: set[int] = set()
         self._slots: dict[int, int] = {}
 
     def slots_of(self, series_ids: Iterable[int]) -> Ints:
@@ -129,8 +134,17 @@ class Partition:
         if moving.size:
             self.columns["row"][moving] = self.models[code].add_rows(moving.size)
             self.columns["model"][moving] = code
-            self.touch(moving)
+            self.anchor(moving)
         return self.columns["row"][slots].astype(np.int64)
+
+    def anchor(self, slots: Ints) -> None:
+        """These series were just trained: their state and life of now are where a scoring again begins."""
+        self.columns["anchor_at"][slots] = self.columns["last_at"][slots]
+        self.columns["since_anchor"][slots] = 0
+        self.columns["late_at"][slots] = 0
+        put(self.anchor_life, slots, take(self.life, slots))
+        self.dirty_anchors.update(np.unique(slots // BLOCK).tolist())
+        self.touch(slots)
 
     def forget(self, newcomers: Sequence[NewSeries]) -> None:
         """The transaction that would have created these series failed; their slots go to the next ones."""
@@ -167,9 +181,10 @@ class Partition:
 
     def release(self, slots: Ints) -> None:
         """Close the open runs of these slots: somebody said what they are, so their points may be learned again."""
-        fresh = lives.newborn(slots.size, KINDS)
-        for name, array in fresh.items():
-            self.life[name][slots] = array
+        same = slots[self.anchor_life["opened_at"][slots] == self.life["opened_at"][slots]]
+        put(self.anchor_life, same, lives.newborn(same.size, KINDS))
+        put(self.life, slots, lives.newborn(slots.size, KINDS))
+        self.dirty_anchors.update(np.unique(same // BLOCK).tolist())
         self.touch(slots)
 
     @property
@@ -187,10 +202,12 @@ class Partition:
         """Rows for at least so many slots."""
         self.columns = grown(self.columns, count)
         self.life = grown(self.life, count)
+        self.anchor_life = grown(self.anchor_life, count)
         capacity = len(self.columns["series_id"])
         self.tolerance_up = np.pad(self.tolerance_up, (0, capacity - len(self.tolerance_up)))
         self.tolerance_down = np.pad(self.tolerance_down, (0, capacity - len(self.tolerance_down)))
         if count > self.count:
             for name, array in lives.newborn(count - self.count, KINDS).items():
                 self.life[name][self.count : count] = array
+                self.anchor_life[name][self.count : count] = array
             self.count = count

@@ -42,7 +42,7 @@ class Recording:
 
 
 @dataclass
-class _Book:
+class Book:
     """The rows that the transitions of one commit are about, and what is to be told of them in which order."""
 
     session: Session
@@ -60,14 +60,14 @@ def record(session: Session, transitions: Sequence[Transition], recording: Recor
     relevant = without_overtaken_growth(transitions)
     if not relevant:
         return 0
-    book = _Book(session, recording, {}, {})
+    book = Book(session, recording, {}, {})
     book.anomalies = stored.anomalies_by_start(session, {book.key(each) for each in relevant})
     book.alerts = stored.by_id(session, [a.alert_id for a in book.anomalies.values() if a.alert_id is not None])
     opened = _open_alerts(book, relevant)
     for transition in relevant:
         _follow(book, transition, is_new=book.key(transition) in opened)
     session.flush()
-    return _tell(book)
+    return tell(book)
 
 
 def without_overtaken_growth(transitions: Sequence[Transition]) -> list[Transition]:
@@ -81,7 +81,7 @@ def as_time(unix_seconds: int) -> datetime:
     return datetime.fromtimestamp(int(unix_seconds), UTC)
 
 
-def _open_alerts(book: _Book, transitions: Sequence[Transition]) -> set[tuple[int, datetime]]:
+def _open_alerts(book: Book, transitions: Sequence[Transition]) -> set[tuple[int, datetime]]:
     """An anomaly for every run that has none, an alert for every one that is told now; returns the keys of these."""
     series = stored_series.get_many(book.session, {book.key(each)[0] for each in transitions})
     opening: dict[tuple[int, datetime], Alert] = {}
@@ -89,7 +89,7 @@ def _open_alerts(book: _Book, transitions: Sequence[Transition]) -> set[tuple[in
         key = book.key(transition)
         anomaly = book.anomalies.setdefault(key, Anomaly(series_id=key[0], started_at=key[1]))
         if "told" in transition.changes and anomaly.alert_id is None and key not in opening:
-            opening[key] = _new_alert(series[key[0]], transition, book.recording.delivery(transition))
+            opening[key] = new_alert(series[key[0]], transition, book.recording.delivery(transition))
     book.session.add_all(opening.values())
     book.session.flush()
     for key, alert in opening.items():
@@ -99,7 +99,8 @@ def _open_alerts(book: _Book, transitions: Sequence[Transition]) -> set[tuple[in
     return set(opening)
 
 
-def _new_alert(series: Series, transition: Transition, delivery: Delivery) -> Alert:
+def new_alert(series: Series, transition: Transition, delivery: Delivery) -> Alert:
+    """An alert that begins with the run as it is at this point."""
     return Alert(
         kind="anomaly",
         status="firing",
@@ -111,10 +112,10 @@ def _new_alert(series: Series, transition: Transition, delivery: Delivery) -> Al
     )
 
 
-def _follow(book: _Book, transition: Transition, *, is_new: bool) -> None:
+def _follow(book: Book, transition: Transition, *, is_new: bool) -> None:
     """One step of a run: it begins to be told, goes on, comes back, or is over."""
     anomaly = book.anomalies[book.key(transition)]
-    _describe(anomaly, transition, book.recording)
+    describe(anomaly, transition, book.recording)
     book.session.add(anomaly)
     alert = book.alerts.get(anomaly.alert_id or 0)
     if alert is None or alert.status in ("closed", "withdrawn"):
@@ -134,7 +135,8 @@ def _follow(book: _Book, transition: Transition, *, is_new: bool) -> None:
         book.messages.append((alert, "resolved"))
 
 
-def _describe(anomaly: Anomaly, transition: Transition, recording: Recording) -> None:
+def describe(anomaly: Anomaly, transition: Transition, recording: Recording) -> None:
+    """Write into the anomaly what its run was after the transition."""
     run = transition.run
     anomaly.last_abnormal_at = as_time(run.last_abnormal_at)
     anomaly.ended_at = as_time(transition.timestamp) if "ended" in transition.changes else None
@@ -168,7 +170,7 @@ def warm_up(days_seen: int) -> dict[str, dict[str, int]]:
     return {"warm_up": {"days_seen": days_seen, "days_needed": LEARNING_DAYS}}
 
 
-def _tell(book: _Book) -> int:
+def tell(book: Book) -> int:
     """Put the messages of live alerts into the outbox, each alert's in their order; returns how many."""
     waves: list[dict[int, str]] = []
     for alert, reason in book.messages:

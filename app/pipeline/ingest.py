@@ -10,8 +10,9 @@ from __future__ import annotations
 import threading
 import uuid
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
@@ -190,6 +191,15 @@ class Committer:
         with self.database.reading() as session:
             tolerances = current_tolerances(session, self.clock.now(), self.rules.threshold)
             self.partitions[number] = recover.load(session, number, self.rules.threshold, tolerances)
+
+    @contextmanager
+    def reloading(self, number: int) -> Iterator[None]:
+        """What is in memory may be ahead of a commit that failed: take the partition from the database again."""
+        try:
+            yield
+        except BaseException:
+            self.reload(number)
+            raise
 
     def _load(self) -> None:
         with self.database.reading() as session:

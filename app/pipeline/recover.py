@@ -22,7 +22,7 @@ from feedback.tolerance import Tolerances
 
 log = structlog.get_logger()
 
-SERIES_KIND = "series"
+SERIES_KIND, ANCHOR_KIND = "series", "anchor"
 LIFE_PREFIX = "life."
 
 
@@ -36,9 +36,11 @@ def load(session: Session, number: int, threshold: float, tolerances: Tolerances
     _make_room(partition, saved)
     for model in partition.models:
         _restore_model(model, blocks)
-    partition.take_back(known, _restore_series(partition, saved))
+    restored = _restore_series(partition, saved)
+    _restore_anchors(partition, blocks)
+    partition.take_back(known, restored)
     replayed = _replay(session, partition, threshold)
-    _release_closed(session, partition)
+    release_closed(session, partition, np.arange(partition.count))
     log.info("partition_loaded", partition=number, series=len(known), replayed_points=replayed)
     return partition
 
@@ -50,10 +52,16 @@ def save(session: Session, partition: Partition, baseline_version: int | None = 
         fields = {n: a[rows] for n, a in partition.columns.items() if n not in REBUILT}
         fields |= {LIFE_PREFIX + name: array[rows] for name, array in partition.life.items()}
         states.put_block(session, partition.number, SERIES_KIND, block, checkpoint.encode(fields))
+    for block in sorted(partition.dirty_anchors):
+        arrays = checkpoint.encode(take(partition.anchor_life, _rows(block, partition.count)))
+        states.put_block(session, partition.number, ANCHOR_KIND, block, arrays)
     for model in partition.models:
         for block in sorted(model.dirty_baselines):
-            arrays = checkpoint.encode(take(model.baseline, _rows(block, model.count)))
+            rows = _rows(block, model.count)
+            arrays = checkpoint.encode(take(model.baseline, rows))
             states.put_block(session, partition.number, _kind("baseline", model), block, arrays, baseline_version)
+            arrays = checkpoint.encode(take(model.anchor, rows))
+            states.put_block(session, partition.number, _kind("anchor", model), block, arrays)
         for block in sorted(model.dirty_states):
             arrays = checkpoint.encode(take(model.state, _rows(block, model.count)))
             states.put_block(session, partition.number, _kind("state", model), block, arrays)
@@ -62,6 +70,7 @@ def save(session: Session, partition: Partition, baseline_version: int | None = 
 def saved(partition: Partition) -> None:
     """The checkpoint is committed."""
     partition.dirty_blocks.clear()
+    partition.dirty_anchors.clear()
     for model in partition.models:
         model.dirty_baselines.clear()
         model.dirty_states.clear()
@@ -85,7 +94,7 @@ def _make_room(partition: Partition, saved_blocks: dict[int, Fields]) -> None:
 def _restore_model(model: Model, blocks: dict[tuple[str, int], bytes]) -> None:
     """Rows whose detector has meanwhile changed its version stay cold, and are trained again soon."""
     for (kind, block), arrays in blocks.items():
-        for part, fields in (("baseline", model.baseline), ("state", model.state)):
+        for part, fields in (("baseline", model.baseline), ("state", model.state), ("anchor", model.anchor)):
             if kind == _kind(part, model):
                 _overwrite(fields, block, checkpoint.decode(arrays))
     model.dirty_baselines.clear()
@@ -114,6 +123,12 @@ def _restore_series(partition: Partition, saved_blocks: dict[int, Fields]) -> se
     return restored
 
 
+def _restore_anchors(partition: Partition, blocks: dict[tuple[str, int], bytes]) -> None:
+    for (kind, block), arrays in blocks.items():
+        if kind == ANCHOR_KIND:
+            _overwrite(partition.anchor_life, block, checkpoint.decode(arrays))
+
+
 def _replay(session: Session, partition: Partition, threshold: float) -> int:
     """Score the log once more, in its order and its grouping, for the state alone."""
     replayed = 0
@@ -128,9 +143,9 @@ def _replay(session: Session, partition: Partition, threshold: float) -> int:
     return replayed
 
 
-def _release_closed(session: Session, partition: Partition) -> None:
-    """Let go the runs whose alert somebody closed: what follows is a new run, and may be learned from."""
-    told = np.flatnonzero(lives.frozen(partition.life)[: partition.count])
+def release_closed(session: Session, partition: Partition, slots: Ints) -> None:
+    """Let go those runs whose alert somebody closed: what follows is a new run, and may be learned from."""
+    told = slots[lives.frozen(take(partition.life, slots))]
     ids = partition.columns["series_id"][told].tolist()
     closed = stored_alerts.closed_runs(session, ids)
     over = [

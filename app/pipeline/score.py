@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.alerts import life as lives
+from app.partitions.model import Model
 from app.partitions.partition import Partition
 from detectors import training
 from detectors.calendar import local_seconds_of_many
@@ -76,14 +78,65 @@ def judge(partition: Partition, slot: Ints, timestamp: Ints, value: Floats, thre
     `threshold` is the budget's rarity in log10 weeks, without tolerance. Late points keep NaN scores.
     """
     judged = Judged(*_unjudged(slot.size))
-    order = np.lexsort((timestamp, slot))
-    order = order[timestamp[order] > partition.columns["last_at"][slot[order]]]
     judged.slots, judged.columns = _advanced_columns(partition, slot, timestamp)
+    column = partition.columns
+    first = column["first_at"].copy()
+    first[judged.slots] = judged.columns["first_at"]
+    begin = _Beginning(Model.state_of, partition.life, column["last_at"], first, column["point_count"])
+    _judge(partition, begin, slot, timestamp, value, threshold, judged)
+    return judged
+
+
+def judge_again(partition: Partition, slot: Ints, timestamp: Ints, value: Floats, threshold: float) -> Judged:
+    """Score all points since their series' last training once more, each series in time order, from what it left.
+
+    Arguments as in `judge`, and for every series that is named, all of its points after `anchor_at`.
+    """
+    judged = Judged(*_unjudged(slot.size))
+    column = partition.columns
+    before = column["point_count"] - column["since_anchor"]
+    begin = _Beginning(Model.anchor_of, partition.anchor_life, column["anchor_at"], column["first_at"], before)
+    slots, counts = np.unique(slot, return_counts=True)
+    judged.slots = slots
+    judged.columns = {
+        "point_count": before[slots] + counts,
+        "since_anchor": counts,
+        "late_at": np.zeros(slots.size, np.int64),
+    }
+    _judge(partition, begin, slot, timestamp, value, threshold, judged)
+    return judged
+
+
+@dataclass(frozen=True)
+class _Beginning:
+    """From where a partition's points are judged. All arrays have a row for each slot.
+
+    state_of: the detector's state of rows of a model. last_at: points up to it are not judged. first_at: first point of
+    all. point_count: points before the first one that is judged.
+    """
+
+    state_of: Callable[[Model, Ints], Fields]
+    life: Fields
+    last_at: Ints
+    first_at: Ints
+    point_count: Ints
+
+
+def _judge(
+    partition: Partition,
+    begin: _Beginning,
+    slot: Ints,
+    timestamp: Ints,
+    value: Floats,
+    threshold: float,
+    judged: Judged,
+) -> None:
+    order = np.lexsort((timestamp, slot))
+    order = order[timestamp[order] > begin.last_at[slot[order]]]
     codes = partition.columns["model"][slot[order]]
     for code in np.unique(codes):
         mine = order[codes == code]
-        _judge_with(partition, int(code), slot, timestamp, value, mine, threshold, judged)
-    return judged
+        _judge_with(partition, begin, int(code), slot, timestamp, value, mine, threshold, judged)
 
 
 def install(partition: Partition, judged: Judged, log_id: int) -> None:
@@ -115,6 +168,24 @@ def ended_by_silence(partition: Partition, slot: int, timestamp: int, threshold:
     )
 
 
+def as_trained(partition: Partition, slot: int, threshold: float) -> Transition:
+    """The run of one series as its last training found it."""
+    detector = partition.models[int(partition.columns["model"][slot])].detector
+    life = take(partition.anchor_life, np.array([slot]))
+    closed_at = int(life["closed_at"][0])
+    tolerance = (partition.tolerance_down if life["direction"][0] < 0 else partition.tolerance_up)[slot]
+    return Transition(
+        slot=slot,
+        timestamp=closed_at or int(life["last_abnormal_at"][0]),
+        changes=frozenset({"ended" if closed_at else "grew"}),
+        detector=detector.name,
+        run=_run(life, np.intp(0), detector.evidence),
+        threshold=threshold + float(tolerance),
+        may_alert=True,
+        days_seen=int(_days_seen(partition, np.array([slot]))[0]),
+    )
+
+
 def _unjudged(count: int) -> tuple[Floats, Floats, Floats, Floats]:
     return np.full(count, np.nan), np.full(count, np.nan), np.full(count, np.nan), np.full(count, np.nan)
 
@@ -122,8 +193,12 @@ def _unjudged(count: int) -> tuple[Floats, Floats, Floats, Floats]:
 def _advanced_columns(partition: Partition, slot: Ints, timestamp: Ints) -> tuple[Ints, Fields]:
     """Counts and times of the series that this batch touches, late points included."""
     slots, inverse, counts = np.unique(slot, return_inverse=True, return_counts=True)
-    columns = take({n: partition.columns[n] for n in ("first_at", "last_at", "point_count")}, slots)
+    changing = ("first_at", "last_at", "point_count", "since_anchor", "late_at")
+    columns = take({n: partition.columns[n] for n in changing}, slots)
     columns["point_count"] = columns["point_count"] + counts
+    again = timestamp > partition.columns["anchor_at"][slot]
+    columns["since_anchor"] = columns["since_anchor"] + np.bincount(inverse[again], minlength=slots.size)
+    columns["late_at"] = _oldest_late(columns, inverse, timestamp, again)
     np.maximum.at(columns["last_at"], inverse, timestamp)
     first = np.where(columns["first_at"] == 0, np.iinfo(np.int64).max, columns["first_at"])
     np.minimum.at(first, inverse, timestamp)
@@ -131,8 +206,20 @@ def _advanced_columns(partition: Partition, slot: Ints, timestamp: Ints) -> tupl
     return slots, columns
 
 
+def _oldest_late(columns: Fields, inverse: Ints, timestamp: Ints, again: NDArray[np.bool_]) -> Ints:
+    """Since when each series waits to be scored again: 0 where it does not."""
+    late = again & (timestamp <= columns["last_at"][inverse])
+    if not late.any():
+        return columns["late_at"]
+    never = np.iinfo(np.int64).max
+    oldest = np.where(columns["late_at"] == 0, never, columns["late_at"])
+    np.minimum.at(oldest, inverse[late], timestamp[late])
+    return np.where(oldest == never, 0, oldest)
+
+
 def _judge_with(
     partition: Partition,
+    begin: _Beginning,
     code: int,
     slot: Ints,
     timestamp: Ints,
@@ -146,11 +233,11 @@ def _judge_with(
     slots, start, counts = np.unique(slot[mine], return_index=True, return_counts=True)
     rank = np.arange(mine.size) - np.repeat(start, counts)
     rows = partition.columns["row"][slots].astype(np.int64)
-    state, life = model.state_of(rows), take(partition.life, slots)
-    series = _SeriesFacts.of(partition, slots, threshold)
+    state, life = begin.state_of(model, rows), take(begin.life, slots)
+    series = _SeriesFacts.of(partition, begin, slots, threshold)
     by_rank = np.argsort(rank, kind="stable")
     position = np.repeat(np.arange(slots.size), counts)
-    for chunk in np.split(by_rank, np.cumsum(np.bincount(rank))[:-1]):
+    for before, chunk in enumerate(np.split(by_rank, np.cumsum(np.bincount(rank))[:-1])):
         here = mine[chunk]  # indices into the batch
         who = position[chunk]  # indices into slots
         everyone = who.size == slots.size
@@ -158,7 +245,8 @@ def _judge_with(
         local_life = life if everyone else take(life, who)
         points = series.points(who, rows, timestamp[here], value[here], lives.frozen(local_life))
         scores, local_state = model.detector.score(points, model.baseline, local_state)
-        local_life, changes = series.advance(who, local_life, points, scores)
+        may_alert = series.may_alert(who, before, points.timestamp)
+        local_life, changes = series.advance(who, local_life, points, scores, may_alert)
         if everyone:
             state, life = local_state, local_life
         else:
@@ -166,7 +254,7 @@ def _judge_with(
             put(life, who, local_life)
         _keep_scores(judged, here, scores)
         if changes.any():
-            judged.transitions.extend(_transitions(series, who, points, changes, local_life, model.detector))
+            judged.transitions.extend(_transitions(series, who, points, changes, local_life, model.detector, may_alert))
     judged.states.append((code, rows, state))
     judged.life.append((slots, life))
 
@@ -182,11 +270,11 @@ class _SeriesFacts:
     threshold_up: Floats
     threshold_down: Floats
     candidate: float
-    may_alert: NDArray[np.bool_]
-    days_seen: Ints
+    first_at: Ints
+    point_count: Ints  # before the batch
 
     @classmethod
-    def of(cls, partition: Partition, slots: Ints, threshold: float) -> _SeriesFacts:
+    def of(cls, partition: Partition, begin: _Beginning, slots: Ints, threshold: float) -> _SeriesFacts:
         column = partition.columns
         return cls(
             slots=slots,
@@ -196,11 +284,18 @@ class _SeriesFacts:
             threshold_up=threshold + partition.tolerance_up[slots],
             threshold_down=threshold + partition.tolerance_down[slots],
             candidate=threshold - CANDIDATE_MARGIN,
-            may_alert=training.may_alert(
-                *(column[name][slots] for name in ("point_count", "first_at", "last_at", "cadence"))
-            ),
-            days_seen=_days_seen(partition, slots),
+            first_at=begin.first_at[slots],
+            point_count=begin.point_count[slots],
         )
+
+    def may_alert(self, who: Ints, before: int, timestamp: Ints) -> NDArray[np.bool_]:
+        """Whether there was ground for alerts just before these points, each after `before` others of its batch."""
+        cadence = self.cadence[who]
+        return training.may_alert(self.point_count[who] + before, self.first_at[who], timestamp - cadence, cadence)
+
+    def days_seen(self, who: Ints, timestamp: Ints) -> Ints:
+        """Whole days of history that each series had just before its point."""
+        return np.asarray((timestamp - self.first_at[who]) // training.DAY, np.int64)
 
     def points(self, who: Ints, rows: Ints, timestamp: Ints, value: Floats, frozen: NDArray[np.bool_]) -> Points:
         return Points(
@@ -214,9 +309,11 @@ class _SeriesFacts:
             threshold_down=self.threshold_down[who],
         )
 
-    def advance(self, who: Ints, life: Fields, points: Points, scores: Scores) -> tuple[Fields, lives.Changes]:
+    def advance(
+        self, who: Ints, life: Fields, points: Points, scores: Scores, may_alert: NDArray[np.bool_]
+    ) -> tuple[Fields, lives.Changes]:
         """A series still warming up may run, but is never told."""
-        held = ~self.may_alert[who]
+        held = ~may_alert
         return lives.advance(
             life,
             points,
@@ -242,12 +339,19 @@ def _keep_scores(judged: Judged, here: Ints, scores: Scores) -> None:
 
 
 def _transitions(
-    series: _SeriesFacts, who: Ints, points: Points, changes: lives.Changes, life: Fields, detector: Detector
+    series: _SeriesFacts,
+    who: Ints,
+    points: Points,
+    changes: lives.Changes,
+    life: Fields,
+    detector: Detector,
+    may_alert: NDArray[np.bool_],
 ) -> list[Transition]:
     """The few series of a round to which something happened that the database must know."""
     grew = changes.grew & (life["told_at"] > 0)
     what = {"told": changes.told, "grew": grew, "ended": changes.ended, "reopened": changes.reopened}
     concerned = np.flatnonzero(changes.told | grew | changes.ended | changes.reopened)
+    days_seen = series.days_seen(who, points.timestamp)
     return [
         Transition(
             slot=int(series.slots[who[row]]),
@@ -256,8 +360,8 @@ def _transitions(
             detector=detector.name,
             run=_run(life, row, detector.evidence),
             threshold=float((points.threshold_down if life["direction"][row] < 0 else points.threshold_up)[row]),
-            may_alert=bool(series.may_alert[who[row]]),
-            days_seen=int(series.days_seen[who[row]]),
+            may_alert=bool(may_alert[row]),
+            days_seen=int(days_seen[row]),
         )
         for row in concerned
     ]

@@ -27,7 +27,7 @@ def end_silent(committer: Committer, now: datetime) -> int:
 
 
 def _end_silent(committer: Committer, partition: Partition, now: datetime) -> int:
-    slots = _silent(partition, int(now.timestamp()))
+    slots = silent(partition, int(now.timestamp()))
     if not slots.size:
         return 0
     threshold = committer.rules.threshold
@@ -48,8 +48,9 @@ def _end_silent(committer: Committer, partition: Partition, now: datetime) -> in
     return int(slots.size)
 
 
-def _silent(partition: Partition, now: int) -> Ints:
+def silent(partition: Partition, now: int) -> Ints:
+    """Slots with a told run whose series has sent nothing for long."""
     told = np.flatnonzero(lives.frozen(partition.life)[: partition.count])
     patience = np.maximum(SILENT_SECONDS, SILENT_STEPS * partition.columns["cadence"][told])
-    silent: Ints = told[now - partition.columns["last_at"][told] > patience]
-    return silent
+    quiet: Ints = told[now - partition.columns["last_at"][told] > patience]
+    return quiet

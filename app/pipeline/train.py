@@ -6,7 +6,6 @@ Both run on the committer's thread, a training in portions, so that points poste
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -18,6 +17,7 @@ from app.clock import wall_now
 from app.partitions.partition import DEFAULT_DETECTOR, Partition
 from app.pipeline import recover
 from app.pipeline.ingest import Committer
+from app.pipeline.rescore import score_again
 from app.store import points, series, states
 from app.store.labels import ExcludedSpans, excluded_spans
 from app.store.points import PointBatch
@@ -55,7 +55,7 @@ def _fold(committer: Committer, number: int) -> int:
     count = partition.tail_points
     if not count:
         return 0
-    with _or_reload(committer, number), committer.database.writing() as session:
+    with committer.reloading(number), committer.database.writing() as session:
         _find_cadences(session, partition)
         points.fold(session, number, cadences=_known_cadences(partition))
         recover.save(session, partition)
@@ -89,16 +89,6 @@ def _known_cadences(partition: Partition) -> dict[int, int]:
     return dict(zip(ids[known].tolist(), cadence[known].tolist(), strict=True))
 
 
-@contextmanager
-def _or_reload(committer: Committer, number: int) -> Iterator[None]:
-    """What is in memory may be ahead of a commit that failed: take it from the database again."""
-    try:
-        yield
-    except BaseException:
-        committer.reload(number)
-        raise
-
-
 def train(
     committer: Committer,
     *,
@@ -115,6 +105,7 @@ def train(
     failed: dict[int, str] = {}
     for number, those in slots.items():
         if those.size:
+            score_again(committer, now)
             fold(committer, number)
         for portion in _portions(committer, number, those):
             if cancelled():
@@ -161,7 +152,7 @@ def _train_portion(committer: Committer, number: int, slots: Ints, now: datetime
     partition = committer.partitions[number]
     failed: dict[int, str] = {}
     trained = 0
-    with _or_reload(committer, number), committer.database.writing() as session:
+    with committer.reloading(number), committer.database.writing() as session:
         ids = partition.columns["series_id"][slots].astype(np.int64)
         start, end = _window(partition, slots)
         excluded = excluded_spans(session)
@@ -221,6 +212,7 @@ def _learn(
     partition.columns["trained_points"][slots] = partition.columns["point_count"][slots]
     partition.columns["trained_at"][slots] = int(now.timestamp())
     partition.columns["seen_log"][slots] = partition.newest_log
+    partition.anchor(slots)
     unpaced = slots[partition.columns["cadence"][slots] == 0]
     _set_cadences(session, partition, unpaced, np.full(unpaced.size, grid.cadence))
     partition.touch(slots)

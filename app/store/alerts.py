@@ -112,6 +112,19 @@ def anomalies_by_start(session: Session, runs: Iterable[tuple[int, datetime]]) -
     return {run: found[run] for run in wanted if run in found}
 
 
+def anomalies_since(session: Session, series_ids: Iterable[int], since: datetime) -> list[Anomaly]:
+    """The anomalies of these series that began, went on or ended after then, oldest first."""
+    wanted = list(series_ids)
+    found: list[Anomaly] = []
+    for first in range(0, len(wanted), KEYS_PER_QUERY):
+        query = sa.select(Anomaly).where(
+            Anomaly.series_id.in_(wanted[first : first + KEYS_PER_QUERY]),
+            (Anomaly.started_at > since) | Anomaly.ended_at.is_(None) | (Anomaly.ended_at > since),
+        )
+        found += session.scalars(query.order_by(Anomaly.series_id, Anomaly.started_at))
+    return found
+
+
 def strongest_anomaly(session: Session, series_id: int, start: datetime, end: datetime) -> Anomaly | None:
     """The rarest anomaly of the series that touches the span."""
     query = (

@@ -192,7 +192,7 @@ class Anomaly(Base):
     threshold: Mapped[float]  # log10 weeks, what it was measured against, tolerance included
     detector: Mapped[str]
     evidence: Mapped[dict[str, Any]]
-    outcome: Mapped[str]  # told, or the reason it was not: below_threshold, tolerated, warming_up, stale, silent
+    outcome: Mapped[str]  # told, or the reason it was not: below_threshold, tolerated, warming_up, withdrawn
 
 
 class Channel(Base):
