@@ -76,4 +76,6 @@ $(VENV)/.installed: requirements/base.txt pyproject.toml | $(VENV)/bin/python
 $(VENV)/.installed-dev: requirements/dev.txt $(VENV)/.installed
 	@echo "Installing the tools of requirements/dev.txt into $(VENV) ..."
 	@$(PIP) install --require-hashes -r requirements/dev.txt
+	@# Python 3.11.2, Debian's, may fail while pytest first prepares its plugins (python/cpython#106905): let it be here.
+	@$(BIN)/pytest --version >/dev/null 2>&1 || true
 	@touch $@

@@ -9,6 +9,9 @@ command -v pg_ctl >/dev/null || ls /usr/lib/postgresql/*/bin/pg_ctl >/dev/null 2
 command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null \
   || missing="$missing chromium"
 
+# What drives the browser is linked to it.
+find /usr/lib /lib -name libatomic.so.1 2>/dev/null | grep -q . || missing="$missing libatomic1"
+
 command -v prometheus-alertmanager >/dev/null || command -v alertmanager >/dev/null || missing="$missing prometheus-alertmanager"
 
 [ -z "$missing" ] && exit 0
