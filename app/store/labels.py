@@ -18,6 +18,15 @@ from feedback.labels import EFFECTS, LabelEvidence, TrainingEffect, Verdict
 NOT_LEARNED = [verdict for verdict, does in EFFECTS.items() if does.training is TrainingEffect.EXCLUDED]
 
 
+EVIDENCE = (
+    Label.id.label("label_id"),
+    *(getattr(Label, name) for name in ("verdict", "series_id", "direction", "rarity", "weight", "author", "alert_id")),
+    *(getattr(Label, name) for name in ("started_at", "ended_at", "created_at")),
+    Series.metric,
+)
+"""Columns of what learning needs; receipts are long, and are left where they are."""
+
+
 @dataclass(frozen=True)
 class LabelFilter:
     """Which labels to list; what is left out selects all. `start` and `end` bound the time of labelling."""
@@ -79,14 +88,15 @@ def _conditions(wanted: LabelFilter) -> list[sa.ColumnElement[bool]]:
 def standing_evidence(session: Session, alert_id: int | None = None) -> list[LabelEvidence]:
     """The labels that have not been revoked, all or those of one alert, as evidence, oldest first."""
     query = (
-        sa.select(Label, Series.metric)
+        sa.select(*EVIDENCE)
         .join(Series, Series.id == Label.series_id)
         .where(Label.revoked_at.is_(None))
         .order_by(Label.id)
     )
     if alert_id is not None:
         query = query.where(Label.alert_id == alert_id)
-    return [as_evidence(label, metric, label.id) for label, metric in session.execute(query)]
+    rows = session.execute(query).mappings()
+    return [LabelEvidence(**{**row, "verdict": Verdict(row["verdict"])}) for row in rows]
 
 
 def as_evidence(label: Label, metric: str, label_id: int) -> LabelEvidence:
