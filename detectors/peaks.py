@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
+from numpy.typing import NDArray
+
 from detectors.contract import Floats
 from detectors.rarity import DECADE
-from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
