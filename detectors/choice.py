@@ -24,7 +24,7 @@ CLIPPED = 4.0
 FALSE_ALARMS = 3.0
 """Points told at a budget of one alert a week, per week, beyond which a detector does not know its own errors."""
 FEW_EVENTS = 5.0
-COST_MS = {"basic": 0.2, "static": 0.1, "counts": 1.0, "seasonal": 0.3, "decomposed": 500.0}
+COST_MS = {"basic": 0.2, "static": 0.1, "counts": 1.0, "seasonal": 0.3, "decomposed": 100.0}
 """Cost of a fit of five weeks hourly, measured by benchmarks/fit.py; a trial costs about as much again."""
 
 

@@ -51,10 +51,10 @@ def test_dear_detectors_are_tried_on_as_many_series_as_the_budget_pays_for() -> 
             tried.append(len(history.values))
             return super().fit(history)
 
-    choose(history(_mixed()), default=Seasonal(), others=(Watched(),), budget_ms=2_500.0)
+    choose(history(_mixed()), default=Seasonal(), others=(Watched(),), budget_ms=500.0)
     assert tried == [2]
     tried.clear()
-    choose(history(_mixed()), default=Seasonal(), others=(Watched(),), budget_ms=900.0)
+    choose(history(_mixed()), default=Seasonal(), others=(Watched(),), budget_ms=180.0)
     assert tried == []
 
 
