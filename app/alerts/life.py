@@ -97,6 +97,11 @@ def is_open(life: Fields) -> Bools:
     return np.asarray((life["opened_at"] > 0) & (life["closed_at"] == 0))
 
 
+def is_told(life: Fields) -> Bools:
+    """Which series have an open run that people were told of."""
+    return np.asarray(is_open(life) & (life["told_at"] > 0))
+
+
 def frozen(life: Fields) -> Bools:
     """Which series must not learn: those with an open run that is told, or only tolerated, while it is young."""
     return np.asarray(is_open(life) & life["frozen"])
@@ -122,9 +127,12 @@ def advance(
     Returns the new fields and what changed; `life` itself is not touched.
     """
     judged = ~np.isnan(scores.rarity)
-    off = _share_of_half_band(points, scores)
     threshold = np.where(scores.direction < 0, threshold_down, threshold_up)
-    abnormal = judged & (scores.rarity >= np.minimum(candidate, threshold)) & ~(off < OWN_SHARE)
+    rare = scores.rarity >= np.minimum(candidate, threshold)
+    if not (rare | is_open(life) | life["settling"]).any():
+        return life, _no_changes(len(judged))  # nearly always, so it comes first
+    off = _share_of_half_band(points, scores)
+    abnormal = rare & ~(off < OWN_SHARE)
     rows = np.flatnonzero(abnormal | (judged & (is_open(life) | life["settling"])))
     if not len(rows):
         return life, _no_changes(len(judged))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from app.alerts.life import LifeRules, advance, frozen, is_open, newborn
+from app.alerts.life import LifeRules, advance, frozen, is_told, newborn
 from detectors.calendar import DAY, local_seconds
 from detectors.contract import Bools, Detector, Fields, Floats, History, Ints, Points, Scores, put, take
 from detectors.registry import get
@@ -332,11 +332,6 @@ class _Table:
 
 def _first(one: Recorded) -> int:
     return int(one.timestamp[0]) if len(one.timestamp) else 0
-
-
-def is_told(life: Fields) -> Bools:
-    """Which series have an open run that was told."""
-    return np.asarray(is_open(life) & (life["told_at"] > 0))
 
 
 def _blank(one: Recorded, judged_from: int) -> Replayed:
