@@ -35,6 +35,9 @@ PARTITIONS = 1
 
 GRACEFUL_SECONDS = 10
 
+CHOICE_BUDGET_MS = {ClockChoice.WALL: 60_000.0, ClockChoice.EVENT: 1_000.0}
+"""What trying dear detectors may cost a night; a replay has a night every second or so."""
+
 
 class Heed:
     """One process that does everything: API, scoring, alerts, deliveries, jobs."""
@@ -58,7 +61,9 @@ class Heed:
             told=self.notifier.wake,
             committed=self._committed,
         )
-        self.jobs = jobs_of(self.committer, self.notifier, settings.timezone)
+        self.jobs = jobs_of(
+            self.committer, self.notifier, settings.timezone, choice_budget_ms=CHOICE_BUDGET_MS[settings.clock]
+        )
         self.schedule = Schedule(self.database, self.clock, settings.timezone, self.jobs)
         self._held = ExitStack()
 

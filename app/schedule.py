@@ -19,7 +19,7 @@ from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
 from app.clock import Clock, wall_now
-from app.pipeline import rescore, stale, train
+from app.pipeline import choose, rescore, stale, train
 from app.pipeline.ingest import Committer
 from app.pipeline.notify import Notifier
 from app.store import jobs
@@ -46,12 +46,12 @@ class Job:
     once_a_day: bool = False
 
 
-def jobs_of(committer: Committer, notifier: Notifier, timezone: str) -> list[Job]:
-    """Everything that Heed does by itself."""
+def jobs_of(committer: Committer, notifier: Notifier, timezone: str, *, choice_budget_ms: float) -> list[Job]:
+    """Everything that Heed does by itself. `choice_budget_ms`: what trying dear detectors may cost a night."""
     zone = ZoneInfo(timezone)
     nightly = CronTrigger(hour=NIGHTLY_HOUR, minute=NIGHTLY_MINUTE, timezone=zone)
     return [
-        Job("train-nightly", nightly, lambda now: _train_all(committer, now), once_a_day=True),
+        Job("train-nightly", nightly, lambda now: _choose_and_train(committer, now, choice_budget_ms), once_a_day=True),
         Job("train-young", every(minutes=1), lambda now: _train_young(committer, now)),
         Job("late-points", every(minutes=1), lambda now: _score_again(committer, now)),
         Job("fold", every(minutes=10), lambda _now: _fold_if_due(committer)),
@@ -145,9 +145,10 @@ def every(**interval: int) -> IntervalTrigger:
     return IntervalTrigger(**interval, start_date=EPOCH, timezone=UTC)
 
 
-def _train_all(committer: Committer, now: datetime) -> str:
+def _choose_and_train(committer: Committer, now: datetime, budget_ms: float) -> str:
+    compared = choose.choose_detectors(committer, now=now, budget_ms=budget_ms)
     report = train.train(committer, now=now, reason="nightly", wanted=train.everything)
-    return f"{report.trained} series trained, {report.skipped} skipped"
+    return f"{compared} series compared, {report.trained} trained, {report.skipped} skipped"
 
 
 def _train_young(committer: Committer, now: datetime) -> str:

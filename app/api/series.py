@@ -16,8 +16,9 @@ from app.api.access import AnalystBearer
 from app.api.parts import Cursor, Id, Limit, Text, Time, read_cursor, read_dimensions, write_cursor
 from app.api.service import Heed, Service
 from app.errors import BadRequest, NotFound
+from app.pipeline.train import NOT_COMPARED
 from app.pipeline.watch import Watch, watches
-from app.store import points
+from app.store import choices, points
 from app.store import series as stored
 from app.store.points import PointBatch
 from app.store.series import Matcher
@@ -57,6 +58,7 @@ class WatchedSeries(SeriesAnswer):
 
     learning: Learning
     detector: str
+    detector_reason: str = Field(description="Why this detector judges it, from comparing them on its own past.")
     point_count: int
     first_point_at: datetime | None
     last_point_at: datetime | None
@@ -155,11 +157,18 @@ def _answer(series: Series) -> SeriesAnswer:
 
 
 def _watched(heed: Service, found: list[Series]) -> list[WatchedSeries]:
-    known = watches(heed.committer, [series.id for series in found])
-    return [_watched_answer(series, known[series.id]) for series in found if series.id in known]
+    ids = [series.id for series in found]
+    known = watches(heed.committer, ids)
+    with heed.database.reading() as session:
+        reasons = choices.reasons(session, ids)
+    return [
+        _watched_answer(series, known[series.id], reasons.get(series.id, NOT_COMPARED))
+        for series in found
+        if series.id in known
+    ]
 
 
-def _watched_answer(series: Series, watch: Watch) -> WatchedSeries:
+def _watched_answer(series: Series, watch: Watch, reason: str) -> WatchedSeries:
     learning = watch.learning
     return WatchedSeries(
         **_answer(series).model_dump(),
@@ -171,6 +180,7 @@ def _watched_answer(series: Series, watch: Watch) -> WatchedSeries:
             reason=learning.reason or None,
         ),
         detector=watch.detector,
+        detector_reason=reason,
         point_count=watch.point_count,
         first_point_at=watch.first_point_at,
         last_point_at=watch.last_point_at,

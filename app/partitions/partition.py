@@ -30,6 +30,8 @@ _COLUMNS = {
     "metric": np.int32,
     "model": np.int16,
     "row": np.int64,
+    "chosen": np.int16,  # model that the next training is to fit
+    "chosen_at": np.int64,  # event time of that choice, 0: never compared
     "cadence": np.int64,  # seconds, 0 while unknown
     "first_at": np.int64,  # unix seconds, 0 while no point was seen
     "last_at": np.int64,
@@ -41,8 +43,8 @@ _COLUMNS = {
     "since_anchor": np.int64,  # points counted since then
     "late_at": np.int64,  # oldest point since then that came late or was corrected and waits to be scored, 0: none
 }
-REBUILT = ("series_id", "zone", "metric")
-"""Columns that come from the series table, not from the checkpoint."""
+REBUILT = ("series_id", "zone", "metric", "chosen", "chosen_at")
+"""Columns that come from tables of their own, not from the checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,7 @@ class Partition:
         slots = np.array([n.slot for n in newcomers], np.int64)
         self.columns["series_id"][slots] = [n.series_id for n in newcomers]
         self.columns["zone"][slots] = [self.zones.code(n.timezone) for n in newcomers]
+        self.columns["chosen"][slots] = self.model_code(DEFAULT_DETECTOR)
         self.columns["metric"][slots] = [self.metrics.code(n.metric) for n in newcomers]
         self._slots.update((n.series_id, n.slot) for n in newcomers)
         self._tolerate(slots)
@@ -126,6 +129,11 @@ class Partition:
 
     def model_code(self, detector: str) -> int:
         return self._codes[detector]
+
+    def choose(self, slots: Ints, detectors: Sequence[str], at: int) -> None:
+        """The next training fits these detectors; `at` is the event time of the choice."""
+        self.columns["chosen"][slots] = [self.model_code(each) for each in detectors]
+        self.columns["chosen_at"][slots] = at
 
     def move(self, slots: Ints, detector: str) -> Ints:
         """Let another detector judge these series from now on; returns their new rows, cold."""

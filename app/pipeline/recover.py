@@ -16,7 +16,8 @@ from app.partitions.model import BLOCK, Model
 from app.partitions.partition import REBUILT, UNKNOWN, NewSeries, Partition
 from app.pipeline import score
 from app.store import alerts as stored_alerts
-from app.store import points, series, states
+from app.store import choices, points, series, states
+from detectors import registry
 from detectors.contract import Fields, Ints, take
 from feedback.tolerance import Tolerances
 
@@ -39,6 +40,7 @@ def load(session: Session, number: int, threshold: float, tolerances: Tolerances
     restored = _restore_series(partition, saved)
     _restore_anchors(partition, blocks)
     partition.take_back(known, restored)
+    _restore_choices(session, partition)
     replayed = _replay(session, partition, threshold)
     release_closed(session, partition, np.arange(partition.count))
     log.info("partition_loaded", partition=number, series=len(known), replayed_points=replayed)
@@ -121,6 +123,14 @@ def _restore_series(partition: Partition, saved_blocks: dict[int, Fields]) -> se
                 into[name.removeprefix(LIFE_PREFIX)][rows] = array
         restored.update(rows.tolist())
     return restored
+
+
+def _restore_choices(session: Session, partition: Partition) -> None:
+    """A detector that is no longer known is chosen anew."""
+    for chosen in choices.of_partition(session, partition.number):
+        if chosen.detector in registry.DETECTORS:
+            at = int(chosen.at.timestamp()) if chosen.at else 0
+            partition.choose(np.array([chosen.slot]), [chosen.detector], at)
 
 
 def _restore_anchors(partition: Partition, blocks: dict[tuple[str, int], bytes]) -> None:

@@ -18,11 +18,11 @@ from app.partitions.partition import DEFAULT_DETECTOR, Partition
 from app.pipeline import recover
 from app.pipeline.ingest import Committer
 from app.pipeline.rescore import score_again
-from app.store import points, series, states
+from app.store import choices, points, series, states
 from app.store.labels import ExcludedSpans, excluded_spans
 from app.store.points import PointBatch
 from app.store.points.cadence import estimate_cadences
-from detectors import registry, training
+from detectors import choice, registry, training
 from detectors.calendar import local_seconds
 from detectors.contract import History, Ints, take
 
@@ -34,6 +34,9 @@ PORTION_CELLS = 2_000_000
 LONGEST_WINDOW_STEPS = 50_000
 LONGEST_WINDOW_DAYS = 400
 FALL_BACK = "basic"
+NOT_COMPARED = "the default, until it has history enough to compare detectors on"
+MOST_FIT_MS = 500.0
+"""Dear detectors are fitted so few at a time."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,7 @@ def train(
         if those.size:
             score_again(committer, now)
             fold(committer, number)
-        for portion in _portions(committer, number, those):
+        for portion in portions(committer, number, those):
             if cancelled():
                 return TrainingReport(trained, total - trained, failed)
             result = committer.call(lambda n=number, p=portion: _train_portion(committer, n, p, now, reason))  # type: ignore[misc]
@@ -134,18 +137,20 @@ def everything(partition: Partition) -> Ints:
     return np.flatnonzero(partition.columns["point_count"][: partition.count] > 0)
 
 
-def _portions(committer: Committer, number: int, slots: Ints) -> Iterator[Ints]:
+def portions(committer: Committer, number: int, slots: Ints) -> Iterator[Ints]:
     """Slots of one zone each, few enough that fitting them takes no longer than a POST may wait."""
-    column = committer.partitions[number].columns
+    partition = committer.partitions[number]
+    column = partition.columns
     zone, cadence = column["zone"][slots], np.maximum(column["cadence"][slots], 60)
     steps = np.minimum((column["last_at"][slots] - column["first_at"][slots]) // cadence + 1, LONGEST_WINDOW_STEPS)
-    for code in np.unique(zone):
-        for pace in np.unique(cadence[zone == code]):
-            mine = (zone == code) & (cadence == pace)
-            size = int(np.clip(PORTION_CELLS // max(int(steps[mine].max()), 1), 1, PORTION_SERIES))
-            chosen = slots[mine]
-            for start in range(0, chosen.size, size):
-                yield chosen[start : start + size]
+    alike = np.stack([zone, cadence, column["chosen"][slots]], axis=1)
+    for one in np.unique(alike, axis=0):
+        mine = (alike == one).all(axis=1)
+        affordable = MOST_FIT_MS // choice.COST_MS.get(partition.models[one[2]].detector.name, 1.0)
+        size = int(np.clip(PORTION_CELLS // max(int(steps[mine].max()), 1), 1, min(affordable, PORTION_SERIES)))
+        chosen = slots[mine]
+        for start in range(0, chosen.size, size):
+            yield chosen[start : start + size]
 
 
 def _train_portion(committer: Committer, number: int, slots: Ints, now: datetime, reason: str) -> TrainingReport:
@@ -154,10 +159,10 @@ def _train_portion(committer: Committer, number: int, slots: Ints, now: datetime
     trained = 0
     with committer.reloading(number), committer.database.writing() as session:
         ids = partition.columns["series_id"][slots].astype(np.int64)
-        start, end = _window(partition, slots)
+        start, end = window(partition, slots)
         excluded = excluded_spans(session)
         for grid in points.read_grids(session, number, start, end, series_ids=ids.tolist()):
-            history = _history(partition, grid, excluded)
+            history = history_of(partition, grid, excluded)
             failed |= _learn(session, partition, grid, history, now)
             trained += grid.series_ids.size
         version = states.new_version(session, partition=number, reason=reason, series_count=trained, now=wall_now())
@@ -168,7 +173,7 @@ def _train_portion(committer: Committer, number: int, slots: Ints, now: datetime
     return TrainingReport(trained, slots.size - trained, failed)
 
 
-def _window(partition: Partition, slots: Ints) -> tuple[int, int]:
+def window(partition: Partition, slots: Ints) -> tuple[int, int]:
     """Unix seconds from which, and before which, points of these slots are learned from."""
     first = partition.columns["first_at"][slots].min()
     end = int(partition.columns["last_at"][slots].max()) + 1
@@ -177,11 +182,11 @@ def _window(partition: Partition, slots: Ints) -> tuple[int, int]:
     return max(int(first), end - longest), end
 
 
-def _history(partition: Partition, grid: points.Grid, excluded: ExcludedSpans) -> History:
+def history_of(partition: Partition, grid: points.Grid, excluded: ExcludedSpans) -> History:
     """The grid with what the log holds laid over it, and without what must not be learned."""
     values = grid.values.copy()
     ids = grid.series_ids
-    for batch in partition.tail:
+    for batch in tuple(partition.tail):
         mine = np.flatnonzero(np.isin(batch.series, ids))
         column = batch.timestamp[mine] // grid.cadence - grid.timestamp[0] // grid.cadence
         inside = (column >= 0) & (column < grid.timestamp.size)
@@ -200,15 +205,20 @@ def _history(partition: Partition, grid: points.Grid, excluded: ExcludedSpans) -
 def _learn(
     session: Session, partition: Partition, grid: points.Grid, history: History, now: datetime
 ) -> dict[int, str]:
-    """Fit the series of a grid and put what was learned in place; returns why some got the fall-back."""
-    fitted = training.fit_many(registry.get(DEFAULT_DETECTOR), history, fall_back=registry.get(FALL_BACK))
+    """Fit the series of a grid, each by the detector chosen for it, and put what was learned in place.
+
+    Returns why some got the fall-back.
+    """
     slots = partition.slots_of(grid.series_ids)
-    used = np.array(fitted.detector)
-    for name in np.unique(used).tolist():
-        mine = np.flatnonzero(used == name)
-        rows = partition.move(slots[mine], name)
-        model = partition.models[partition.model_code(name)]
-        model.learn(rows, take(fitted.baselines[name], mine), take(fitted.states[name], mine))
+    chosen = partition.columns["chosen"][slots]
+    failed: dict[int, str] = {}
+    for code in np.unique(chosen).tolist():
+        mine = np.flatnonzero(chosen == code)
+        part = History(history.values[mine], history.timestamp, history.local, history.cadence)
+        fitted = training.fit_many(partition.models[code].detector, part, fall_back=registry.get(FALL_BACK))
+        _install(partition, slots[mine], fitted)
+        failed |= {int(i): why for i, why in zip(grid.series_ids[mine], fitted.reason, strict=True) if why}
+    choices.record_fall_backs(session, grid.series_ids.tolist(), failed, detector=DEFAULT_DETECTOR, reason=NOT_COMPARED)
     partition.columns["trained_points"][slots] = partition.columns["point_count"][slots]
     partition.columns["trained_at"][slots] = int(now.timestamp())
     partition.columns["seen_log"][slots] = partition.newest_log
@@ -216,4 +226,13 @@ def _learn(
     unpaced = slots[partition.columns["cadence"][slots] == 0]
     _set_cadences(session, partition, unpaced, np.full(unpaced.size, grid.cadence))
     partition.touch(slots)
-    return {int(i): why for i, why in zip(grid.series_ids, fitted.reason, strict=True) if why}
+    return failed
+
+
+def _install(partition: Partition, slots: Ints, fitted: training.Trained) -> None:
+    used = np.array(fitted.detector)
+    for name in np.unique(used).tolist():
+        mine = np.flatnonzero(used == name)
+        rows = partition.move(slots[mine], name)
+        model = partition.models[partition.model_code(name)]
+        model.learn(rows, take(fitted.baselines[name], mine), take(fitted.states[name], mine))

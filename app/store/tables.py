@@ -151,6 +151,17 @@ class StateBlock(Base):
     baseline_version_id: Mapped[int | None] = mapped_column(sa.ForeignKey("baseline_version.id"))
 
 
+class DetectorChoice(Base):
+    """Which detector a series should have, by a comparison on its own past, and why."""
+
+    __tablename__ = "detector_choice"
+    series_id: Mapped[int] = mapped_column(sa.ForeignKey("series.id"), primary_key=True)
+    detector: Mapped[str]
+    reason: Mapped[str]
+    chosen_at: Mapped[datetime | None]  # event time; null: never compared
+    fell_back: Mapped[str | None]  # why the fall-back judges it instead
+
+
 class Alert(Base):
     """What people are told."""
 
