@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
-from numpy.typing import NDArray
-
 from detectors.contract import Floats
 from detectors.rarity import DECADE
+from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,7 @@ class Peaks:
     trust: Floats
 
 
-LOW, HIGH, OFTEN, SELDOM = 0.25, 0.65, 0.80, 0.90  # shares of blocks
+LOW, HIGH, OFTEN, SELDOM = 0.25, 0.65, 0.80, (0.90, 0.96)  # shares of blocks
 PLAIN_HEAVY, PLAIN_EXCESS = (
     1.2,
     0.55,
@@ -63,12 +62,14 @@ def fit_peaks(peaks: Floats, evidence: NDArray[np.floating], floor: Floats, *, l
     thin = evidence[:, :, :: max(1, evidence.shape[2] // SAMPLE)]
     usual, _ = quantiles(thin, (0.5, 0.95))
     unit = np.maximum(np.maximum(usual[..., 0] / 0.674, usual[..., 1] / 1.96), floor)
-    shares, blocks = quantiles(peaks, (LOW, HIGH, OFTEN, SELDOM))
-    low, high, often, seldom = np.moveaxis(shares / unit[..., None], -1, 0)
+    shares, blocks = quantiles(peaks, (LOW, HIGH, OFTEN, *SELDOM))
+    low, high, often, *seldom = np.moveaxis(shares / unit[..., None], -1, 0)
     excess = np.maximum((high - low) / (gumbel(HIGH) - gumbel(LOW)), 1e-3)
     level = low - excess * gumbel(LOW)
-    shorter = np.maximum((seldom - level) / gumbel(SELDOM), 0.5 * excess)
-    excess = np.where(blocks * (1 - SELDOM) >= 2, np.minimum(excess, shorter), excess)
+    shortest = 0.5 * excess
+    for share, far in zip(SELDOM, seldom, strict=True):
+        shorter = np.maximum((far - level) / gumbel(share), shortest)
+        excess = np.where(blocks * (1 - share) >= 2, np.minimum(excess, shorter), excess)
     plain_level = PLAIN_HEAVY * NormalDist().inv_cdf(1 - 0.5 / (length + 1))
     level = (blocks * level + LEVEL_BLOCKS * plain_level) / (blocks + LEVEL_BLOCKS)
     plain = PLAIN_EXCESS * np.maximum(1.0, level / plain_level)

@@ -14,8 +14,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
-
 from detectors.contract import Bools, Fields, Floats, History, Ints, Points, Scores
 from detectors.peaks import (
     block_length,
@@ -27,6 +25,7 @@ from detectors.peaks import (
 from detectors.profile import HOUR, WEEK_HOURS, fit_profile, phase
 from detectors.rarity import DECADE, RAREST, WEEK_SECONDS
 from detectors.robust import mean, median, spread
+from numpy.typing import NDArray
 
 Reals = NDArray[np.floating]
 """float64 when scoring, float32 when a history is replayed."""
@@ -41,7 +40,7 @@ LOUDEST = 10.0  # a point adds to a run at most this many noises, so that a spik
 LONGEST_GAP = 50.0  # steps of silence after which a difference means no less than now
 RELATIVE_FLOOR = 0.003  # noise is never taken to be less than this share of the usual size
 QUIET = -1.0  # a kind that sees nothing speaks against the others no louder than this
-JOINT_LEVEL, JOINT_EXCESS = -0.35, 0.65  # largest mean of the kinds in six hours of plain noise; see benchmarks
+JOINT_LEVEL, JOINT_EXCESS = 0.02, 0.5  # largest mean of the kinds in six hours of plain noise; see benchmarks
 SPREAD_BELIEVED = 0.5  # share of the log ratio of spreads; 1 costs recall on real series, 0 on heteroscedastic ones
 LARGEST, SMALLEST = 1e9, 1e-6  # in robust units; they keep squares, sums and quotients finite
 
