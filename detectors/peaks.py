@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
+from numpy.typing import NDArray
+
 from detectors.contract import Floats
 from detectors.rarity import DECADE
-from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def fit_peaks(peaks: Floats, evidence: NDArray[np.floating], floor: Floats, *, l
     may fill a third of all blocks. What is seen in a fifth of the blocks is granted to be five times as rare as that,
     not more; a tail that is shorter than it began is believed, since incidents only lengthen it.
     """
-    thin = evidence[:, :, :: max(1, evidence.shape[2] // SAMPLE)]
+    thin = evidence[:, :, :: evidence.shape[2] // SAMPLE | 1]  # an odd stride meets every hour of the day
     usual, _ = quantiles(thin, (0.5, 0.95))
     unit = np.maximum(np.maximum(usual[..., 0] / 0.674, usual[..., 1] / 1.96), floor)
     shares, blocks = quantiles(peaks, (LOW, HIGH, OFTEN, *SELDOM))
@@ -89,7 +90,8 @@ def excess_of(straight: Floats, trust: Floats) -> Floats:
 
 def evidence_for_excess(excess: Floats, trust: Floats) -> Floats:
     """The straight tail's excess that `excess_of` turns into this one."""
-    return np.asarray(np.maximum(excess, trust * np.expm1(np.maximum(excess, 0.0) / trust)), dtype=np.float64)
+    above = trust * np.expm1(np.maximum(excess, 0.0) / trust)
+    return np.asarray(np.where(excess > 0, above, excess), dtype=np.float64)
 
 
 def gumbel(share: float) -> float:
@@ -99,8 +101,10 @@ def gumbel(share: float) -> float:
 
 def quantiles(values: NDArray[np.floating], shares: tuple[float, ...]) -> tuple[Floats, Floats]:
     """Quantiles along the last axis of what is finite, (..., shares), 0 where nothing is; and how many are finite."""
-    ordered = np.sort(np.where(np.isfinite(values), values, np.inf), axis=-1)
-    count = np.isfinite(ordered).sum(axis=-1)
+    finite = np.isfinite(values)
+    ordered = np.sort(np.where(finite, values, np.inf), axis=-1)
+    count = finite.sum(axis=-1)
+    ordered = np.where(np.isfinite(ordered), ordered, 0.0)
     last = np.maximum(count - 1, 0)
     found = np.zeros((*count.shape, len(shares)))
     if ordered.shape[-1] == 0:

@@ -14,6 +14,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
+
 from detectors.contract import Bools, Fields, Floats, History, Ints, Points, Scores
 from detectors.peaks import (
     block_length,
@@ -25,7 +27,6 @@ from detectors.peaks import (
 from detectors.profile import HOUR, WEEK_HOURS, fit_profile, phase
 from detectors.rarity import DECADE, RAREST, WEEK_SECONDS
 from detectors.robust import mean, median, spread
-from numpy.typing import NDArray
 
 Reals = NDArray[np.floating]
 """float64 when scoring, float32 when a history is replayed."""
