@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from app.alerts.contribution import Explanation
 from app.alerts.wording import (
     NAME_LIMIT,
     clipped,
@@ -95,10 +96,11 @@ class AnomalyFacts:
     point_count: int = 1
     detector: str = "seasonal"
     warm_up: WarmUp | None = None
+    evidence: Mapping[str, float] = field(default_factory=dict)  # the rarity of each kind alone, log10 weeks
 
     @property
     def rarity_weeks(self) -> float:
-        return min(float(10.0 ** min(self.rarity, 300.0)), RAREST_WEEKS)
+        return weeks_of(self.rarity)
 
     @property
     def is_inside_the_band(self) -> bool:
@@ -138,7 +140,8 @@ class AlertFacts:
     links: Mapping[str, str] = field(default_factory=dict)  # verdict -> URL
     answered: Answered | None = None
     chart_url: str | None = None  # the picture: none is drawn yet
-    explained_by: str | None = None  # the dimension values behind most of the change: not found yet
+    explained_by: str | None = None  # the dimension values behind most of the change, in a sentence
+    explanation: Explanation | None = None  # the same in numbers
     resembles: Resemblance | None = None  # an earlier happening that people have judged
 
     @property
@@ -155,6 +158,11 @@ class Button:
     action: str
     text: str
     url: str
+
+
+def weeks_of(rarity: float) -> float:
+    """A return period in weeks from its logarithm, bounded where it means nothing more."""
+    return min(float(10.0 ** min(rarity, 300.0)), RAREST_WEEKS)
 
 
 def title_of(metric: str, dimensions: Mapping[str, str], direction: int) -> str:

@@ -10,12 +10,15 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 
-from app.alerts.message import AlertFacts, AnomalyFacts, sentence
+from app.alerts.evidence import in_words, spoke
+from app.alerts.message import AlertFacts, AnomalyFacts, resemblance, sentence, weeks_of
+from app.alerts.wording import rarity_in_words
 from app.api.access import AnalystBearer
 from app.api.parts import LARGEST_ID, Cursor, Id, Input, Limit, Text, Time, read_cursor, read_dimensions, write_cursor
 from app.api.service import Heed, Service
 from app.clock import wall_now
 from app.errors import NotFound, Unprocessable
+from app.pipeline.explain import explained
 from app.pipeline.facts import REASON_OF_STATUS, facts_of
 from app.store import alerts as stored
 from app.store import labels as stored_labels
@@ -42,6 +45,24 @@ class SeriesName(BaseModel):
     dimensions: dict[str, str]
 
 
+class EvidenceAnswer(BaseModel):
+    """One kind of evidence."""
+
+    kind: str
+    text: str = Field(description="What it means, in plain words.")
+    rarity_weeks: float = Field(description="Return period that it alone would have given.")
+
+
+class ContributionAnswer(BaseModel):
+    """What one value of a dimension makes of the change."""
+
+    dimension: str
+    value: str
+    series_id: int
+    change: float = Field(description="Actual less expected, summed over the anomaly.")
+    share: float = Field(description="Of the change of all values that moved the same way, 0 to 1.")
+
+
 class AnomalyAnswer(BaseModel):
     """A run of abnormal points of one series, with the numbers of its strangest point."""
 
@@ -54,7 +75,10 @@ class AnomalyAnswer(BaseModel):
     lower: float | None
     upper: float | None
     rarity_weeks: float = Field(description="Return period: on normal data one would wait so many weeks for this.")
+    rarity: str = Field(description="The same in words.")
     impact: float
+    detector: str
+    evidence: list[EvidenceAnswer] = Field(description="What spoke, the strongest first.")
 
 
 class GivenVerdict(BaseModel):
@@ -80,6 +104,11 @@ class AlertAnswer(BaseModel):
     url: str = Field(description="Signed link to the alert's page.")
     links: dict[str, str] = Field(description="Verdict to the signed link whose page gives it.")
     anomalies: list[AnomalyAnswer]
+    explained_by: str | None = Field(
+        description="The values of a dimension behind most of the change; only of one alert."
+    )
+    contributions: list[ContributionAnswer] = Field(description="The same in numbers, the largest first.")
+    resembles: str | None = Field(description="An earlier happening that people have judged.")
     created_at: datetime
     delivery: str = Field(description="`live` and `digest` are told; `silent` and `stale` are only recorded.")
     acknowledged_at: datetime | None
@@ -132,9 +161,12 @@ def list_alerts(
 
 @router.get("/{alert_id}")
 def get_alert(alert_id: Id, heed: Heed, _bearer: AnalystBearer) -> AlertAnswer:
-    """One alert with its anomalies, verdicts and links."""
+    """One alert with its anomalies, what explains them, verdicts and links."""
     with heed.database.reading() as session:
-        return _answers(session, [existing(session, alert_id)], heed)[0]
+        alert = existing(session, alert_id)
+        facts = facts_of(session, [alert], heed.links, origin=ORIGIN, now=wall_now())[alert_id]
+        labels = stored_labels.standing_of_alerts(session, [alert_id]).get(alert_id, [])
+        return _answer(alert, explained(session, facts), labels)
 
 
 @router.post("/{alert_id}/acknowledge")
@@ -185,6 +217,9 @@ def _answer(alert: Alert, facts: AlertFacts, labels: list[Label]) -> AlertAnswer
         url=facts.url,
         links=dict(facts.links),
         anomalies=[_anomaly(each) for each in facts.anomalies],
+        explained_by=facts.explained_by,
+        contributions=_contributions(facts),
+        resembles=resemblance(facts),
         created_at=alert.created_at,
         delivery=alert.delivery,
         acknowledged_at=alert.acknowledged_at,
@@ -206,8 +241,29 @@ def _anomaly(anomaly: AnomalyFacts) -> AnomalyAnswer:
         lower=anomaly.lower,
         upper=anomaly.upper,
         rarity_weeks=float(f"{anomaly.rarity_weeks:.3g}"),
+        rarity=rarity_in_words(anomaly.rarity_weeks),
         impact=anomaly.impact,
+        detector=anomaly.detector,
+        evidence=[
+            EvidenceAnswer(kind=kind, text=in_words(kind), rarity_weeks=weeks_of(anomaly.evidence[kind]))
+            for kind in spoke(anomaly.evidence)
+        ],
     )
+
+
+def _contributions(facts: AlertFacts) -> list[ContributionAnswer]:
+    if facts.explanation is None:
+        return []
+    return [
+        ContributionAnswer(
+            dimension=facts.explanation.dimension,
+            value=each.value,
+            series_id=each.series_id,
+            change=each.change,
+            share=each.share,
+        )
+        for each in facts.explanation.contributions
+    ]
 
 
 def _verdict(label: Label) -> GivenVerdict:

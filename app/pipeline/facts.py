@@ -73,6 +73,7 @@ def _anomaly(anomaly: Anomaly, series: Series) -> AnomalyFacts:
         point_count=anomaly.point_count,
         detector=anomaly.detector,
         warm_up=_warm_up(anomaly.evidence),
+        evidence={kind: float(rarity) for kind, rarity in anomaly.evidence.items() if isinstance(rarity, int | float)},
     )
 
 

@@ -23,6 +23,7 @@ from app.channels import open_channel
 from app.channels.contract import Notice, TransportError
 from app.clock import wall_now
 from app.outbound import Outbound
+from app.pipeline.explain import explained
 from app.pipeline.facts import facts_of
 from app.security import Links, Vault
 from app.store import notifications as outbox
@@ -133,6 +134,7 @@ class Sender:
             with self.database.reading() as session:
                 alert = session.get_one(Alert, claim.alert_id)
                 facts = facts_of(session, [alert], self.links, origin=claim.channel_name, now=now)[alert.id]
+                facts = explained(session, facts)
             leave_url = self.links.leave_url(claim.channel_id, now)
             channel.send(Notice(claim.notification_id, Reason(claim.reason), facts, now, leave_url), self.outbound)
         except TransportError as error:

@@ -144,6 +144,13 @@ def find(session: Session, matcher: Matcher, *, limit: int, after_id: int = 0) -
     return list(session.scalars(query))
 
 
+def dimensions_of_metric(session: Session, metric: str, *, limit: int) -> dict[int, dict[str, str]]:
+    """The dimensions of every series of a metric, by id; empty where there are more than `limit`."""
+    query = sa.select(Series.id, Series.dimensions).where(Series.metric == metric).limit(limit + 1)
+    found: dict[int, dict[str, str]] = dict(session.execute(query.order_by(Series.id)).all())
+    return found if len(found) <= limit else {}
+
+
 def matching(session: Session, matcher: Matcher) -> list[Series]:
     """Every series a matcher selects, by id."""
     return list(session.scalars(selected_by(session, matcher).order_by(Series.id)))

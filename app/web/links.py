@@ -8,14 +8,16 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Form, Response
 from sqlalchemy.orm import Session
 
-from app.alerts.message import AlertFacts, others, remarks, resemblance, sentence
-from app.alerts.wording import moment
+from app.alerts.evidence import evidence_sentence
+from app.alerts.message import AlertFacts, AnomalyFacts, others, remarks, resemblance, sentence
+from app.alerts.wording import moment, quantity, rarity_in_words, unit_of
 from app.api.access import OPEN
 from app.api.alerts import ORIGIN
 from app.api.parts import Text
 from app.api.service import Heed, Service
 from app.clock import wall_now
 from app.errors import NotFound
+from app.pipeline.explain import explained
 from app.pipeline.facts import REASON_OF_STATUS, facts_of
 from app.pipeline.learn import label_alert, revoke_label
 from app.security import VerdictLink, press_key
@@ -148,18 +150,42 @@ def _alert(session: Session, alert_id: int, origin: str, heed: Service) -> dict[
     alert = stored_alerts.get(session, alert_id)
     if alert is None:
         raise NotFound("This alert does not exist any more.")
-    facts = facts_of(session, [alert], heed.links, origin=origin, now=wall_now())[alert_id]
+    facts = explained(session, facts_of(session, [alert], heed.links, origin=origin, now=wall_now())[alert_id])
     return {
         "alert": alert,
         "facts": facts,
         "sentence": sentence(facts, REASON_OF_STATUS[alert.status]),
         "others": others(facts),
-        "remarks": [line for line in (resemblance(facts), *remarks(facts)) if line],
+        "remarks": [line for line in (facts.explained_by, resemblance(facts), *remarks(facts)) if line],
+        "why": _why(facts),
         "chart": _chart(session, facts, heed),
         "answers": {verdict: _token(url) for verdict, url in facts.links.items()},
         "alert_token": _token(facts.url),
         "labels": _labels(session, alert, facts),
     }
+
+
+def _why(facts: AlertFacts) -> dict[str, str]:
+    """Why the foremost anomaly was told, as lines of a table."""
+    anomaly = facts.foremost
+    if anomaly is None:
+        return {}
+    lines = {
+        "Expected": _expectation(anomaly),
+        "What spoke": evidence_sentence(anomaly.evidence),
+        "How rare": f"On normal days {rarity_in_words(anomaly.rarity_weeks)}.",
+    }
+    return {name: line for name, line in lines.items() if line}
+
+
+def _expectation(anomaly: AnomalyFacts) -> str | None:
+    if anomaly.expected is None:
+        return None
+    unit = unit_of(anomaly.series.metric)
+    said = f"About {quantity(anomaly.expected, unit)}"
+    if anomaly.lower is None or anomaly.upper is None:
+        return f"{said}."
+    return f"{said}; {quantity(anomaly.lower, unit)} to {quantity(anomaly.upper, unit)} would have been normal."
 
 
 def _labels(session: Session, alert: Alert, facts: AlertFacts) -> list[dict[str, str | None]]:

@@ -1,0 +1,137 @@
+"""What explains an alert, from the points of its siblings, on both databases."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+import sqlalchemy as sa
+
+from app.clock import wall_now
+from app.formats.contract import PostedPoints
+from app.main import Heed
+from app.pipeline.explain import explained
+from app.pipeline.facts import facts_of
+from app.store import alerts as stored_alerts
+from app.store.series import identity
+from tests.running import HOUR, MONDAY, alerts, running
+from tests.serving import Served, served
+
+__all__ = ["served"]
+
+SHARES = {"DE": 500.0, "FR": 300.0, "IT": 100.0, "ES": 60.0, "PL": 40.0}
+HISTORY = 5 * 168
+
+
+def post(heed: Heed, first: int, hours: int, *, metric: str = "orders", **factors: float) -> None:
+    """Hourly orders by country and their total, all in one request; `factors` of some countries."""
+    hour = np.arange(first, first + hours)
+    shape = 1 + 0.5 * np.sin(2 * np.pi * hour / 24)
+    noise = np.random.default_rng(first).normal(1, 0.02, (len(SHARES), hours))
+    rows = [size * shape * noise[row] * factors.get(country, 1.0) for row, (country, size) in enumerate(SHARES.items())]
+    rows.append(np.sum(rows, axis=0))
+    identities = [identity(metric, {"country": country}) for country in SHARES] + [identity(metric, {})]
+    count = len(identities) * hours
+    posted = PostedPoints(
+        identities,
+        np.repeat(np.arange(len(identities), dtype=np.int32), hours),
+        np.tile(MONDAY + HOUR * hour, len(identities)),
+        np.concatenate(rows),
+        np.arange(count),
+        [],
+    )
+    heed.committer.submit(posted, None, None).result()
+
+
+@pytest.fixture
+def heed(database_url: str, tmp_path: Path) -> Iterator[Heed]:
+    with running(database_url, tmp_path) as heed:
+        yield heed
+
+
+def explanations(heed: Heed) -> dict[str, str | None]:
+    """The sentence of each alert, by its title."""
+    with heed.database.reading() as session:
+        found = {}
+        for alert in alerts(heed):
+            row = stored_alerts.get(session, alert.id)
+            assert row is not None
+            facts = facts_of(session, [row], heed.links, origin="test", now=wall_now())[alert.id]
+            found[alert.title] = explained(session, facts).explained_by
+    return found
+
+
+def with_history(heed: Heed, metric: str = "orders") -> None:
+    from app.pipeline.train import everything, train
+
+    post(heed, 0, HISTORY, metric=metric)
+    train(heed.committer, now=heed.clock.now(), reason="history", wanted=everything)
+    post(heed, HISTORY, 24, metric=metric)
+
+
+def test_two_countries_make_most_of_the_drop_of_the_total(heed: Heed) -> None:
+    with_history(heed)
+    post(heed, HISTORY + 24, 4, DE=0.4, FR=0.4)
+    said = explanations(heed)["orders is unusually low"]
+    assert said is not None
+    assert said.startswith("DE and FR make ")
+    assert said.endswith(" of the drop over all 5 values of country.")
+
+
+def test_a_series_learns_that_it_is_alone(heed: Heed) -> None:
+    with_history(heed)
+    post(heed, HISTORY + 24, 4, DE=0.3)
+    said = explanations(heed)["orders (country DE) is unusually low"]
+    assert said is not None
+    assert said.startswith("DE makes ")
+
+
+def test_latencies_are_not_added_up(heed: Heed) -> None:
+    with_history(heed, metric="latency_ms")
+    post(heed, HISTORY + 24, 4, metric="latency_ms", DE=3.0)
+    assert set(explanations(heed).values()) == {None}
+
+
+def test_the_api_and_the_page_say_why(served: Served) -> None:
+    with_history(served.heed)
+    post(served.heed, HISTORY + 24, 4, DE=0.4, FR=0.4)
+    listed = served.client.get("/v1/alerts", params={"kind": "anomaly"}).json()["alerts"]
+    (total,) = [each["id"] for each in listed if each["title"] == "orders is unusually low"]
+    alert = served.client.get(f"/v1/alerts/{total}").json()
+    assert alert["explained_by"].startswith("DE and FR make ")
+    assert [each["value"] for each in alert["contributions"][:2]] == ["DE", "FR"]
+    assert alert["contributions"][0]["change"] < alert["contributions"][1]["change"] < 0
+    (anomaly,) = alert["anomalies"]
+    assert anomaly["evidence"][0]["text"]
+    assert "once in" in anomaly["rarity"]
+    page = httpx.get(alert["url"]).text
+    assert "Why it was told" in page
+    assert "DE and FR make " in page
+    assert "would have been normal" in page
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_explaining_reads_a_bounded_share_of_a_large_metric(heed: Heed) -> None:
+    with_history(heed)
+    post(heed, HISTORY + 24, 4, DE=0.4, FR=0.4)
+    identities = [identity("orders", {"country": f"C{number}"}) for number in range(300)]
+    count = len(identities)
+    posted = PostedPoints(
+        identities,
+        np.arange(count, dtype=np.int32),
+        np.full(count, MONDAY + HOUR * (HISTORY + 27)),
+        np.ones(count),
+        np.arange(count),
+        [],
+    )
+    heed.committer.submit(posted, None, None).result()
+    statements: list[str] = []
+    sa.event.listen(heed.database.engine, "before_cursor_execute", lambda *said: statements.append(said[2]))
+    began = time.perf_counter()
+    assert set(explanations(heed).values()) == {None}  # more siblings than are read: the total is not known
+    assert time.perf_counter() - began < 5
+    assert [one for one in statements if "tile" in one] == []
