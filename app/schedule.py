@@ -19,7 +19,7 @@ from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
 from app.clock import Clock, wall_now
-from app.pipeline import choose, rescore, stale, train
+from app.pipeline import choose, rescore, shadow, stale, train
 from app.pipeline.ingest import Committer
 from app.pipeline.notify import Notifier
 from app.store import jobs
@@ -146,6 +146,7 @@ def every(**interval: int) -> IntervalTrigger:
 
 
 def _choose_and_train(committer: Committer, now: datetime, budget_ms: float) -> str:
+    shadow.count_shadows(committer, now)
     compared = choose.choose_detectors(committer, now=now, budget_ms=budget_ms)
     report = train.train(committer, now=now, reason="nightly", wanted=train.everything)
     return f"{compared} series compared, {report.trained} trained, {report.skipped} skipped"

@@ -7,7 +7,7 @@ import threading
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 
-from app.api import alerts, assessments, channels, docs, health, labels, points, retrains, series, tokens
+from app.api import alerts, assessments, channels, docs, health, labels, points, retrains, series, shadows, tokens
 from app.api.access import Bearers, access_of
 from app.api.edge import AnswerHeaders, BodyLimit
 from app.api.metrics import Metrics, Timed
@@ -25,6 +25,7 @@ ROUTERS = (
     alerts.router,
     labels.router,
     retrains.router,
+    shadows.router,
     assessments.router,
     channels.router,
     tokens.router,

@@ -38,6 +38,7 @@ class Base(DeclarativeBase):
         datetime: UtcDateTime(),
         dict[str, Any]: sa.JSON(),
         dict[str, str]: sa.JSON(),
+        dict[str, list[str]]: sa.JSON(),
         list[str]: sa.JSON(),
         bytes: sa.LargeBinary(),
         int: sa.BigInteger(),
@@ -160,6 +161,22 @@ class DetectorChoice(Base):
     reason: Mapped[str]
     chosen_at: Mapped[datetime | None]  # event time; null: never compared
     fell_back: Mapped[str | None]  # why the fall-back judges it instead
+
+
+class Shadow(Base):
+    """A candidate detector that judges series beside the live one and tells nobody. Counts are brought on nightly."""
+
+    __tablename__ = "shadow"
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    metric: Mapped[str]
+    dimensions: Mapped[dict[str, list[str]]]
+    detector: Mapped[str]
+    created_at: Mapped[datetime]
+    counted_from: Mapped[datetime]  # event time
+    counted_until: Mapped[datetime]  # event time
+    series_count: Mapped[int]
+    would_be_alerts: Mapped[int]
+    live_alerts: Mapped[int]
 
 
 class Alert(Base):

@@ -1,0 +1,132 @@
+"""Count what a candidate detector would have told, beside the live ones.
+
+Every night each candidate is trained on what was known when it was last counted, then judges the points that have come
+since. So it judges nothing that it has learned from, its counts are rows of the database and outlive any restart, and
+without shadows nothing is done at all.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import numpy as np
+import structlog
+
+from app.alerts import life as lives
+from app.partitions.partition import KINDS, UNKNOWN, Partition
+from app.pipeline.ingest import Committer
+from app.pipeline.score import CANDIDATE_MARGIN, RULES
+from app.pipeline.train import FALL_BACK, fold, history_of, portions, window
+from app.store import points, shadows
+from app.store import series as stored_series
+from app.store.labels import excluded_spans
+from app.store.series import Matcher
+from app.store.tables import Shadow
+from detectors import choice, registry, training
+from detectors.contract import Detector, Fields, Floats, History, Ints, Points, take
+
+log = structlog.get_logger()
+
+BUDGET_MS = 60_000.0
+"""What fitting one candidate may cost a night: 200,000 series by the default detector, 120 by the dearest."""
+
+
+def count_shadows(committer: Committer, now: datetime) -> int:
+    """Bring the counts of every shadow up to date; returns how many there are."""
+    with committer.database.reading() as session:
+        standing = shadows.list_all(session)
+    for shadow in standing:
+        if shadow.detector in registry.DETECTORS:
+            _count(committer, shadow, now)
+    return len(standing)
+
+
+def _count(committer: Committer, shadow: Shadow, now: datetime) -> None:
+    candidate = registry.get(shadow.detector)
+    affordable = int(BUDGET_MS // choice.COST_MS.get(candidate.name, BUDGET_MS))
+    with committer.database.reading() as session:
+        found = stored_series.matching(session, Matcher(shadow.metric, shadow.dimensions))
+    ids = [series.id for series in found[:affordable]]
+    judged: list[int] = []
+    told = 0
+    for number in range(len(committer.partitions)):
+        fold(committer, number)
+        slots = committer.call(lambda n=number: _learned(committer.partitions[n], ids))  # type: ignore[misc]
+        for portion in portions(committer, number, slots):
+            told += _judge_portion(committer, number, portion, candidate, shadow.counted_until)
+        judged += committer.partitions[number].columns["series_id"][slots].tolist()
+    with committer.database.writing() as session:
+        live = shadows.live_alerts(session, judged, shadow.counted_until, now)
+        shadows.count(session, shadow.id, until=now, series_count=len(judged), would_be_alerts=told, live_alerts=live)
+    log.info("shadow_counted", shadow=shadow.id, detector=candidate.name, would_be_alerts=told, live_alerts=live)
+
+
+def _learned(partition: Partition, series_ids: list[int]) -> Ints:
+    """Slots of those series of which there is ground for alerts."""
+    slots = partition.slots_of(series_ids)
+    slots = slots[slots != UNKNOWN]
+    column = partition.columns
+    ready = training.may_alert(*(column[name][slots] for name in ("point_count", "first_at", "last_at", "cadence")))
+    learned: Ints = slots[ready & (column["cadence"][slots] > 0)]
+    return learned
+
+
+def _judge_portion(committer: Committer, number: int, slots: Ints, candidate: Detector, since: datetime) -> int:
+    """How many runs of these series the candidate would have told of since then."""
+    partition = committer.partitions[number]
+    ids = partition.columns["series_id"][slots].tolist()
+    start, end = window(partition, slots)
+    told = 0
+    with committer.database.reading() as session:
+        excluded = excluded_spans(session)
+        for grid in points.read_grids(session, number, start, end, series_ids=ids):
+            history = history_of(partition, grid, excluded)
+            mine = partition.slots_of(grid.series_ids)
+            up, down = (tolerance[mine] for tolerance in (partition.tolerance_up, partition.tolerance_down))
+            first = int(np.searchsorted(history.timestamp, since.timestamp(), side="right"))
+            told += would_tell(candidate, history, first, committer.rules.threshold, up, down)
+    return told
+
+
+def would_tell(
+    candidate: Detector, history: History, first: int, threshold: float, tolerance_up: Floats, tolerance_down: Floats
+) -> int:
+    """Runs that reach the threshold from column `first` on, by the candidate trained on the columns before it.
+
+    threshold: log10 weeks; tolerance_up, tolerance_down: decades, (S,). Series that it can't be trained on count none.
+    """
+    columns = history.timestamp.size
+    if first < 2 or first >= columns:
+        return 0
+    past = History(history.values[:, :first], history.timestamp[:first], history.local[:first], history.cadence)
+    fitted = training.fit_many(candidate, past, fall_back=registry.get(FALL_BACK))
+    rows = np.flatnonzero(np.array(fitted.detector) == candidate.name)
+    if not rows.size:
+        return 0
+    baseline, state = (take(fields[candidate.name], rows) for fields in (fitted.baselines, fitted.states))
+    life: Fields = lives.newborn(rows.size, KINDS)
+    up, down = threshold + tolerance_up[rows], threshold + tolerance_down[rows]
+    told = 0
+    for column in range(first, columns):
+        here = Points(
+            row=np.arange(rows.size),
+            timestamp=np.full(rows.size, history.timestamp[column]),
+            local=np.full(rows.size, history.local[column]),
+            value=history.values[rows, column],
+            cadence=np.full(rows.size, history.cadence),
+            frozen=lives.frozen(life),
+            threshold_up=up,
+            threshold_down=down,
+        )
+        scores, state = candidate.score(here, baseline, state)
+        life, changes = lives.advance(
+            life,
+            here,
+            scores,
+            candidate=np.full(rows.size, threshold - CANDIDATE_MARGIN),
+            threshold_up=up,
+            threshold_down=down,
+            rules=RULES,
+        )
+        told += int(changes.told.sum())
+    return told
