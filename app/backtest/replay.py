@@ -14,7 +14,7 @@ import numpy as np
 
 from app.alerts.life import LifeRules, advance, frozen, is_told, newborn
 from detectors.calendar import DAY, local_seconds
-from detectors.contract import Bools, Detector, Fields, Floats, History, Ints, Points, Scores, put, take
+from detectors.contract import Bools, Detector, Floats, History, Ints, Points, Scores, put, take
 from detectors.registry import get
 from detectors.training import may_alert, training_window, usual_cadence
 
