@@ -17,6 +17,8 @@ NEARLY_ALL = 0.8
 WORTH_NAMING = 0.5
 KNOWN_ENOUGH = 0.8
 """So many of the siblings must have points in the span, else the total is not known."""
+STANDS_OUT = 0.5
+"""The change of the total must be so much of all changes either way, else it is mostly noise."""
 DO_NOT_ADD_UP = re.compile(
     r"(^|[^a-z])(ms|milliseconds|seconds|pct|percent|percentage|ratio|rate|share|conversion|latency|duration|avg|average"
     r"|mean|median|min|max|p\d\d+|score|utili[sz]ation|temperature|price)([^a-z]|$)"
@@ -90,14 +92,14 @@ def adds_up(metric: str) -> bool:
 
 
 def contributions(dimension: str, siblings: Sequence[Sibling], direction: int) -> Explanation | None:
-    """Shares of the siblings in the change; None where too few are known, or all together went the other way."""
+    """Shares of the siblings in the change; None where too few are known, or the total hardly went that way."""
     changes = [(each, each.change) for each in siblings]
     known = [(each, change) for each, change in changes if change is not None]
     if len(known) < 2 or len(known) < KNOWN_ENOUGH * len(siblings):
         return None
     moved = [(each, change) for each, change in known if change * direction > 0]
     gross, net = sum(change for _, change in moved), sum(change for _, change in known)
-    if not gross or net * direction <= 0:
+    if not gross or net * direction < STANDS_OUT * sum(abs(change) for _, change in known):
         return None
     shares = [Contribution(each.series_id, each.value, change, change / gross) for each, change in moved]
     ordered = tuple(sorted(shares, key=lambda each: (-each.share, each.series_id)))

@@ -59,6 +59,11 @@ def test_a_shift_between_values_is_no_drop_of_the_whole() -> None:
     assert explained({"DE": -100, "FR": 150}) is None
 
 
+def test_one_value_that_is_lost_among_the_noise_of_many_is_not_made_a_change_of_the_whole() -> None:
+    noise = {f"C{number}": 20.0 * (-1) ** number for number in range(100)}
+    assert explained({"DE": -100, **noise}) is None
+
+
 def test_a_total_that_is_not_known_explains_nothing() -> None:
     unknown = [Sibling(number, f"C{number}", None, None) for number in range(2)]
     assert contributions("country", [*unknown, Sibling(7, "DE", 1, 9), Sibling(8, "FR", 1, 9)], -1) is None
