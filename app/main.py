@@ -97,6 +97,7 @@ class Heed:
 
     def stop(self) -> None:
         """Finish what was begun, in the order in which work flows."""
+        self.committer.close()
         self.schedule.stop()
         self.committer.stop()
         self.notifier.stop()

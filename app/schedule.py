@@ -28,9 +28,10 @@ from app.store.database import Database
 log = structlog.get_logger()
 
 FOLD_POINTS = 1_000_000
+FOLD_ROWS = 5_000  # a row a commit, however few its points
 FOLD_AGE = timedelta(hours=6)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)  # else intervals would count from the start of the process, by real time
-NIGHTLY_HOUR, NIGHTLY_MINUTE = 3, 10  # no zone's clock change repeats or skips ten past three
+NIGHTLY_HOUR, NIGHTLY_MINUTE = 3, 10  # few zones' clock changes repeat or skip it; the slot holds it to once a day
 
 
 @dataclass(frozen=True)
@@ -107,18 +108,25 @@ class Schedule:
         """Run a job now unless its slot is taken; a job that fails is logged and tried at its next time."""
         now = self._clock.now()
         slot = self._day_of(due or now)
-        if job.once_a_day and not self._take(job, slot):
-            return
+        try:
+            if job.once_a_day and not self._take(job, slot):
+                return
+            outcome = self._run(job, now)
+            if job.once_a_day:
+                with self._database.writing() as session:
+                    jobs.finish_slot(session, job.name, slot, now=wall_now(), outcome=outcome)
+        except Exception:  # the outermost loop of all jobs: a database that is away must not end them
+            log.exception("job_not_recorded", job=job.name)
+
+    def _run(self, job: Job, now: datetime) -> str:
         try:
             outcome = job.run(now)
-        except Exception:  # the outermost loop of all jobs: one that fails must not end the others
+        except Exception:  # one job that fails must not end the others
             log.exception("job_failed", job=job.name)
-            outcome = "failed"
+            return "failed"
         if outcome:
             log.info("job_ran", job=job.name, outcome=outcome)
-        if job.once_a_day:
-            with self._database.writing() as session:
-                jobs.finish_slot(session, job.name, slot, now=wall_now(), outcome=outcome)
+        return outcome
 
     def _last_due(self, job: Job) -> datetime:
         """When a daily job was last due."""
@@ -166,7 +174,9 @@ def _fold_if_due(committer: Committer) -> str:
     folded = sum(
         train.fold(committer, partition.number)
         for partition in committer.partitions
-        if partition.tail_points >= FOLD_POINTS or partition.tail_age(wall_now()) >= FOLD_AGE
+        if partition.tail_points >= FOLD_POINTS
+        or len(partition.tail) >= FOLD_ROWS
+        or partition.tail_age(wall_now()) >= FOLD_AGE
     )
     return f"{folded} points folded" if folded else ""
 

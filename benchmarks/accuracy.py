@@ -1,6 +1,6 @@
 """How often Heed is right on labelled real series: default settings, one configuration and one threshold for all.
 
-Needs a folder with `data/<set>/*.npz` and `bench/{datasets,scores}.py`: --data, or HEED_SHARED_DATA, or ../shared
+Needs a folder with `data/<set>/*.npz` and `bench/{datasets,scores}.py`: --data, or LABELLED_SERIES, or ../shared
 beside the project. Every verdict comes from a causal replay. Scores are taken on the second half of each series; on
 the nab set, on what follows its probation.
 """
@@ -62,7 +62,7 @@ def main(arguments: list[str] | None = None) -> int:
     console = Console()
     folder: Path = options.data
     if not (folder / "bench" / "scores.py").exists():
-        console.print(f"No labelled data in {folder}: accuracy is not measured (give --data or HEED_SHARED_DATA).")
+        console.print(f"No labelled data in {folder}: accuracy is not measured (give --data or LABELLED_SERIES).")
         return 0
     datasets, scores = (_module(folder / "bench" / f"{name}.py") for name in ("datasets", "scores"))
     measured = [_measure(name, datasets, scores, options) for name in options.sets]
@@ -74,7 +74,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     beside = Path(__file__).resolve().parents[2] / "shared"
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sets", nargs="*", default=list(SETS), help=f"among {', '.join(SETS)}; all if none is named")
-    parser.add_argument("--data", type=Path, default=Path(os.environ.get("HEED_SHARED_DATA", beside)))
+    parser.add_argument("--data", type=Path, default=Path(os.environ.get("LABELLED_SERIES", beside)))
     parser.add_argument("--detector", default="seasonal", choices=sorted(DETECTORS))
     parser.add_argument("--alerts-per-week", type=float, default=1.0)
     parser.add_argument("--series", type=int, default=None, help="only so many of each set, for a quick look")

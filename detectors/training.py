@@ -12,6 +12,8 @@ from detectors.contract import Bools, Detector, Fields, Floats, History, Ints, p
 MINUTE, HOUR, DAY = 60, 3_600, 86_400
 LEARNING_DAYS = 14
 """Days of history after which a weekly pattern is trusted and learning counts as done."""
+SPARSEST = 1.25
+"""A series may lack a fifth of its points and still count as known since its first."""
 ALERT_AFTER_DAYS = 2
 ALERT_AFTER_POINTS = 30
 ALERT_AFTER_DAILY_POINTS = 14
@@ -80,23 +82,29 @@ def usual_cadence(timestamp: Ints) -> int:
 
 def progress(points: int, first: int, last: int, cadence: int) -> Progress:
     """Learning progress of a series of so many known points between two unix seconds."""
-    span = max(0, last - first + cadence) if points else 0
+    span = int(_span(np.array([points]), np.array([first]), np.array([last]), np.array([cadence]))[0])
     days = int(span // DAY)
     daily = cadence >= DAY
     needed = ALERT_AFTER_DAILY_POINTS if daily else ALERT_AFTER_POINTS
     reason = ""
-    if span < ALERT_AFTER_DAYS * DAY:
-        reason = f"less than {ALERT_AFTER_DAYS} days of history"
-    elif points < needed:
+    if last - first + cadence >= ALERT_AFTER_DAYS * DAY and points < needed:
         reason = f"{points} of {needed} points"
+    elif span < ALERT_AFTER_DAYS * DAY:
+        reason = f"less than {ALERT_AFTER_DAYS} days of history"
     return Progress(days=days, of_days=LEARNING_DAYS, may_alert=not reason, reason=reason)
 
 
 def may_alert(points: Ints, first: Ints, last: Ints, cadence: Ints) -> Bools:
     """`Progress.may_alert` of many series at once, arrays of one shape."""
-    span = last - first + cadence
+    span = _span(points, first, last, cadence)
     needed = np.where(cadence >= DAY, ALERT_AFTER_DAILY_POINTS, ALERT_AFTER_POINTS)
     return np.asarray((points >= needed) & (span >= ALERT_AFTER_DAYS * DAY))
+
+
+def _span(points: Ints, first: Ints, last: Ints, cadence: Ints) -> Ints:
+    """Seconds of history; one point of long ago does not make history of the years since."""
+    known = np.where(cadence > 0, cadence, HOUR)
+    return np.where(points > 0, np.minimum(last - first + cadence, SPARSEST * points * known), 0).astype(np.int64)
 
 
 def on_grid(timestamp: Ints, value: Floats, cadence: int) -> tuple[Ints, Floats]:

@@ -223,7 +223,7 @@ def _matcher(request: Request, body: bytes) -> Matcher | None:
         if "matcher" not in asked:
             return None
         wanted = TypeAdapter(Wanted).validate_json(body)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None  # whoever decodes points says what is wrong
     except ValidationError:
         raise Unprocessable(

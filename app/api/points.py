@@ -18,12 +18,12 @@ from app.api.metrics import Metrics
 from app.api.problems import Problem
 from app.api.service import Heed, Service
 from app.clock import EventClock, wall_now
-from app.errors import Unprocessable
+from app.errors import NotBuiltYet, Unprocessable
 from app.formats import FORMATS, Limits, PostedPoints, Rejection, decode
 
 router = APIRouter(tags=["points"])
 
-AHEAD_OF_CLOCK = timedelta(days=1)
+AHEAD_OF_CLOCK = timedelta(minutes=10)
 AHEAD_IN_A_REPLAY = timedelta(days=400)
 DECODED_AT_ONCE_BYTES = 512 * 1024  # a few milliseconds; a larger body would keep other requests waiting
 
@@ -88,7 +88,7 @@ BODY = {name: JSON_BODY if name == "application/json" else TEXT_BODY for name in
     status_code=202,
     response_model=PostAnswer,
     openapi_extra={"requestBody": {"required": True, "content": BODY}},
-    responses={status: {"model": Problem} for status in (400, 413, 415, 422, 429, 503)},
+    responses={status: {"model": Problem} for status in (400, 413, 415, 422, 429, 501, 503)},
 )
 async def post_points(
     request: Request,
@@ -105,8 +105,10 @@ async def post_points(
     and time again with the same value is a duplicate, with another value a correction.
 
     Good points are kept where others in the same request are bad; those are listed with their index and reason.
-    Nothing acceptable at all is a 422. `alert` says what may be sent: `live`, `digest` or `silent`.
+    Nothing acceptable at all is a 422. `alert` says what may be sent: `live` or `silent`; `digest` is not built yet.
     """
+    if alert is Asked.DIGEST:
+        raise NotBuiltYet("Digests are not built yet: send `alert=silent` to record without telling, or leave it out.")
     metrics: Metrics = request.app.state.metrics
     posted = await _decode(request, heed)
     delivery = Delivery(alert.value) if alert else None

@@ -115,10 +115,12 @@ def new_alert(series: Series, transition: Transition, delivery: Delivery) -> Ale
 def _follow(book: Book, transition: Transition, *, is_new: bool) -> None:
     """One step of a run: it begins to be told, goes on, comes back, or is over."""
     anomaly = book.anomalies[book.key(transition)]
+    alert = book.alerts.get(anomaly.alert_id or 0)
+    if alert is not None and alert.status in ("closed", "withdrawn"):
+        return
     describe(anomaly, transition, book.recording)
     book.session.add(anomaly)
-    alert = book.alerts.get(anomaly.alert_id or 0)
-    if alert is None or alert.status in ("closed", "withdrawn"):
+    if alert is None:
         return
     fresh = book.recording.delivery(transition) is Delivery.LIVE
     if "told" in transition.changes and is_new:
@@ -130,7 +132,7 @@ def _follow(book: Book, transition: Transition, *, is_new: bool) -> None:
     if "reopened" in transition.changes:
         alert.status, alert.ended_at = "firing", None
         book.messages.append((alert, "updated"))
-    if "ended" in transition.changes:
+    if "ended" in transition.changes and alert.status != "resolved":
         alert.status, alert.ended_at = "resolved", as_time(transition.timestamp)
         book.messages.append((alert, "resolved"))
 

@@ -15,7 +15,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import structlog
@@ -121,6 +121,8 @@ class Committer:
         self._waiting_points = 0
         self._wanted = threading.Condition()
         self._closing = False
+        self._stopping = False
+        self._ended = False
         self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
 
     def start(self) -> None:
@@ -128,13 +130,20 @@ class Committer:
         self._load()
         self._thread.start()
 
-    def stop(self) -> None:
-        """Finish what was submitted, then end. Safe to call twice."""
+    def close(self) -> None:
+        """Take no more points. What was submitted is finished, and `call` still works until `stop`."""
         with self._wanted:
             self._closing = True
+
+    def stop(self) -> None:
+        """Finish what was submitted, then end. Safe to call twice."""
+        self.close()
+        with self._wanted:
+            self._stopping = True
             self._wanted.notify()
         if self._thread.is_alive():
             self._thread.join()
+        self._ended = True
 
     @property
     def is_running(self) -> bool:
@@ -147,7 +156,7 @@ class Committer:
         """Queue one POST; the future is done once it is committed. Raises TooManyRequests when too much waits."""
         waiting = _Waiting(posted, bearer, delivery)
         with self._wanted:
-            if self._closing:
+            if self._closing or self._ended:
                 raise Unavailable("The service is stopping. Send the points again in a moment.")
             if self._waiting_points + len(posted) > MOST_WAITING_POINTS:
                 raise TooManyRequests("Too many points wait to be stored. Slow down.", headers={"Retry-After": "1"})
@@ -158,17 +167,26 @@ class Committer:
 
     def call(self, work: Callable[[], T]) -> T:
         """Run `work` on the committer's thread, between two groups, and return what it returns."""
-        if threading.current_thread() is self._thread or not self._thread.is_alive():
+        if threading.current_thread() is self._thread:
             return work()
         answer: Future[object] = Future()
         with self._wanted:
+            if self._ended:
+                raise Unavailable("The service is stopping.")
             self._calls.append((work, answer))
             self._wanted.notify()
         return answer.result()  # type: ignore[return-value]
 
-    def labels_changed(self, released: Sequence[int] = ()) -> None:
-        """Heed the labels that stand now from the next point on, and let the runs of these series' ids go."""
-        self.call(lambda: self._labels_changed(released))
+    def relabel(self, store: Callable[[], Sequence[int]]) -> None:
+        """Commit a change of labels and heed it from the next point on, with no point in between.
+
+        `store` commits, and returns the ids of the series whose runs it ended.
+        """
+        self.call(lambda: self._labels_changed(store()))
+
+    def labels_changed(self) -> None:
+        """Heed the labels as they stand now: they fade."""
+        self.call(lambda: self._labels_changed(()))
 
     def band(self, series_id: int, tolerances: Tolerances) -> Band | None:
         """The next point's band under these tolerances; None while nothing can be said of the series."""
@@ -203,6 +221,8 @@ class Committer:
 
     def _load(self) -> None:
         with self.database.reading() as session:
+            for number in range(self.rules.partition_count):
+                self.clock.saw(recover.newest(session, number))  # first, since labels fade by this clock
             tolerances = current_tolerances(session, self.clock.now(), self.rules.threshold)
             self.partitions = [
                 recover.load(session, number, self.rules.threshold, tolerances)
@@ -210,8 +230,6 @@ class Committer:
             ]
             for key, place in series.places(session):
                 self._places[key] = Place(*place)
-        for partition in self.partitions:
-            self.clock.saw(partition.newest)
 
     def _labels_changed(self, released: Sequence[int]) -> None:
         with self.database.reading() as session:
@@ -220,14 +238,39 @@ class Committer:
             partition.heed(tolerances)
             slots = partition.slots_of(released)
             partition.release(slots[slots != UNKNOWN])
+            self._checkpoint(partition)
         self.told()  # the verdict may have closed an alert, and its channels wait to hear of it
 
+    def _checkpoint(self, partition: Partition) -> None:
+        """A replay must not cross a change of labels: it would judge what was before it by what came after."""
+        with self.reloading(partition.number), self.database.writing() as session:
+            recover.save(session, partition)
+        recover.saved(partition)
+
     def _run(self) -> None:
+        try:
+            self._work()
+        finally:
+            self._give_up()
+
+    def _give_up(self) -> None:
+        """The thread ends: nobody may wait for it for ever."""
+        with self._wanted:
+            self._ended = True
+            waiting: list[Future[Any]] = [post.answer for post in self._posts]
+            waiting += [answer for _, answer in self._calls]
+            self._posts.clear()
+            self._calls.clear()
+        for answer in waiting:
+            if answer.set_running_or_notify_cancel():
+                answer.set_exception(Unavailable("The service has stopped. Send it again in a moment."))
+
+    def _work(self) -> None:
         while True:
             with self._wanted:
-                while not (self._posts or self._calls or self._closing):
+                while not (self._posts or self._calls or self._stopping):
                     self._wanted.wait()
-                if self._closing and not self._posts and not self._calls:
+                if self._stopping and not self._posts and not self._calls:
                     return
                 group = self._next_group()
                 call = self._calls.popleft() if self._calls else None
@@ -242,8 +285,10 @@ class Committer:
         while self._posts and len(group) < MOST_GROUP_POSTS:
             if group and count + len(self._posts[0].posted) > MOST_GROUP_POINTS:
                 break
-            group.append(self._posts.popleft())
-            count += len(group[-1].posted)
+            waiting = self._posts.popleft()
+            count += len(waiting.posted)
+            if waiting.answer.set_running_or_notify_cancel():  # else whoever posted it has hung up
+                group.append(waiting)
         self._waiting_points -= count
         return group
 
@@ -260,7 +305,10 @@ class Committer:
             return
         for waiting, outcome in zip(group, outcomes, strict=True):
             waiting.answer.set_result(outcome)
-        self._committed()
+        try:
+            self._committed()
+        except Exception:  # what follows a commit must never end the one thread that commits
+            log.exception("after_commit_failed")
 
     def _commit(self, group: list[_Waiting]) -> list[IngestOutcome]:
         now = self.clock.now()
@@ -314,7 +362,7 @@ class Committer:
             allowed = unknown
             if waiting.bearer is not None:
                 allowed = unknown[: tokens.claim_new_series(session, waiting.bearer.token_id, len(unknown))]
-            refused[index] = {each.key for each in unknown[len(allowed) :]}
+            refused[index] = {each.key for each in unknown[len(allowed) :]}  # unless another POST may bring it in
             rows = series.find_or_create(
                 session,
                 allowed,
@@ -330,7 +378,7 @@ class Committer:
                 ]
                 self.partitions[number].take_in(those)
                 taken.append((self.partitions[number], those))
-        return created, refused, taken
+        return created, {index: keys - created.keys() for index, keys in refused.items()}, taken
 
     def _without_duplicates(self, session: Session, arrivals: _Arrivals) -> tuple[_Arrivals, Bools]:
         """One point for each series and time, the last one sent, and which of all arrivals told nothing new."""
@@ -433,6 +481,8 @@ def _same(one: Floats, other: Floats) -> Bools:
 
 
 def _answer_call(work: Callable[[], object], answer: Future[object]) -> None:
+    if not answer.set_running_or_notify_cancel():
+        return
     try:
         answer.set_result(work())
     except BaseException as fault:  # noqa: BLE001 - whatever it is, the caller waits for it

@@ -5,7 +5,7 @@ What was learned is a fold over the labels that stand, so a dry run, a label and
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Protocol
@@ -47,8 +47,11 @@ class Committer(Prober, Protocol):
     @property
     def rules(self) -> Rules: ...
 
-    def labels_changed(self, released: Sequence[int] = ()) -> None:
-        """Heed the labels that stand now from the next point on, and let the runs of these series' ids go."""
+    def relabel(self, store: Callable[[], Sequence[int]]) -> None:
+        """Commit a change of labels and heed it from the next point on, with no point in between.
+
+        `store` commits, and returns the ids of the series whose runs it ended.
+        """
         ...
 
 
@@ -158,13 +161,21 @@ def revoke_label(heed: Heed, label_id: int, *, by: str, now: datetime, dry_run: 
         answer = Answer(receipt_json(receipt), label_id, repeated=label.revoked_at is not None)
     if dry_run or answer.repeated:
         return answer
-    with heed.database.writing() as session:
-        label = session.get_one(Label, label_id, with_for_update=True)
-        if label.revoked_at is not None:
-            return replace(answer, repeated=True)
-        stored_labels.revoke(label, by, now)
-        released = _settle_alert(session, label.alert_id, now)
-    heed.committer.labels_changed(released)
+    undone = False
+
+    def undo() -> list[int]:
+        nonlocal undone
+        with heed.database.writing() as session:
+            label = session.get_one(Label, label_id, with_for_update=True)
+            if label.revoked_at is not None:
+                return []
+            undone = True
+            stored_labels.revoke(label, by, now)
+            return _settle_alert(session, label.alert_id, now)
+
+    heed.committer.relabel(undo)
+    if not undone:
+        return replace(answer, repeated=True)
     log.info("label_revoked", label=label_id, verdict=label.verdict, series=label.series_id)
     return answer
 
@@ -183,10 +194,9 @@ def _act(heed: Heed, session: Session, label: Label, *, dry_run: bool) -> Answer
     if dry_run:
         return Answer(receipt_json(replace(receipt, label_id=None)), None)
     try:
-        released = _store(heed, label, receipt)
+        heed.committer.relabel(lambda: _store(heed, label, receipt))
     except sa.exc.IntegrityError:  # the same key came twice at the same moment
         return _first_answer(heed, label.once_key)
-    heed.committer.labels_changed(released)
     log.info("label_given", label=label.id, verdict=label.verdict, series=label.series_id, source=label.source)
     return _answer(heed, label)
 

@@ -15,6 +15,7 @@ from app.partitions import checkpoint
 from app.partitions.model import BLOCK, Model
 from app.partitions.partition import REBUILT, UNKNOWN, NewSeries, Partition
 from app.pipeline import score
+from app.pipeline.alert import as_time
 from app.store import alerts as stored_alerts
 from app.store import choices, points, series, states
 from detectors import registry
@@ -43,6 +44,7 @@ def load(session: Session, number: int, threshold: float, tolerances: Tolerances
     _restore_choices(session, partition)
     replayed = _replay(session, partition, threshold)
     release_closed(session, partition, np.arange(partition.count))
+    _forget_untold(session, partition)
     log.info("partition_loaded", partition=number, series=len(known), replayed_points=replayed)
     return partition
 
@@ -153,14 +155,32 @@ def _replay(session: Session, partition: Partition, threshold: float) -> int:
     return replayed
 
 
+def _forget_untold(session: Session, partition: Partition) -> None:
+    """Runs that a replay under today's labels takes for told, though nobody was: their next strange point tells."""
+    told = np.flatnonzero(lives.is_told(partition.life)[: partition.count])
+    if not told.size:
+        return
+    keys = [(int(partition.columns["series_id"][s]), as_time(int(partition.life["opened_at"][s]))) for s in told]
+    known = stored_alerts.anomalies_by_start(session, keys)
+    untold = [s for s, key in zip(told, keys, strict=True) if key not in known or known[key].alert_id is None]
+    partition.life["told_at"][untold] = 0
+
+
+def newest(session: Session, number: int) -> int:
+    """Newest event time of a partition's points, unix seconds; 0 where it has none."""
+    blocks = states.blocks_of(session, number, kind=SERIES_KIND)
+    checkpointed = (int(checkpoint.decode(arrays)["last_at"].max(initial=0)) for arrays in blocks.values())
+    return max([points.newest_logged(session, number), *checkpointed])
+
+
 def release_closed(session: Session, partition: Partition, slots: Ints) -> None:
     """Let go those runs whose alert somebody closed: what follows is a new run, and may be learned from."""
-    told = slots[lives.frozen(take(partition.life, slots))]
-    ids = partition.columns["series_id"][told].tolist()
+    ran = slots[lives.is_open(take(partition.life, slots))]
+    ids = partition.columns["series_id"][ran].tolist()
     closed = stored_alerts.closed_runs(session, ids)
     over = [
         slot
-        for slot, series_id in zip(told.tolist(), ids, strict=True)
+        for slot, series_id in zip(ran.tolist(), ids, strict=True)
         if (series_id, int(partition.life["opened_at"][slot])) in closed
     ]
     if over:

@@ -16,6 +16,8 @@ from detectors.calendar import local_seconds_of_many
 from detectors.contract import Detector, Fields, Floats, Ints, Points, Scores, put, take
 
 RULES = lives.LifeRules()
+MOST_ROUNDS = 3_000
+"""Points of one series that a batch judges, its last ones: about half a second. What is longer is history to learn."""
 CANDIDATE_MARGIN = 0.6  # decades under the threshold from which a run is kept to learn from (four times as frequent)
 
 
@@ -133,10 +135,17 @@ def _judge(
 ) -> None:
     order = np.lexsort((timestamp, slot))
     order = order[timestamp[order] > begin.last_at[slot[order]]]
+    order = order[_places_from_the_end(slot[order]) < MOST_ROUNDS]
     codes = partition.columns["model"][slot[order]]
     for code in np.unique(codes):
         mine = order[codes == code]
         _judge_with(partition, begin, int(code), slot, timestamp, value, mine, threshold, judged)
+
+
+def _places_from_the_end(slot: Ints) -> Ints:
+    """How many points of its series follow each; `slot` is sorted."""
+    _, counts = np.unique(slot, return_counts=True)
+    return np.repeat(np.cumsum(counts), counts) - np.arange(slot.size) - 1
 
 
 def install(partition: Partition, judged: Judged, log_id: int) -> None:

@@ -50,7 +50,7 @@ def _end_silent(committer: Committer, partition: Partition, now: datetime) -> in
 
 def silent(partition: Partition, now: int) -> Ints:
     """Slots with a told run whose series has sent nothing for long."""
-    told = np.flatnonzero(lives.frozen(partition.life)[: partition.count])
+    told = np.flatnonzero(lives.is_told(partition.life)[: partition.count])
     patience = np.maximum(SILENT_SECONDS, SILENT_STEPS * partition.columns["cadence"][told])
     quiet: Ints = told[now - partition.columns["last_at"][told] > patience]
     return quiet

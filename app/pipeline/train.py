@@ -24,7 +24,7 @@ from app.store.points import PointBatch
 from app.store.points.cadence import estimate_cadences
 from detectors import choice, registry, training
 from detectors.calendar import local_seconds
-from detectors.contract import History, Ints, take
+from detectors.contract import Bools, History, Ints, take
 
 log = structlog.get_logger()
 
@@ -32,6 +32,9 @@ PORTION_SERIES = 256
 PORTION_CELLS = 2_000_000
 """About 100 ms of fitting: what a POST may have to wait."""
 LONGEST_WINDOW_STEPS = 50_000
+PACE_POINTS = 8
+"""Points from which the cadence of a series is told."""
+LONGEST_PACE_SECONDS = 60 * training.DAY
 LONGEST_WINDOW_DAYS = 400
 FALL_BACK = "basic"
 NOT_COMPARED = "the default, until it has history enough to compare detectors on"
@@ -69,14 +72,38 @@ def _fold(committer: Committer, number: int) -> int:
 
 
 def _find_cadences(session: Session, partition: Partition) -> None:
-    """Give each series that has none yet the usual spacing of its points, if they tell."""
-    unknown = np.flatnonzero(partition.columns["cadence"][: partition.count] == 0)
-    if not unknown.size:
+    """Give each series the usual spacing of its points: where it has none yet, or its points come at another pace."""
+    slots = np.flatnonzero(_has_no_pace(partition) | _has_another_pace(partition))
+    if not slots.size:
         return
-    ids = partition.columns["series_id"][unknown]
-    found = estimate_cadences(PointBatch.joined([batch.of_series(ids) for batch in partition.tail]))
+    ids = partition.columns["series_id"][slots]
+    last = partition.columns["last_at"][slots]
+    stored = points.read_points(session, ids.tolist(), int(last.min()) - LONGEST_PACE_SECONDS, int(last.max()) + 1)
+    found = estimate_cadences(_newest_of_each(stored))
     if found:
         _set_cadences(session, partition, partition.slots_of(found), np.array(list(found.values()), np.int64))
+
+
+def _has_no_pace(partition: Partition) -> Bools:
+    column = {name: array[: partition.count] for name, array in partition.columns.items()}
+    return np.asarray((column["cadence"] == 0) & (column["point_count"] >= PACE_POINTS))
+
+
+def _has_another_pace(partition: Partition) -> Bools:
+    """Whether the points since the last training came much closer, or much farther apart, than the cadence says."""
+    column = {name: array[: partition.count] for name, array in partition.columns.items()}
+    count = np.maximum(column["since_anchor"], 1)
+    pace = (column["last_at"] - column["anchor_at"]) / count / np.maximum(column["cadence"], 1)
+    known = (column["cadence"] > 0) & (column["anchor_at"] > 0) & (column["since_anchor"] >= PACE_POINTS)
+    return np.asarray(known & ((pace < 0.7) | (pace > 1.4)))
+
+
+def _newest_of_each(batch: PointBatch) -> PointBatch:
+    """The last points of each series, by which its present pace is told; `batch` is by series and time."""
+    _, counts = np.unique(batch.series, return_counts=True)
+    behind = np.repeat(np.cumsum(counts), counts) - np.arange(len(batch)) - 1
+    newest = behind <= 2 * PACE_POINTS
+    return PointBatch(batch.series[newest], batch.timestamp[newest], batch.value[newest])
 
 
 def _set_cadences(session: Session, partition: Partition, slots: Ints, seconds: Ints) -> None:
@@ -111,7 +138,7 @@ def train(
             score_again(committer, now)
             fold(committer, number)
         for portion in portions(committer, number, those):
-            if cancelled():
+            if cancelled() or not committer.is_running:
                 return TrainingReport(trained, total - trained, failed)
             result = committer.call(lambda n=number, p=portion: _train_portion(committer, n, p, now, reason))  # type: ignore[misc]
             trained += result.trained
@@ -141,7 +168,7 @@ def portions(committer: Committer, number: int, slots: Ints) -> Iterator[Ints]:
     """Slots of one zone each, few enough that fitting them takes no longer than a POST may wait."""
     partition = committer.partitions[number]
     column = partition.columns
-    zone, cadence = column["zone"][slots], np.maximum(column["cadence"][slots], 60)
+    zone, cadence = column["zone"][slots], _pace_of(column["cadence"][slots])
     steps = np.minimum((column["last_at"][slots] - column["first_at"][slots]) // cadence + 1, LONGEST_WINDOW_STEPS)
     alike = np.stack([zone, cadence, column["chosen"][slots]], axis=1)
     for one in np.unique(alike, axis=0):
@@ -151,6 +178,11 @@ def portions(committer: Committer, number: int, slots: Ints) -> Iterator[Ints]:
         chosen = slots[mine]
         for start in range(0, chosen.size, size):
             yield chosen[start : start + size]
+
+
+def _pace_of(cadence: Ints) -> Ints:
+    """The cadence, or the one that a series of unknown cadence is stored by."""
+    return np.where(cadence > 0, cadence, training.HOUR)
 
 
 def _train_portion(committer: Committer, number: int, slots: Ints, now: datetime, reason: str) -> TrainingReport:
@@ -177,7 +209,7 @@ def window(partition: Partition, slots: Ints) -> tuple[int, int]:
     """Unix seconds from which, and before which, points of these slots are learned from."""
     first = partition.columns["first_at"][slots].min()
     end = int(partition.columns["last_at"][slots].max()) + 1
-    cadence = max(int(partition.columns["cadence"][slots].max()), 60)
+    cadence = int(_pace_of(partition.columns["cadence"][slots]).max())
     longest = min(LONGEST_WINDOW_STEPS * cadence, LONGEST_WINDOW_DAYS * training.DAY)
     return max(int(first), end - longest), end
 
@@ -223,8 +255,6 @@ def _learn(
     partition.columns["trained_at"][slots] = int(now.timestamp())
     partition.columns["seen_log"][slots] = partition.newest_log
     partition.anchor(slots)
-    unpaced = slots[partition.columns["cadence"][slots] == 0]
-    _set_cadences(session, partition, unpaced, np.full(unpaced.size, grid.cadence))
     partition.touch(slots)
     return failed
 

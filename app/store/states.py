@@ -11,9 +11,11 @@ from sqlalchemy.orm import Session
 from app.store.tables import BaselineVersion, StateBlock
 
 
-def blocks_of(session: Session, partition: int) -> dict[tuple[str, int], bytes]:
-    """Every checkpointed block of a partition, by kind and number."""
+def blocks_of(session: Session, partition: int, kind: str | None = None) -> dict[tuple[str, int], bytes]:
+    """Every checkpointed block of a partition, or those of one kind, by kind and number."""
     query = sa.select(StateBlock.kind, StateBlock.block, StateBlock.arrays).where(StateBlock.partition == partition)
+    if kind is not None:
+        query = query.where(StateBlock.kind == kind)
     return {(kind, block): arrays for kind, block, arrays in session.execute(query)}
 
 

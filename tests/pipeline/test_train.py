@@ -13,7 +13,7 @@ from app.alerts.rules import Delivery
 from app.main import Heed
 from app.pipeline.learn import label_alert
 from app.pipeline.train import everything, fold, train, young
-from app.store.tables import BaselineVersion, LogBatch, Series
+from app.store.tables import BaselineVersion, Label, LogBatch, Series
 from tests.running import HOUR, MONDAY, Shop, alerts, posted, running
 
 
@@ -79,7 +79,7 @@ def test_series_of_several_zones_and_cadences_are_trained_together(heed: Heed) -
 
 
 def test_what_people_call_real_is_not_learned_and_a_false_alarm_is(heed: Heed) -> None:
-    expectation = {}
+    expectation: dict[str, list[float]] = {}
     for verdict in ("real", "false_alarm"):
         shop = Shop(heed, country=verdict, seed=5)
         shop.has_history(weeks=3)
@@ -96,8 +96,6 @@ def test_what_people_call_real_is_not_learned_and_a_false_alarm_is(heed: Heed) -
 
 
 def not_labelled(heed: Heed, alert_id: int) -> bool:
-    from app.store.tables import Label
-
     with heed.database.reading() as session:
         return session.scalar(sa.select(Label.id).where(Label.alert_id == alert_id)) is None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -39,7 +39,8 @@ class StandInCommitter:
     released: list[int] = field(default_factory=list)
     calls: int = 0
 
-    def labels_changed(self, released: Sequence[int] = ()) -> None:
+    def relabel(self, store: Callable[[], Sequence[int]]) -> None:
+        released = store()
         self.calls += 1
         self.released += released
 

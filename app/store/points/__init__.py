@@ -7,7 +7,7 @@ what is still in the log over the tiles, so nobody sees the difference.
 from app.store.points.batch import PointBatch
 from app.store.points.erase import drop_before, erase_series
 from app.store.points.folding import FoldReport, fold
-from app.store.points.log import append_log, read_log
+from app.store.points.log import append_log, newest_logged, read_log
 from app.store.points.read import Grid, read_grids, read_points, stored_values
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "drop_before",
     "erase_series",
     "fold",
+    "newest_logged",
     "read_grids",
     "read_log",
     "read_points",

@@ -46,6 +46,12 @@ def read_log(session: Session, partition: int) -> Iterator[tuple[int, PointBatch
         yield row_id, unpack_points(Packed(columns)).to_batch()
 
 
+def newest_logged(session: Session, partition: int) -> int:
+    """Latest time of the points in a partition's log, unix seconds; 0 if it is empty."""
+    newest = sa.select(sa.func.max(LogBatch.last_timestamp)).where(LogBatch.partition == partition)
+    return session.scalar(newest) or 0
+
+
 def read_log_rows(session: Session, row_ids: Sequence[int]) -> StoredPoints:
     """The points of these rows, in the order written."""
     query = sa.select(LogBatch.columns).where(is_among(session, LogBatch.id, row_ids)).order_by(LogBatch.id)

@@ -21,7 +21,7 @@ from app.store.points.placement import (
     shares,
     tile_points,
 )
-from app.store.points.tiles import COLUMNS, ROWS, find_sorted, last_of_each, unpack_grid
+from app.store.points.tiles import COLUMNS, find_sorted, last_of_each, unpack_grid
 from app.store.tables import Tile as TileRow
 from app.store.tables import TileGroup, TileMember
 
@@ -120,7 +120,7 @@ def read_grids(
 def _read_grid(session: Session, members: Places, start: int, end: int) -> Grid:
     group, cadence = int(members.group[0]), int(members.cadence[0])
     first, stop = start // cadence, -(-end // cadence)
-    values = np.full((ROWS, stop - first), np.nan)
+    values = np.full((int(members.row.max()) + 1, stop - first), np.nan)
     offset = None
     query = sa.select(TileRow.start, TileRow.values).where(
         TileRow.group_id == group, TileRow.start > start - COLUMNS * cadence, TileRow.start < end
@@ -130,16 +130,17 @@ def _read_grid(session: Session, members: Places, start: int, end: int) -> Grid:
         at = tile_start // cadence - first
         inside = slice(max(0, -at), min(COLUMNS, stop - first - at))
         to = slice(at + inside.start, at + inside.stop)
-        values[: len(grid), to] = grid[:, inside]
+        rows = min(len(grid), len(values))
+        values[:rows, to] = grid[:rows, inside]
         if tile_offset is not None:
             offset = np.zeros(values.shape, np.int32) if offset is None else offset
-            offset[: len(grid), to] = tile_offset[:, inside]
+            offset[:rows, to] = tile_offset[:rows, inside]
     in_order = np.array_equal(members.row, np.arange(len(members.row)))
-    rows = slice(len(members.row)) if in_order else members.row
+    wanted = slice(len(members.row)) if in_order else members.row
     return Grid(
         members.series,
         np.arange(first, stop) * cadence,
-        values[rows],
+        values[wanted],
         cadence,
-        None if offset is None else offset[rows],
+        None if offset is None else offset[wanted],
     )
