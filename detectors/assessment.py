@@ -245,10 +245,19 @@ def _advise_by_power(
         f" It gave {often:.1f} alerts a week on its past: look at those first." if often and often > 3 * budget else ""
     )
     if seen > 0.5:
-        return Advice.OUTAGES_ONLY, f"Watch it for outages: only changes of {_percent(seen)} and more are seen.{noisy}"
+        return Advice.OUTAGES_ONLY, f"Watch it for outages: only {_in_words(smallest, 24)} are seen.{noisy}"
     when = "" if learning.done else f" The weekly pattern is known after {learning.of_days} days, {learning} so far."
-    size, points = (seen, 24) if ours is None else (ours, 3)
-    return Advice.WATCH, f"Worth watching: changes of {_percent(size)} are seen within {points} points.{noisy}{when}"
+    points = 24 if ours is None else 3
+    return Advice.WATCH, f"Worth watching: {_in_words(smallest, points)} are seen within {points} points.{noisy}{when}"
+
+
+def _in_words(changes: Sequence[SmallestChange], points: int) -> str:
+    """`drops of 30 % and spikes of 20 %`, those that are seen within so many points."""
+    return " and ".join(
+        f"{change.kind}s of {_percent(change.share)}"
+        for change in changes
+        if change.within_points == points and change.share is not None
+    )
 
 
 def _percent(share: float) -> str:
