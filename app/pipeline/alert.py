@@ -116,12 +116,15 @@ def _follow(book: Book, transition: Transition, *, is_new: bool) -> None:
     """One step of a run: it begins to be told, goes on, comes back, or is over."""
     anomaly = book.anomalies[book.key(transition)]
     alert = book.alerts.get(anomaly.alert_id or 0)
-    if alert is not None and alert.status in ("closed", "withdrawn"):
+    if alert is not None and alert.status == "closed":
         return
     describe(anomaly, transition, book.recording)
     book.session.add(anomaly)
-    if alert is None:
+    if alert is None or (alert.status == "withdrawn" and "told" not in transition.changes):
         return
+    if alert.status == "withdrawn":  # late points had taken it back, later ones bear it out
+        alert.status, alert.ended_at = "firing", None
+        book.messages.append((alert, "updated"))
     fresh = book.recording.delivery(transition) is Delivery.LIVE
     if "told" in transition.changes and is_new:
         book.messages.append((alert, "firing"))

@@ -109,13 +109,15 @@ def _withdraw(book: Book, row: Anomaly) -> None:
     if alert is None:
         book.session.delete(row)
         return
+    if alert.status == "closed":  # somebody has said what it was
+        return
     row.outcome = Outcome.WITHDRAWN
     row.ended_at = row.ended_at or row.last_abnormal_at
     _withdraw_alert(book, alert, row)
 
 
 def _withdraw_alert(book: Book, alert: Alert, row: Anomaly) -> None:
-    if alert.status in ("closed", "withdrawn"):
+    if alert.status == "withdrawn":
         return
     alert.status, alert.ended_at = "withdrawn", row.last_abnormal_at
     book.messages.append((alert, "withdrawn"))
@@ -127,12 +129,14 @@ def _stand(book: Book, row: Anomaly | None, run: Run, transition: Transition, *,
     if row is None:
         row = Anomaly(series_id=run[0])
         book.session.add(row)
+    alert = book.alerts.get(row.alert_id or 0)
+    if alert is not None and alert.status == "closed":
+        return
     over_before = row.ended_at
     row.started_at = run[1]
     describe(row, transition, book.recording)
     if silent and row.ended_at is None:
         row.ended_at = over_before
-    alert = book.alerts.get(row.alert_id or 0)
     if alert is not None and transition.run.told_at:
         _follow(book, alert, row)
     elif alert is not None:
@@ -156,8 +160,6 @@ def _open(book: Book, row: Anomaly, transition: Transition) -> None:
 
 def _follow(book: Book, alert: Alert, row: Anomaly) -> None:
     """An alert goes on being one, maybe of another span, maybe in another status."""
-    if alert.status == "closed":
-        return
     before = alert.status
     alert.started_at, alert.severity = row.started_at, severity_of(row.rarity)
     alert.status, alert.ended_at = ("firing", None) if row.ended_at is None else ("resolved", row.ended_at)

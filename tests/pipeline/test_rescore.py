@@ -20,7 +20,7 @@ from app.pipeline.train import everything, fold, train
 from app.store.points import read_points
 from app.store.tables import Alert, Anomaly, Series
 from tests.pipeline.test_recover import fields_of
-from tests.running import HOUR, MONDAY, Shop, alerts, notification_reasons, posted, running
+from tests.running import HOUR, MONDAY, Shop, alerts, anomalies, notification_reasons, posted, running
 
 WEBHOOK = {"webhook_url": "http://127.0.0.1:9/", "allow_private_targets": "127.0.0.0/8"}
 WEEKS = 3
@@ -128,6 +128,7 @@ def test_a_verdict_that_closed_an_alert_outlives_a_scoring_again(heed: Heed) -> 
     shop.send(1, factor=1.01)
     score_again(heed.committer, heed.clock.now())
     assert [a.status for a in alerts(heed)] == ["closed"]
+    assert [a.outcome for a in anomalies(heed)] == ["told"]
     assert not heed.committer.partitions[0].life["frozen"][0]
 
 
@@ -191,7 +192,7 @@ def scores(heed: Heed, series_id: int) -> np.ndarray:
 def outcome(heed: Heed, slot: int) -> dict[str, np.ndarray]:
     """Everything numeric that is known of a series: columns, run, detector's state and stored scores."""
     partition = heed.committer.partitions[0]
-    skipped = ("series_id", "metric", "row", "seen_log")
+    skipped = ("series_id", "metric", "row", "seen_log", "chosen_at")
     found = {n: a[slot].astype(float) for n, a in partition.columns.items() if n not in skipped}
     found |= {f"life {n}": np.asarray(a[slot], float) for n, a in partition.life.items()}
     model = partition.models[int(partition.columns["model"][slot])]
@@ -203,11 +204,11 @@ def outcome(heed: Heed, slot: int) -> dict[str, np.ndarray]:
 
 
 def told(heed: Heed, slot: int) -> list[tuple[Any, ...]]:
-    """Anomalies that stand, each with its alert's status."""
+    """Anomalies that stand, each with the status of its alert, if that stands too."""
     with heed.database.reading() as session:
         rows = session.execute(
             sa.select(Anomaly, Alert.status)
-            .outerjoin(Alert, Alert.id == Anomaly.alert_id)
+            .outerjoin(Alert, (Alert.id == Anomaly.alert_id) & (Alert.status != "withdrawn"))
             .where(Anomaly.series_id == slot + 1, Anomaly.outcome != "withdrawn")
             .order_by(Anomaly.started_at)
         ).all()
