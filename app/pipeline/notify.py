@@ -134,7 +134,7 @@ class Sender:
             with self.database.reading() as session:
                 alert = session.get_one(Alert, claim.alert_id)
                 facts = facts_of(session, [alert], self.links, origin=claim.channel_name, now=now)[alert.id]
-                facts = explained(session, facts)
+                facts = _explained_if_possible(session, facts)
             leave_url = self.links.leave_url(claim.channel_id, now)
             channel.send(Notice(claim.notification_id, Reason(claim.reason), facts, now, leave_url), self.outbound)
         except TransportError as error:
@@ -182,6 +182,15 @@ def stop_channel(session: Session, channel_id: int, name: str, why: str, now: da
     session.flush()
     enqueue(session, alert.id, Reason.FIRING, now)
     log.error("channel_disabled", channel=name, reason=why)
+
+
+def _explained_if_possible(session: Session, facts: AlertFacts) -> AlertFacts:
+    """What explains an alert is worth having, and never worth waiting for."""
+    try:
+        return explained(session, facts)
+    except Exception:
+        log.exception("explanation_failed", alert=facts.id)
+        return facts
 
 
 class Notifier:
