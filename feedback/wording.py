@@ -40,7 +40,7 @@ def rarity_in_words(rarity: float) -> str:
         return f"once in {years:.1f} years"
     if years < 1_000_000:
         return f"once in {_two_digits(years)} years"
-    return f"once in 10^{rarity:.0f} weeks"
+    return "less than once in a million years"
 
 
 def _two_digits(number: float) -> str:
@@ -129,7 +129,9 @@ def _on_past(receipt: Receipt) -> Iterator[str]:
         count = receipt.no_longer_sent.count
         yield f"Of the alerts of the last {HINDSIGHT_DAYS} days, {count} would not have been sent."
     if receipt.now_sent.count:
-        yield f"In the last {HINDSIGHT_DAYS} days, {receipt.now_sent.count} more alerts would have been sent."
+        count = receipt.now_sent.count
+        more = "1 more alert" if count == 1 else f"{count} more alerts"
+        yield f"In the last {HINDSIGHT_DAYS} days, {more} would have been sent."
     if not receipt.no_longer_sent.count and not receipt.now_sent.count:
         yield f"It would have changed no alert of the last {HINDSIGHT_DAYS} days."
 

@@ -78,8 +78,8 @@ def test_a_label_that_takes_most_of_the_power_away_is_warned_of() -> None:
         (2.0, "once in 100 weeks"),
         (3.0, "once in 19 years"),
         (5.0, "once in 1,900 years"),
-        (50.0, "once in 10^50 weeks"),
-        (900.0, "once in 10^900 weeks"),
+        (50.0, "less than once in a million years"),
+        (900.0, "less than once in a million years"),
     ],
 )
 def test_a_rarity_is_told_as_a_return_period(rarity: float, words: str) -> None:
