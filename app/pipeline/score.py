@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
+import structlog
 from numpy.typing import NDArray
 
 from app.alerts import life as lives
@@ -14,6 +16,8 @@ from app.partitions.partition import Partition
 from detectors import training
 from detectors.calendar import local_seconds_of_many
 from detectors.contract import Detector, Fields, Floats, Ints, Points, Scores, put, take
+
+log = structlog.get_logger()
 
 RULES = lives.LifeRules()
 MOST_ROUNDS = 3_000
@@ -138,8 +142,29 @@ def _judge(
     order = order[_places_from_the_end(slot[order]) < MOST_ROUNDS]
     codes = partition.columns["model"][slot[order]]
     for code in np.unique(codes):
-        mine = order[codes == code]
-        _judge_with(partition, begin, int(code), slot, timestamp, value, mine, threshold, judged)
+        judge_rows = partial(_judge_with, partition, begin, int(code), slot, timestamp, value, threshold, judged)
+        _judge_what_can_be(judge_rows, slot, order[codes == code], judged)
+
+
+def _judge_what_can_be(judge_rows: Callable[[Ints], None], slot: Ints, mine: Ints, judged: Judged) -> None:
+    """Judge these rows of the batch; a series on which the detector fails stays unjudged, the others are on time.
+
+    Its points are stored all the same, and the next training fits it anew.
+    """
+    transitions = len(judged.transitions)
+    try:
+        judge_rows(mine)
+    except Exception:
+        del judged.transitions[transitions:]
+        for scores in (judged.expected, judged.lower, judged.upper, judged.rarity):
+            scores[mine] = np.nan
+        series = np.unique(slot[mine])
+        if series.size == 1:
+            log.exception("scoring_failed", slot=int(series[0]), points=int(mine.size))
+            return
+        first_half = slot[mine] < series[series.size // 2]
+        _judge_what_can_be(judge_rows, slot, mine[first_half], judged)
+        _judge_what_can_be(judge_rows, slot, mine[~first_half], judged)
 
 
 def _places_from_the_end(slot: Ints) -> Ints:
@@ -233,9 +258,9 @@ def _judge_with(
     slot: Ints,
     timestamp: Ints,
     value: Floats,
-    mine: Ints,
     threshold: float,
     judged: Judged,
+    mine: Ints,
 ) -> None:
     """Rounds of at most one point a series, all judged by the detector `code`."""
     model = partition.models[code]
