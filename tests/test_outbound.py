@@ -103,11 +103,15 @@ HOSTILE = [
 ]
 
 
+_counting = threading.Lock()
+
+
 class Canary:
     """Counts whoever connects, on every loopback address of this machine."""
 
     def __init__(self) -> None:
-        self.connections = 0
+        self._accepted = 0
+        self._probes = 0
         first = socket.create_server(("0.0.0.0", 0))
         self.port = first.getsockname()[1]
         self._sockets = [first]
@@ -116,11 +120,23 @@ class Canary:
         for listening in self._sockets:
             threading.Thread(target=self._count, args=(listening,), daemon=True).start()
 
+    @property
+    def connections(self) -> int:
+        """How many there were. A connection of our own comes after theirs, so once it is counted they all are."""
+        for listening in self._sockets:
+            host = "::1" if listening.family == socket.AF_INET6 else "127.0.0.1"
+            with socket.create_connection((host, self.port), timeout=10) as probe:
+                assert probe.recv(1) == b""  # closed after it was counted
+            self._probes += 1
+        return self._accepted - self._probes
+
     def _count(self, listening: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while True:
-                listening.accept()[0].close()
-                self.connections += 1
+                connection = listening.accept()[0]
+                with _counting:
+                    self._accepted += 1
+                connection.close()
 
     def close(self) -> None:
         for listening in self._sockets:
