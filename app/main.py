@@ -52,8 +52,8 @@ class Heed:
         self.base_threshold = -math.log10(settings.alerts_per_week)
         self.new_admin_token: str | None = None
         self.new_channels: list[NewChannel] = []
-        outbound = Outbound.allowing(settings.allow_private_targets)
-        self.notifier = Notifier(self.database, self.vault, self.links, outbound)
+        self.outbound = Outbound.allowing(settings.allow_private_targets)
+        self.notifier = Notifier(self.database, self.vault, self.links, self.outbound)
         self.committer = Committer(
             self.database,
             self.clock,

@@ -38,7 +38,7 @@ WORRYING_LOSS = 0.5
 
 
 def identity_weight(source: str) -> float:
-    """How much a label counts. Whoever holds a link is anonymous; a token names somebody."""
+    """How much a label counts. Whoever holds a link is anonymous; a token names somebody, and so does Slack."""
     return ANONYMOUS_WEIGHT if source == "link" else ANALYST_WEIGHT
 
 

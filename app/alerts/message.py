@@ -40,9 +40,10 @@ LIKE_WHAT = {
     "new_normal": "the new normal",
     "bad_data": "the bad data",
 }
-BUTTON_TEXTS = {
+VERDICT_NAMES = {
     "false_alarm": "False alarm",
     "real": "Real problem",
+    "missed": "Missed",
     "event": "One-off event",
     "new_normal": "New normal",
     "bad_data": "Bad data",
@@ -205,7 +206,7 @@ def others(facts: AlertFacts) -> str | None:
 def buttons(facts: AlertFacts, reason: Reason) -> list[Button]:
     """The verdicts that can be given, then the alert's page. What was closed by an answer asks for no other."""
     links = {} if reason in (Reason.CLOSED, Reason.WITHDRAWN) else facts.links
-    answers = [Button(verdict, text, links[verdict]) for verdict, text in BUTTON_TEXTS.items() if verdict in links]
+    answers = [Button(verdict, text, links[verdict]) for verdict, text in VERDICT_NAMES.items() if verdict in links]
     return [*answers, Button("details", "Details", facts.url)]
 
 

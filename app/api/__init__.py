@@ -7,7 +7,20 @@ import threading
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 
-from app.api import alerts, assessments, channels, docs, health, labels, points, retrains, series, shadows, tokens
+from app.api import (
+    alerts,
+    assessments,
+    channels,
+    docs,
+    health,
+    labels,
+    points,
+    retrains,
+    series,
+    shadows,
+    slack,
+    tokens,
+)
 from app.api.access import Bearers, access_of
 from app.api.edge import AnswerHeaders, BodyLimit
 from app.api.metrics import Metrics, Timed
@@ -31,6 +44,7 @@ ROUTERS = (
     tokens.router,
     links.router,
     leave.router,
+    slack.router,
     health.router,
     docs.router,
     pages.router,

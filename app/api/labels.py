@@ -85,7 +85,9 @@ class LabelAnswer(BaseModel):
     started_at: datetime
     ended_at: datetime
     author: str
-    source: str = Field(description="`api`: somebody with a token; `link`: whoever held a link.")
+    source: str = Field(
+        description="`api`: somebody with a token; `slack`: somebody in Slack; `link`: whoever held a link."
+    )
     weight: float = Field(description="How much its author counts, from 0 to 1.")
     comment: str | None
     created_at: datetime

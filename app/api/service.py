@@ -7,6 +7,7 @@ from typing import Annotated, Protocol
 from fastapi import Depends, Request
 
 from app.clock import Clock
+from app.outbound import Outbound
 from app.pipeline.ingest import Committer
 from app.pipeline.notify import Notifier
 from app.security import Links, Vault
@@ -35,6 +36,8 @@ class Service(Protocol):
     def links(self) -> Links: ...
     @property
     def vault(self) -> Vault: ...
+    @property
+    def outbound(self) -> Outbound: ...
     @property
     def notifier(self) -> Notifier: ...
     @property

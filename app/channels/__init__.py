@@ -12,11 +12,13 @@ from app.channels.contract import Channel
 from app.channels.email import Email
 from app.channels.pagerduty import PagerDuty
 from app.channels.slack import SlackWebhook
+from app.channels.slack_app import SlackApp
 from app.channels.teams import Teams
 from app.channels.webhook import Webhook
 
 CHANNELS: dict[str, type[Channel]] = {
     SlackWebhook.kind: SlackWebhook,
+    SlackApp.kind: SlackApp,
     Webhook.kind: Webhook,
     PagerDuty.kind: PagerDuty,
     Teams.kind: Teams,

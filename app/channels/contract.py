@@ -41,7 +41,8 @@ class TransportError(Exception):
 class Notice:
     """One message to one receiver. Its id stays the same however often it is sent; `now` is real time.
 
-    leave_url: where whoever gets it may ask for no more.
+    leave_url: where whoever gets it may ask for no more. earlier: what the receiver calls its first message about this
+    alert, if it names messages.
     """
 
     id: str
@@ -49,6 +50,7 @@ class Notice:
     facts: AlertFacts
     now: datetime
     leave_url: str | None = None
+    earlier: str | None = None
 
 
 class Channel(Protocol):
@@ -62,15 +64,26 @@ class Channel(Protocol):
         """The channel as somebody would set it up for a receiver at this URL; documentation and tests use it."""
         ...
 
-    def send(self, notice: Notice, outbound: Outbound) -> None:
-        """Deliver it, or raise TransportError. May be called again with the same notice."""
+    def send(self, notice: Notice, outbound: Outbound) -> str | None:
+        """Deliver it, or raise TransportError. May be called again with the same notice.
+
+        Returns what the receiver calls the message, where later ones about the same alert can refer to it.
+        """
         ...
 
 
-def post_json(url: str, payload: object, *, outbound: Outbound, now: datetime, gone: frozenset[int] = GONE) -> Answer:
+def post_json(
+    url: str,
+    payload: object,
+    headers: Mapping[str, str] | None = None,
+    *,
+    outbound: Outbound,
+    now: datetime,
+    gone: frozenset[int] = GONE,
+) -> Answer:
     """As `post`, of a payload as JSON."""
-    headers = {"Content-Type": "application/json"}
-    return post(url, msgspec.json.encode(payload), headers, outbound=outbound, now=now, gone=gone)
+    typed = {"Content-Type": "application/json; charset=utf-8" if headers else "application/json", **(headers or {})}
+    return post(url, msgspec.json.encode(payload), typed, outbound=outbound, now=now, gone=gone)
 
 
 def post(

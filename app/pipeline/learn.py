@@ -105,8 +105,9 @@ def label_alert(
 ) -> Answer:
     """Give a verdict on an alert. A dry run answers with the receipt and changes nothing.
 
-    source: "link" for whoever holds a link, "api" for a token. once_key: the same key again is answered with the
-    first receipt, while that label stands. Raises NotFound, NotBuiltYet, Unprocessable.
+    source: "link" for whoever holds a link, "api" for a token, "slack" for a person there.
+    once_key: the same key again is answered with the first receipt, while that label stands.
+    Raises NotFound, NotBuiltYet, Unprocessable.
     """
     given = _built(verdict)
     with heed.database.reading() as session:

@@ -93,8 +93,9 @@ class Sender:
         facts = _facts_of_a_test(row.name, self.links.public_url, now)
         try:
             channel = open_channel(row.kind, self.vault.unseal(row.secrets))
+            earlier = None
             for reason in (Reason.FIRING, Reason.RESOLVED):
-                channel.send(Notice(str(uuid.uuid4()), reason, facts, now), self.outbound)
+                earlier = channel.send(Notice(str(uuid.uuid4()), reason, facts, now, earlier=earlier), self.outbound)
         except ValueError as error:
             return TransportError(str(error), gone=True)
         except TransportError as error:
@@ -116,16 +117,17 @@ class Sender:
             self._record(outbox.record_skipped, claim, "nobody was told of this alert before")
             return
         started = time.monotonic()
-        error = self._send(claim, now)
+        outcome = self._send(claim, now)
         answered = now + timedelta(seconds=time.monotonic() - started)
-        if error is None:
-            self._record(outbox.record_sent, claim, answered)
-            log.info("notification_sent", notification=claim.notification_id, channel=claim.channel_name)
+        if isinstance(outcome, TransportError):
+            log.warning("notification_failed", **_logged(claim), error=outcome.message)
+            self._record_failure(claim, outcome, answered)
         else:
-            log.warning("notification_failed", **_logged(claim), error=error.message)
-            self._record_failure(claim, error, answered)
+            self._record(outbox.record_sent, claim, answered, outcome)
+            log.info("notification_sent", notification=claim.notification_id, channel=claim.channel_name)
 
-    def _send(self, claim: Claim, now: datetime) -> TransportError | None:
+    def _send(self, claim: Claim, now: datetime) -> TransportError | str | None:
+        """What went wrong, or what the receiver calls the message, if it gives it a name."""
         try:
             channel = open_channel(claim.kind, self.vault.unseal(claim.secrets))
         except ValueError as error:
@@ -136,13 +138,13 @@ class Sender:
                 facts = facts_of(session, [alert], self.links, origin=claim.channel_name, now=now)[alert.id]
                 facts = _explained_if_possible(session, facts)
             leave_url = self.links.leave_url(claim.channel_id, now)
-            channel.send(Notice(claim.notification_id, Reason(claim.reason), facts, now, leave_url), self.outbound)
+            notice = Notice(claim.notification_id, Reason(claim.reason), facts, now, leave_url, claim.earlier)
+            return channel.send(notice, self.outbound)
         except TransportError as error:
             return error
         except Exception as error:  # one message that can't be written must not hold up the others
             log.exception("notification_broke", **_logged(claim))
             return TransportError(f"the message could not be written ({type(error).__name__})")
-        return None
 
     def _record_failure(self, claim: Claim, error: TransportError, now: datetime) -> None:
         if error.gone:

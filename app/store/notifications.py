@@ -38,6 +38,7 @@ class Claim:
     kind: str
     secrets: bytes = field(repr=False)
     follows_nothing: bool  # a later message of an alert whose earlier ones never reached this channel
+    earlier: str | None  # what the receiver calls the first message of this alert
 
 
 def add_notifications(session: Session, alert_ids: Iterable[int], reason: str, now: datetime) -> int:
@@ -76,7 +77,7 @@ def next_due(session: Session, channel_id: int, now: datetime) -> Claim | None:
 
     Messages of one alert to one channel go out in their order: a later one waits for the earlier.
     """
-    due = sa.select(Notification, Channel, _has_earlier(SENT)).join(Channel)
+    due = sa.select(Notification, Channel, _has_earlier(SENT), _earlier_message()).join(Channel)
     first = due.where(Notification.channel_id == channel_id, *_may_be_sent(now))
     row = session.execute(first.order_by(Notification.next_attempt_at, Notification.step).limit(1)).first()
     return _claim_on(*row) if row else None
@@ -92,8 +93,9 @@ def take(session: Session, claim: Claim, until: datetime) -> bool:
     return _changed_one(session, seen.values(leased_until=until, lease_epoch=claim.epoch, attempts=claim.attempts))
 
 
-def record_sent(session: Session, claim: Claim, now: datetime) -> bool:
-    return _record(session, claim, status=SENT, sent_at=now, error=None)
+def record_sent(session: Session, claim: Claim, now: datetime, message: str | None) -> bool:
+    """It was taken. `message`: what the receiver calls it."""
+    return _record(session, claim, status=SENT, sent_at=now, error=None, message=message)
 
 
 def record_retry(session: Session, claim: Claim, at: datetime, error: str) -> bool:
@@ -208,7 +210,19 @@ def _has_earlier(status: str) -> sa.Exists:
     )
 
 
-def _claim_on(notification: Notification, channel: Channel, was_sent: bool) -> Claim:
+def _earlier_message() -> sa.ScalarSelect[str | None]:
+    """What the receiver calls the first message of the same alert that it has a name for."""
+    earlier = aliased(Notification)
+    named = sa.select(earlier.message).where(
+        earlier.alert_id == Notification.alert_id,
+        earlier.channel_id == Notification.channel_id,
+        earlier.step < Notification.step,
+        earlier.message.is_not(None),
+    )
+    return named.order_by(earlier.step).limit(1).scalar_subquery()
+
+
+def _claim_on(notification: Notification, channel: Channel, was_sent: bool, earlier: str | None) -> Claim:
     return Claim(
         notification_id=notification.id,
         epoch=notification.lease_epoch + 1,
@@ -221,6 +235,7 @@ def _claim_on(notification: Notification, channel: Channel, was_sent: bool) -> C
         kind=channel.kind,
         secrets=channel.secrets,
         follows_nothing=notification.step > 0 and not was_sent,
+        earlier=earlier,
     )
 
 

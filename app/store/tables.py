@@ -258,6 +258,7 @@ class Notification(Base):
     created_at: Mapped[datetime]
     sent_at: Mapped[datetime | None]
     error: Mapped[str | None]
+    message: Mapped[str | None]  # what the receiver calls it, for later ones about the same alert to refer to
 
 
 class Label(Base):
@@ -273,7 +274,7 @@ class Label(Base):
     direction: Mapped[int]
     rarity: Mapped[float | None]  # log10 weeks, of the labelled anomaly at its peak
     author: Mapped[str]
-    source: Mapped[str]  # api, link
+    source: Mapped[str]  # api, link, slack
     weight: Mapped[float]
     comment: Mapped[str | None]
     once_key: Mapped[str | None] = mapped_column(unique=True)  # the same link pressed twice is one label

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Form, Response
 from sqlalchemy.orm import Session
 
 from app.alerts.evidence import evidence_sentence
-from app.alerts.message import AlertFacts, AnomalyFacts, others, remarks, resemblance, sentence
+from app.alerts.message import VERDICT_NAMES, AlertFacts, AnomalyFacts, others, remarks, resemblance, sentence
 from app.alerts.wording import moment, quantity, rarity_in_words, unit_of
 from app.api.access import OPEN
 from app.api.alerts import ORIGIN
@@ -28,7 +28,7 @@ from app.store import series as stored_series
 from app.store.tables import Alert, Label
 from app.web.chart import Chart, Mark, draw
 from app.web.pages import PageRoute, render
-from app.web.words import NOTED, PROMISES, VERDICTS
+from app.web.words import NOTED, PROMISES
 
 router = APIRouter(tags=["links"], dependencies=OPEN, route_class=PageRoute, default_response_class=Response)
 
@@ -51,7 +51,13 @@ def show_verdict(token: str, heed: Heed) -> Response:
             return _receipt_page(heed, given.receipt, given.id, link)
         context = _alert(session, link.alert_id, link.origin, heed)
     return render(
-        "verdict.html", root=ROOT, **context, token=token, verdict=link.verdict, verdicts=VERDICTS, promises=PROMISES
+        "verdict.html",
+        root=ROOT,
+        **context,
+        token=token,
+        verdict=link.verdict,
+        verdicts=VERDICT_NAMES,
+        promises=PROMISES,
     )
 
 
@@ -81,7 +87,7 @@ def show_alert(token: str, heed: Heed) -> Response:
         context = _alert(session, link.alert_id, link.origin, heed)
         presses = {verdict: press_key(link.alert_id, verdict, link.origin) for verdict in context["answers"]}
         answered = [verdict for verdict, key in presses.items() if stored_labels.by_once_key(session, key)]
-    return render("alert.html", root=ROOT, **context, answered_here=answered, verdicts=VERDICTS, promises=PROMISES)
+    return render("alert.html", root=ROOT, **context, answered_here=answered, verdicts=VERDICT_NAMES, promises=PROMISES)
 
 
 @router.head("/u/{token}", include_in_schema=False)
@@ -131,7 +137,7 @@ def _undone_page(heed: Service, label: Label, sentences: list[str]) -> Response:
     return render(
         "undone.html",
         root=ROOT,
-        verdict=VERDICTS[label.verdict],
+        verdict=VERDICT_NAMES[label.verdict],
         sentences=sentences,
         alert_token=_alert_token(heed, label.alert_id, SOURCE),
     )
@@ -193,7 +199,7 @@ def _labels(session: Session, alert: Alert, facts: AlertFacts) -> list[dict[str,
     zone = foremost.series.timezone if foremost else "UTC"
     return [
         {
-            "verdict": VERDICTS[label.verdict],
+            "verdict": VERDICT_NAMES[label.verdict],
             "author": label.author,
             "at": moment(label.created_at, zone, alert.created_at),
             "comment": label.comment,

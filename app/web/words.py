@@ -1,15 +1,7 @@
-"""What verdicts are called on pages, and what pressing their button promises."""
+"""What pressing the button of a verdict promises, and how its receipt is headed."""
 
 from __future__ import annotations
 
-VERDICTS = {
-    "false_alarm": "False alarm",
-    "real": "Real problem",
-    "missed": "Missed",
-    "event": "One-off event",
-    "new_normal": "New normal",
-    "bad_data": "Bad data",
-}
 PROMISES = {
     "false_alarm": "Closes this alert. Something like it must be rarer before you hear of it again.",
     "real": "The alert stays until it is over. What happened is not learned, and a repeat will always be told.",

@@ -16,10 +16,12 @@ from app.outbound import Outbound
 from tests.channels.anomalies import CASES, NOW, alert, anomaly
 from tests.channels.golden import as_json, golden
 from tests.mail_receiver import MailReceiver, receiving_mail
-from tests.receiver import Received, Receiver, receiving
+from tests.receiver import Received, Receiver, Reply, receiving
 
 OUTBOUND = Outbound.allowing(["127.0.0.0/8"], timeout_seconds=1)
 NOTICE = CASES[0].notice
+ACCEPTANCES = {"slack_app": b'{"ok": true, "ts": "1503435956.000247"}'}
+"""What a receiver answers that says in the body whether it took the message."""
 
 
 HTTP = [kind for kind in sorted(CHANNELS) if CHANNELS[kind].protocol == "http"]
@@ -34,6 +36,8 @@ def kind(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def receiver(kind: str) -> Iterator[Receiver | MailReceiver]:
     with receiving() if CHANNELS[kind].protocol == "http" else receiving_mail() as receiver:
+        if isinstance(receiver, Receiver) and kind in ACCEPTANCES:
+            receiver.reply = lambda _: Reply(body=ACCEPTANCES[kind])
         yield receiver
 
 

@@ -19,7 +19,7 @@ INTERNAL_IDS = ("4711", "90210", "1b4e28ba")
 def as_read(case: Case) -> str:
     """The message without decoration: sentence, further lines, buttons."""
     facts = case.facts
-    blocks = slack.payload(case.notice)["blocks"]
+    blocks = slack.payload(case.facts, case.reason)["blocks"]
     buttons = [button["text"]["text"] for button in blocks[-1]["elements"]]
     lines = [sentence(facts, case.reason), others(facts), *remarks(facts), " ".join(f"[{text}]" for text in buttons)]
     return "\n\n".join(line for line in lines if line) + "\n"
@@ -28,7 +28,7 @@ def as_read(case: Case) -> str:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_messages_read_as_they_were_approved(case: Case) -> None:
     assert as_read(case) == golden(f"{case.name}.txt", as_read(case))
-    slack_message = as_json(slack.payload(case.notice))
+    slack_message = as_json(slack.payload(case.facts, case.reason))
     assert slack_message == golden(f"{case.name}.slack.json", slack_message)
     posted = as_json(webhook.payload(case.notice))
     assert posted == golden(f"{case.name}.webhook.json", posted)
@@ -59,7 +59,7 @@ def test_slack_blocks_come_in_the_order_that_a_reader_needs() -> None:
         explained_by="DE and FR make 86 % of the drop.",
         resembles=Resemblance("false_alarm", NOW - timedelta(days=7)),
     )
-    blocks = slack.payload(replace(CASES[0].notice, facts=facts))["blocks"]
+    blocks = slack.payload(facts, CASES[0].reason)["blocks"]
     assert [block["type"] for block in blocks] == ["section", "image", "context", "context", "actions"]
     assert "86 %" in blocks[2]["elements"][0]["text"]
     assert blocks[3]["elements"][0]["text"] == "It is like the false alarm of Tue 27 Oct."
@@ -67,19 +67,19 @@ def test_slack_blocks_come_in_the_order_that_a_reader_needs() -> None:
 
 def test_only_verdicts_that_act_have_a_button() -> None:
     facts = alert(DROP, verdicts=("false_alarm", "real", "new_normal"))
-    buttons = slack.payload(replace(CASES[0].notice, facts=facts))["blocks"][-1]["elements"]
+    buttons = slack.payload(facts, CASES[0].reason)["blocks"][-1]["elements"]
     assert [button["text"]["text"] for button in buttons] == ["False alarm", "Real problem", "New normal", "Details"]
     assert buttons[0]["url"] == facts.links["false_alarm"]
 
 
 def test_a_closed_alert_offers_its_page_and_no_more_verdicts() -> None:
-    buttons = slack.payload(replace(CASES[0].notice, reason=Reason.CLOSED))["blocks"][-1]["elements"]
+    buttons = slack.payload(CASES[0].facts, Reason.CLOSED)["blocks"][-1]["elements"]
     assert [button["text"]["text"] for button in buttons] == ["Details"]
 
 
 def test_slack_takes_nothing_in_a_name_for_a_command() -> None:
     hostile = anomaly("orders", note="<!channel> <https://evil.example|click> & *bold*")
-    message = slack.payload(replace(CASES[0].notice, facts=alert(hostile)))
+    message = slack.payload(alert(hostile), CASES[0].reason)
     text = message["blocks"][0]["text"]
     assert "<" not in text["text"].replace("&lt;", "")
     assert text["verbatim"] is True
@@ -90,7 +90,7 @@ def test_slack_messages_stay_within_the_limits_of_slack() -> None:
     """A section takes 3,000 characters, a button's text 75, a message 50 blocks."""
     endless = anomaly("&<>" * 5000, **{f"dimension_{index}" * 50: "<&>" * 5000 for index in range(100)})
     facts = replace(alert(*[endless] * 200), explained_by="&" * 5000, chart_url="https://heed.example/c.png")
-    blocks = slack.payload(replace(CASES[0].notice, facts=facts))["blocks"]
+    blocks = slack.payload(facts, CASES[0].reason)["blocks"]
     assert len(blocks) <= 50
     assert len(blocks[0]["text"]["text"]) <= 3000
     for block in blocks:
