@@ -17,9 +17,10 @@ from app.partitions.partition import DEFAULT_DETECTOR, Partition
 from app.pipeline.ingest import Committer
 from app.pipeline.train import fold, history_of, portions, window
 from app.store import choices, points
-from app.store.labels import excluded_spans
+from app.store.happenings import exclusions
 from detectors import choice, registry, training
 from detectors.contract import Ints
+from feedback.training_mask import Exclusions
 
 log = structlog.get_logger()
 
@@ -36,8 +37,10 @@ def choose_detectors(committer: Committer, *, now: datetime, budget_ms: float) -
     for number in range(len(committer.partitions)):
         fold(committer, number)
         due = committer.call(lambda n=number: _due(committer.partitions[n], now))  # type: ignore[misc]
+        with committer.database.reading() as session:
+            excluded = exclusions(session, now)
         for portion in portions(committer, number, due):
-            _compare(committer, number, portion, now, budget_ms)
+            _compare(committer, number, portion, excluded, now, budget_ms)
             budget_ms -= 2 * dearest * min(portion.size, budget_ms // (2 * dearest))
             compared += portion.size
     return compared
@@ -52,7 +55,9 @@ def _due(partition: Partition, now: datetime) -> Ints:
     return due[np.argsort(column["chosen_at"][due], kind="stable")][:MOST_A_NIGHT]
 
 
-def _compare(committer: Committer, number: int, slots: Ints, now: datetime, budget_ms: float) -> None:
+def _compare(
+    committer: Committer, number: int, slots: Ints, excluded: Exclusions, now: datetime, budget_ms: float
+) -> None:
     partition = committer.partitions[number]
     start, end = window(partition, slots)
     start = max(start, end - MOST_COLUMNS * int(partition.columns["cadence"][slots].max()))
@@ -60,7 +65,6 @@ def _compare(committer: Committer, number: int, slots: Ints, now: datetime, budg
     others = [each for each in registry.DETECTORS.values() if each.name != DEFAULT_DETECTOR]
     chosen: dict[int, tuple[str, str]] = {}
     with committer.database.reading() as session:
-        excluded = excluded_spans(session)
         for grid in points.read_grids(session, number, start, end, series_ids=ids.tolist()):
             history = history_of(partition, grid, excluded)
             best = choice.choose(history, default=registry.get(DEFAULT_DETECTOR), others=others, budget_ms=budget_ms)

@@ -19,11 +19,12 @@ from app.pipeline.score import CANDIDATE_MARGIN, RULES
 from app.pipeline.train import FALL_BACK, fold, history_of, portions, window
 from app.store import points, shadows
 from app.store import series as stored_series
-from app.store.labels import excluded_spans
+from app.store.happenings import exclusions
 from app.store.series import Matcher
 from app.store.tables import Shadow
 from detectors import choice, registry, training
 from detectors.contract import Detector, Fields, Floats, History, Ints, Points, take
+from feedback.training_mask import Exclusions
 
 log = structlog.get_logger()
 
@@ -35,13 +36,14 @@ def count_shadows(committer: Committer, now: datetime) -> int:
     """Bring the counts of every shadow up to date; returns how many there are."""
     with committer.database.reading() as session:
         standing = shadows.list_all(session)
+        excluded = exclusions(session, now) if standing else Exclusions.none()
     for shadow in standing:
         if shadow.detector in registry.DETECTORS:
-            _count(committer, shadow, now)
+            _count(committer, shadow, excluded, now)
     return len(standing)
 
 
-def _count(committer: Committer, shadow: Shadow, now: datetime) -> None:
+def _count(committer: Committer, shadow: Shadow, excluded: Exclusions, now: datetime) -> None:
     candidate = registry.get(shadow.detector)
     affordable = int(BUDGET_MS // choice.COST_MS.get(candidate.name, BUDGET_MS))
     with committer.database.reading() as session:
@@ -53,7 +55,7 @@ def _count(committer: Committer, shadow: Shadow, now: datetime) -> None:
         fold(committer, number)
         slots = committer.call(lambda n=number: _learned(committer.partitions[n], ids))  # type: ignore[misc]
         for portion in portions(committer, number, slots):
-            told += _judge_portion(committer, number, portion, candidate, shadow.counted_until)
+            told += _judge_portion(committer, number, portion, candidate, excluded, shadow.counted_until)
         judged += committer.partitions[number].columns["series_id"][slots].tolist()
     with committer.database.writing() as session:
         live = shadows.live_alerts(session, judged, shadow.counted_until, now)
@@ -71,14 +73,15 @@ def _learned(partition: Partition, series_ids: list[int]) -> Ints:
     return learned
 
 
-def _judge_portion(committer: Committer, number: int, slots: Ints, candidate: Detector, since: datetime) -> int:
+def _judge_portion(
+    committer: Committer, number: int, slots: Ints, candidate: Detector, excluded: Exclusions, since: datetime
+) -> int:
     """How many runs of these series the candidate would have told of since then."""
     partition = committer.partitions[number]
     ids = partition.columns["series_id"][slots].tolist()
     start, end = window(partition, slots)
     told = 0
     with committer.database.reading() as session:
-        excluded = excluded_spans(session)
         for grid in points.read_grids(session, number, start, end, series_ids=ids):
             history = history_of(partition, grid, excluded)
             mine = partition.slots_of(grid.series_ids)

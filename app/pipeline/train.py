@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 import numpy as np
 import structlog
@@ -19,12 +20,13 @@ from app.pipeline import recover
 from app.pipeline.ingest import Committer
 from app.pipeline.rescore import score_again
 from app.store import choices, points, series, states
-from app.store.labels import ExcludedSpans, excluded_spans
+from app.store.happenings import exclusions
 from app.store.points import PointBatch
 from app.store.points.cadence import estimate_cadences
 from detectors import choice, registry, training
 from detectors.calendar import local_seconds
 from detectors.contract import Bools, History, Ints, take
+from feedback.training_mask import Exclusions, training_mask, without
 
 log = structlog.get_logger()
 
@@ -137,10 +139,13 @@ def train(
         if those.size:
             score_again(committer, now)
             fold(committer, number)
+        with committer.database.reading() as session:
+            excluded = exclusions(session, now)
         for portion in portions(committer, number, those):
             if cancelled() or not committer.is_running:
                 return TrainingReport(trained, total - trained, failed)
-            result = committer.call(lambda n=number, p=portion: _train_portion(committer, n, p, now, reason))  # type: ignore[misc]
+            part = partial(_train_portion, committer, number, portion, excluded, now, reason)
+            result = committer.call(part)
             trained += result.trained
             failed |= result.failed
             done += portion.size
@@ -185,14 +190,15 @@ def _pace_of(cadence: Ints) -> Ints:
     return np.where(cadence > 0, cadence, training.HOUR)
 
 
-def _train_portion(committer: Committer, number: int, slots: Ints, now: datetime, reason: str) -> TrainingReport:
+def _train_portion(
+    committer: Committer, number: int, slots: Ints, excluded: Exclusions, now: datetime, reason: str
+) -> TrainingReport:
     partition = committer.partitions[number]
     failed: dict[int, str] = {}
     trained = 0
     with committer.reloading(number), committer.database.writing() as session:
         ids = partition.columns["series_id"][slots].astype(np.int64)
         start, end = window(partition, slots)
-        excluded = excluded_spans(session)
         for grid in points.read_grids(session, number, start, end, series_ids=ids.tolist()):
             history = history_of(partition, grid, excluded)
             failed |= _learn(session, partition, grid, history, now)
@@ -214,7 +220,7 @@ def window(partition: Partition, slots: Ints) -> tuple[int, int]:
     return max(int(first), end - longest), end
 
 
-def history_of(partition: Partition, grid: points.Grid, excluded: ExcludedSpans) -> History:
+def history_of(partition: Partition, grid: points.Grid, excluded: Exclusions) -> History:
     """The grid with what the log holds laid over it, and without what must not be learned."""
     values = grid.values.copy()
     ids = grid.series_ids
@@ -225,13 +231,10 @@ def history_of(partition: Partition, grid: points.Grid, excluded: ExcludedSpans)
         values[np.searchsorted(ids, batch.series[mine][inside], sorter=np.argsort(ids)), column[inside]] = batch.value[
             mine
         ][inside]
-    for series_id, first, last in zip(excluded.series_id, excluded.start, excluded.end, strict=True):
-        row = np.flatnonzero(ids == series_id)
-        masked = (grid.timestamp > first - grid.cadence) & (grid.timestamp <= last)
-        values[np.ix_(row, masked)] = np.nan
     slot = int(partition.slots_of(ids[:1])[0])
     zone = partition.zones.names[partition.columns["zone"][slot]]
-    return History(values, grid.timestamp, local_seconds(grid.timestamp, zone), grid.cadence)
+    history = History(values, grid.timestamp, local_seconds(grid.timestamp, zone), grid.cadence)
+    return without(history, training_mask(excluded, ids, grid.timestamp, grid.cadence))
 
 
 def _learn(

@@ -12,8 +12,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.store.tables import Alert, Anomaly, Label, Series
-from detectors.contract import Ints
 from feedback.labels import EFFECTS, LabelEvidence, TrainingEffect, Verdict
+from feedback.training_mask import Exclusions
 
 NOT_LEARNED = [verdict for verdict, does in EFFECTS.items() if does.training is TrainingEffect.EXCLUDED]
 
@@ -38,15 +38,6 @@ class LabelFilter:
     stands: bool | None = None
     start: datetime | None = None
     end: datetime | None = None
-
-
-@dataclass(frozen=True)
-class ExcludedSpans:
-    """Spans that trainings must not learn from. Arrays (n,): series ids, and unix seconds, both ends included."""
-
-    series_id: Ints
-    start: Ints
-    end: Ints
 
 
 def get(session: Session, label_id: int) -> Label | None:
@@ -137,8 +128,8 @@ def revoke(label: Label, by: str, now: datetime) -> None:
     label.revoked_at, label.revoked_by, label.once_key = now, by, None
 
 
-def excluded_spans(session: Session) -> ExcludedSpans:
-    """What trainings must not learn: spans of labels that say so, and of told anomalies that have not ended.
+def labelled_and_open_spans(session: Session) -> Exclusions:
+    """Spans that labels keep out of training, and those of told anomalies that have not ended.
 
     A label on an alert reaches to the end of that alert's anomaly, however long it went on after the label.
     """
@@ -162,4 +153,4 @@ def excluded_spans(session: Session) -> ExcludedSpans:
         for series_id, start, end, last in session.execute(query)
     ]
     columns = np.array(sorted(rows), np.int64).reshape(-1, 3).T
-    return ExcludedSpans(columns[0], columns[1], columns[2])
+    return Exclusions(columns[0], columns[1], columns[2])

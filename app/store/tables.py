@@ -195,6 +195,8 @@ class Alert(Base):
     acknowledged_by: Mapped[str | None]
     snoozed_until: Mapped[datetime | None]
     delivery: Mapped[str]  # live, digest, silent, stale: whether anybody is told, and why not
+    event_id: Mapped[int | None] = mapped_column(index=True)  # the event that explains it
+    gap_id: Mapped[int | None] = mapped_column(index=True)  # the gap that caused it, or of which it tells
 
 
 class Anomaly(Base):
@@ -282,6 +284,72 @@ class Label(Base):
     revoked_at: Mapped[datetime | None]
     revoked_by: Mapped[str | None]
     receipt: Mapped[dict[str, Any]]
+
+
+class Concerned:
+    """The series that something is about: those of a matcher, or the one of an id."""
+
+    metric: Mapped[str]
+    dimensions: Mapped[dict[str, list[str]]]
+    series_id: Mapped[int | None]
+
+
+class Event(Concerned, Base):
+    """A known happening, once or recurring. `learned`: what its occurrences before `learned_until` did, as arrays."""
+
+    __tablename__ = "event"
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    name: Mapped[str]
+    started_at: Mapped[datetime]  # of the first occurrence
+    ended_at: Mapped[datetime]
+    timezone: Mapped[str]  # in which it recurs
+    rrule: Mapped[str | None]
+    also_on: Mapped[list[str]]  # further starts, local ISO times
+    not_on: Mapped[list[str]]  # starts of the rule that are left out
+    calendar: Mapped[str | None]  # where it was imported from, and its id there
+    uid: Mapped[str | None]
+    author: Mapped[str]
+    created_at: Mapped[datetime]  # event time
+    label_id: Mapped[int | None]  # the label that made it: it stands only as long as that
+    revoked_at: Mapped[datetime | None]
+    revoked_by: Mapped[str | None]
+    learned_until: Mapped[datetime | None]
+    learned: Mapped[bytes | None]
+
+
+class Gap(Concerned, Base):
+    """A span of lost, late or wrong data of some series, or of all of one token."""
+
+    __tablename__ = "gap"
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    token_id: Mapped[int | None]
+    started_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+    reason: Mapped[str]
+    origin: Mapped[str]  # declared, silence, zeros
+    author: Mapped[str]
+    created_at: Mapped[datetime]  # event time
+    label_id: Mapped[int | None]  # the label that made it: it stands only as long as that
+    revoked_at: Mapped[datetime | None]
+    revoked_by: Mapped[str | None]
+    retrain_when_backfilled: Mapped[bool]
+    known_points: Mapped[int]  # that its series had in it, when it was found or declared
+    filled_at: Mapped[datetime | None]  # event time: the late points are in
+    retrained_at: Mapped[datetime | None]
+
+
+class Silence(Concerned, Base):
+    """A span in which nobody is told of some series."""
+
+    __tablename__ = "silence"
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    started_at: Mapped[datetime]  # event time, as `until`
+    until: Mapped[datetime]
+    reason: Mapped[str]
+    author: Mapped[str]
+    created_at: Mapped[datetime]
+    ended_by: Mapped[str | None]  # who ended it before its time
+    settled_at: Mapped[datetime | None]  # it is over, and what still lasts was told
 
 
 class JobSlot(Base):

@@ -125,7 +125,7 @@ def test_a_real_problem_leaves_the_alert_open_and_its_points_out_of_training(hee
     assert heed.status(alert) == "firing"
     assert receipt["effects"]["training"] == "excluded"
     with heed.database.reading() as session:
-        spans = stored_labels.excluded_spans(session)
+        spans = stored_labels.labelled_and_open_spans(session)
     assert series in spans.series_id.tolist()
 
 
@@ -218,7 +218,7 @@ def test_a_span_without_an_anomaly_can_be_kept_out_of_training(heed: World) -> N
     answer = learn.label_span(heed, series, "real", now=NOW, **span, **ANA)
     assert answer.receipt["direction"] is None
     with heed.database.reading() as session:
-        spans = stored_labels.excluded_spans(session)
+        spans = stored_labels.labelled_and_open_spans(session)
     assert spans.start.tolist() == [int(span["start"].timestamp())]
     assert heed.tolerance(series) == 0
 

@@ -73,7 +73,7 @@ class World:
         """All that the labels that stand have taught, in the order of the series and alerts, whatever their ids."""
         with self.database.reading() as session:
             learned = current_tolerances(session, now, THRESHOLD)
-            spans = stored_labels.excluded_spans(session)
+            spans = stored_labels.labelled_and_open_spans(session)
             statuses = session.scalars(sa.select(Alert.status).order_by(Alert.id)).all()
         sides = [(each.everything, each.metrics, sorted(each.series.items())) for each in (learned.up, learned.down)]
         decades = [(everything, metrics, [d for _, d in series]) for everything, metrics, series in sides]

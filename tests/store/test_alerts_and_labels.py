@@ -69,10 +69,10 @@ def test_an_open_told_anomaly_is_kept_out_of_training_until_somebody_calls_it_no
     series = a_series(world)
     alert = an_alert(world, series)
     with world.database.reading() as session:
-        assert stored_labels.excluded_spans(session).series_id.tolist() == [series]
+        assert stored_labels.labelled_and_open_spans(session).series_id.tolist() == [series]
     world.label(alert)
     with world.database.reading() as session:
-        assert stored_labels.excluded_spans(session).series_id.tolist() == []
+        assert stored_labels.labelled_and_open_spans(session).series_id.tolist() == []
 
 
 def test_anomalies_are_found_by_series_and_start(world: World) -> None:

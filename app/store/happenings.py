@@ -1,0 +1,88 @@
+"""Events and gaps: found, listed and ended, with the series that each is about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any, TypeVar
+
+import numpy as np
+import sqlalchemy as sa
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from app.store.labels import labelled_and_open_spans
+from app.store.series import Matcher, selected_by
+from app.store.tables import Concerned, Event, Gap, Label, Series
+from detectors.contract import Ints
+from feedback.events import Occurrence, Recurring, occurrences
+from feedback.training_mask import Exclusions, SharedSpans
+
+Happening = TypeVar("Happening", Event, Gap)
+FAR_FUTURE = 2**40  # unix seconds
+
+
+def get(session: Session, kind: type[Happening], happening_id: int) -> Happening | None:
+    return session.get(kind, happening_id)
+
+
+def standing(session: Session, kind: type[Happening]) -> list[Happening]:
+    """Those that nobody has taken back, neither itself nor the label that made it, oldest first."""
+    return list(session.scalars(sa.select(kind).where(*_stands(kind)).order_by(kind.id)))
+
+
+def _stands(kind: type[Event] | type[Gap]) -> list[sa.ColumnElement[bool]]:
+    revoked: InstrumentedAttribute[Any] = kind.revoked_at
+    undone = sa.exists().where(Label.id == kind.label_id, Label.revoked_at.is_not(None))
+    return [revoked.is_(None), ~undone]
+
+
+def recurring(event: Event) -> Recurring:
+    """When the event takes place."""
+    return Recurring(
+        event.started_at,
+        event.ended_at,
+        event.timezone,
+        event.rrule,
+        [datetime.fromisoformat(each) for each in event.also_on],
+        [datetime.fromisoformat(each) for each in event.not_on],
+    )
+
+
+def series_ids_of(session: Session, happening: Concerned, token_id: int | None = None) -> Ints:
+    """Ids of the series that it is about, ascending; of one token's only where that is given."""
+    if happening.series_id is not None:
+        return np.array([happening.series_id], np.int64)
+    query = selected_by(session, Matcher(happening.metric, happening.dimensions)).with_only_columns(Series.id)
+    if token_id is not None:
+        query = query.where(Series.token_id == token_id)
+    return np.array(session.scalars(query.order_by(Series.id)).all(), np.int64)
+
+
+def exclusions(session: Session, until: datetime) -> Exclusions:
+    """All that a training of what came before `until` must not learn from.
+
+    Spans of standing labels that exclude and of told anomalies that have not ended, every past occurrence of the
+    standing events, and the gaps that have not been filled.
+    """
+    alone = labelled_and_open_spans(session)
+    shared = [_of_event(session, event, until) for event in standing(session, Event)]
+    shared += [_of_gap(session, gap) for gap in standing(session, Gap) if gap.filled_at is None]
+    return Exclusions(alone.series_id, alone.start, alone.end, [each for each in shared if each.series_id.size])
+
+
+def _of_event(session: Session, event: Event, until: datetime) -> SharedSpans:
+    start, end = as_seconds(occurrences(recurring(event), until))
+    return SharedSpans(series_ids_of(session, event), start, end - 1)
+
+
+def _of_gap(session: Session, gap: Gap) -> SharedSpans:
+    end = int(gap.ended_at.timestamp()) - 1 if gap.ended_at else FAR_FUTURE
+    ids = series_ids_of(session, gap, gap.token_id)
+    return SharedSpans(ids, np.array([int(gap.started_at.timestamp())]), np.array([end]))
+
+
+def as_seconds(spans: Sequence[Occurrence] | Iterable[Occurrence]) -> tuple[Ints, Ints]:
+    """Starts and ends in unix seconds, arrays (K,)."""
+    pairs = [(int(each.start.timestamp()), int(each.end.timestamp())) for each in spans]
+    start, end = np.array(pairs, np.int64).reshape(-1, 2).T
+    return start, end
