@@ -72,6 +72,8 @@ class Points:
 class Scores:
     """The judgement of one point each of B series. All arrays have shape (B,) unless said.
 
+    None is infinite; NaN in any of a series that was trained and whose point is there makes the series fall back.
+
     expected, lower, upper: float64, in the series' unit; NaN where the detector cannot say yet. A single point outside
         [lower, upper] is about as rare as the threshold; evidence gathered over several points may alert inside it.
     rarity: float64, log10 of the return period in weeks of the evidence at this point; NaN where it cannot be judged.
@@ -102,7 +104,8 @@ class Detector(Protocol):
     def fit(self, history: History) -> tuple[Fields, Fields]:
         """Baseline of the S series of `history`, and the state they would have had after its last point.
 
-        Never raises on bad values: a series that cannot be fitted gets the cold fields.
+        Never raises on bad values: a series that cannot be fitted gets the cold fields. The baseline's field `trained`,
+        bool (S,), says which series were fitted.
         """
         ...
 

@@ -233,7 +233,7 @@ def remarks(facts: AlertFacts) -> tuple[str, ...]:
         seen, needed = anomaly.warm_up.days_seen, anomaly.warm_up.days_needed
         said.append(f"Still getting to know this series: {seen} of {needed} days seen, so this may be normal for it.")
     if anomaly.detector == "basic":
-        said.append("Judged by the basic detector.")
+        said.append("Basic detection: compared with the same hours of the last weeks only.")
     return tuple(said)
 
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 
 from app.alerts.evidence import in_words, spoke
-from app.alerts.message import AlertFacts, AnomalyFacts, resemblance, sentence, weeks_of
+from app.alerts.message import AlertFacts, AnomalyFacts, remarks, resemblance, sentence, weeks_of
 from app.alerts.wording import rarity_in_words
 from app.api.access import AnalystBearer
 from app.api.parts import LARGEST_ID, Cursor, Id, Input, Limit, Text, Time, read_cursor, read_dimensions, write_cursor
@@ -99,6 +99,7 @@ class AlertAnswer(BaseModel):
     severity: str
     title: str
     text: str = Field(description="One sentence that says it all.")
+    remarks: list[str] = Field(description="What tempers it: a series not known for long, basic detection.")
     started_at: datetime
     ended_at: datetime | None
     url: str = Field(description="Signed link to the alert's page.")
@@ -212,6 +213,7 @@ def _answer(alert: Alert, facts: AlertFacts, labels: list[Label]) -> AlertAnswer
         severity=alert.severity,
         title=alert.title,
         text=sentence(facts, REASON_OF_STATUS[alert.status]),
+        remarks=list(remarks(facts)),
         started_at=alert.started_at,
         ended_at=alert.ended_at,
         url=facts.url,

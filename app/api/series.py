@@ -16,7 +16,7 @@ from app.api.access import AnalystBearer
 from app.api.parts import Cursor, Id, Limit, Text, Time, read_cursor, read_dimensions, write_cursor
 from app.api.service import Heed, Service
 from app.errors import BadRequest, NotFound
-from app.pipeline.train import NOT_COMPARED
+from app.pipeline.fall_back import NOT_COMPARED
 from app.pipeline.watch import Watch, watches
 from app.store import choices, points
 from app.store import series as stored

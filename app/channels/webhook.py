@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from app.alerts.message import AlertFacts, AnomalyFacts, Reason, sentence
+from app.alerts.message import AlertFacts, AnomalyFacts, Reason, remarks, sentence
 from app.channels.contract import Notice, check_web_address, post
 from app.outbound import Outbound
 
@@ -77,7 +77,8 @@ def payload(notice: Notice) -> dict[str, Any]:
         "kind": facts.kind,
         "severity": facts.severity,
         "title": facts.title,
-        "text": sentence(facts, notice.reason),
+        "text": " ".join([sentence(facts, notice.reason), *remarks(facts)]),
+        "remarks": list(remarks(facts)),
         "started_at": _time(facts.started_at),
         "ended_at": _time(facts.ended_at),
         "url": facts.url,
@@ -103,6 +104,7 @@ def _anomaly(anomaly: AnomalyFacts) -> dict[str, Any]:
         "upper": anomaly.upper,
         "rarity_weeks": float(f"{anomaly.rarity_weeks:.3g}"),
         "impact": anomaly.impact,
+        "detector": anomaly.detector,
     }
 
 

@@ -154,6 +154,13 @@ class Partition:
         self.dirty_anchors.update(np.unique(slots // BLOCK).tolist())
         self.touch(slots)
 
+    def anchor_before(self, slots: Ints, anchor_at: Ints, life: Fields, point_count: Ints) -> None:
+        """As `anchor`, but as they were at an earlier moment, since which so many points have come."""
+        self.anchor(slots)
+        self.columns["anchor_at"][slots] = anchor_at
+        self.columns["since_anchor"][slots] = point_count
+        put(self.anchor_life, slots, life)
+
     def forget(self, newcomers: Sequence[NewSeries]) -> None:
         """The transaction that would have created these series failed; their slots go to the next ones."""
         for newcomer in newcomers:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections import ChainMap, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -26,7 +26,7 @@ from app.clock import Clock, wall_now
 from app.errors import TooManyRequests, Unavailable
 from app.formats.contract import PostedPoints, Rejection
 from app.partitions.partition import UNKNOWN, NewSeries, Partition
-from app.pipeline import alert, probe, recover, score
+from app.pipeline import alert, fall_back, probe, recover, score
 from app.pipeline.learn import current_tolerances
 from app.pipeline.score import Judged, Transition
 from app.security import Bearer
@@ -116,6 +116,7 @@ class Committer:
         self._committed = committed
         self.partitions: list[Partition] = []
         self._places: dict[bytes, Place] = {}
+        self._fell_back: set[int] = set()  # partitions of which a series has fallen back since the last checkpoint
         self._posts: deque[_Waiting] = deque()
         self._calls: deque[tuple[Callable[[], object], Future[object]]] = deque()
         self._waiting_points = 0
@@ -247,6 +248,11 @@ class Committer:
             recover.save(session, partition)
         recover.saved(partition)
 
+    def _checkpoint_fallen_back(self) -> None:
+        """A restart need not wait for the faulty detector once more."""
+        while self._fell_back:
+            self._checkpoint(self.partitions[self._fell_back.pop()])
+
     def _run(self) -> None:
         try:
             self._work()
@@ -306,6 +312,7 @@ class Committer:
         for waiting, outcome in zip(group, outcomes, strict=True):
             waiting.answer.set_result(outcome)
         try:
+            self._checkpoint_fallen_back()
             self._committed()
         except Exception:  # what follows a commit must never end the one thread that commits
             log.exception("after_commit_failed")
@@ -318,13 +325,15 @@ class Committer:
         newcomers: list[tuple[Partition, list[NewSeries]]] = []
         try:
             with self.database.writing() as session:
+                past = fall_back.stored_past(session)
                 created, refused, newcomers = self._meet(session, group, now)
-                arrivals = _arrivals(group, self._places | created if created else self._places, refused)
+                arrivals = _arrivals(group, ChainMap(self._places, created), refused)
                 kept, duplicate = self._without_duplicates(session, arrivals)
                 for number in np.unique(kept.partition).tolist():
                     mine = kept.only(kept.partition == number)
                     partition = self.partitions[number]
-                    judged = score.judge(partition, mine.slot, mine.timestamp, mine.value, self.rules.threshold)
+                    judged = score.judge(partition, mine.slot, mine.timestamp, mine.value, self.rules.threshold, past)
+                    fall_back.record(session, partition, judged.fell_back)
                     batch = _as_batch(mine, judged)
                     log_id = points.append_log(
                         session, partition=number, batch_id=uuid.uuid4().hex, received_at=wall_now(), batch=batch
@@ -339,6 +348,8 @@ class Committer:
         for partition, judged, log_id, batch in judgements:
             score.install(partition, judged, log_id)
             partition.keep_tail(batch, log_id, wall_now())
+            if judged.fell_back:
+                self._fell_back.add(partition.number)
         if len(kept.timestamp):
             self.clock.saw(int(kept.timestamp.max()))
         if due:
@@ -440,7 +451,7 @@ def _unknown(posted: PostedPoints, places: dict[bytes, Place], created: dict[byt
     return [posted.identities[index] for index in strangers if index in used]
 
 
-def _arrivals(group: Sequence[_Waiting], places: dict[bytes, Place], refused: dict[int, set[bytes]]) -> _Arrivals:
+def _arrivals(group: Sequence[_Waiting], places: Mapping[bytes, Place], refused: dict[int, set[bytes]]) -> _Arrivals:
     """All acceptable points of a group with the places of their series, POST by POST."""
     parts = []
     for index, waiting in enumerate(group):

@@ -14,7 +14,7 @@ from app.clock import wall_now
 from app.partitions import checkpoint
 from app.partitions.model import BLOCK, Model
 from app.partitions.partition import REBUILT, UNKNOWN, NewSeries, Partition
-from app.pipeline import score
+from app.pipeline import fall_back, score
 from app.pipeline.alert import as_time
 from app.store import alerts as stored_alerts
 from app.store import choices, points, series, states
@@ -144,11 +144,12 @@ def _restore_anchors(partition: Partition, blocks: dict[tuple[str, int], bytes])
 def _replay(session: Session, partition: Partition, threshold: float) -> int:
     """Score the log once more, in its order and its grouping, for the state alone."""
     replayed = 0
+    past = fall_back.stored_past(session)
     for log_id, batch in points.read_log(session, partition.number):
         slots = partition.slots_of(batch.series)
         new = slots != UNKNOWN
         new[new] = partition.columns["seen_log"][slots[new]] < log_id
-        judged = score.judge(partition, slots[new], batch.timestamp[new], batch.value[new], threshold)
+        judged = score.judge(partition, slots[new], batch.timestamp[new], batch.value[new], threshold, past)
         score.install(partition, judged, log_id)
         partition.keep_tail(batch, log_id, wall_now())
         replayed += int(new.sum())

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from app.clock import wall_now
 from app.partitions.partition import Partition
-from app.pipeline import recover, score, stale
+from app.pipeline import fall_back, recover, score, stale
 from app.pipeline.amend import Again, amend
 from app.pipeline.ingest import Committer
 from app.pipeline.score import Judged, Transition
@@ -60,7 +60,9 @@ def _portion_again(committer: Committer, number: int, slots: Ints, now: datetime
     partition, threshold = committer.partitions[number], committer.rules.threshold
     with committer.reloading(number), committer.database.writing() as session:
         since = _since_training(session, partition, slots)
-        judged = score.judge_again(partition, since.slot, since.batch.timestamp, since.batch.value, threshold)
+        past = fall_back.stored_past(session)
+        judged = score.judge_again(partition, since.slot, since.batch.timestamp, since.batch.value, threshold, past)
+        fall_back.record(session, partition, judged.fell_back)
         rescored = _with_scores(since, judged, partition.columns["late_at"])
         log_id = partition.newest_log
         if len(rescored):

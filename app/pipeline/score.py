@@ -7,17 +7,17 @@ from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
-import structlog
 from numpy.typing import NDArray
 
 from app.alerts import life as lives
 from app.partitions.model import Model
 from app.partitions.partition import Partition
+from app.pipeline.attempts import Attempts, UnusableError
+from app.pipeline.fall_back import FALL_BACK, FellBack, PastOf, stand_in, trained_on
+from app.pipeline.watchdog import Beat
 from detectors import training
 from detectors.calendar import local_seconds_of_many
 from detectors.contract import Detector, Fields, Floats, Ints, Points, Scores, put, take
-
-log = structlog.get_logger()
 
 RULES = lives.LifeRules()
 MOST_ROUNDS = 3_000
@@ -75,96 +75,173 @@ class Judged:
     columns: Fields = field(default_factory=dict)
     life: list[tuple[Ints, Fields]] = field(default_factory=list)
     states: list[tuple[int, Ints, Fields]] = field(default_factory=list)
+    fell_back: list[FellBack] = field(default_factory=list)
 
 
-def judge(partition: Partition, slot: Ints, timestamp: Ints, value: Floats, threshold: float) -> Judged:
+def judge(partition: Partition, slot: Ints, timestamp: Ints, value: Floats, threshold: float, past: PastOf) -> Judged:
     """Score the points that are newer than what their series has seen, each series in time order.
 
     slot, timestamp (unix seconds), value (NaN: known to be missing) have shape (n,); no (slot, timestamp) twice.
     `threshold` is the budget's rarity in log10 weeks, without tolerance. Late points keep NaN scores.
+    `past` is asked only for series that fall back to `basic` at these points.
     """
     judged = Judged(*_unjudged(slot.size))
     judged.slots, judged.columns = _advanced_columns(partition, slot, timestamp)
-    column = partition.columns
-    first = column["first_at"].copy()
-    first[judged.slots] = judged.columns["first_at"]
-    begin = _Beginning(Model.state_of, partition.life, column["last_at"], first, column["point_count"])
-    _judge(partition, begin, slot, timestamp, value, threshold, judged)
+    before = take({name: partition.columns[name] for name in ("last_at", "point_count")}, judged.slots)
+    begin = _Beginning(
+        Model.state_of,
+        partition.life,
+        slots=judged.slots,
+        last_at=before["last_at"],
+        first_at=judged.columns["first_at"],
+        point_count=before["point_count"],
+    )
+    _judge(partition, begin, _Batch(slot, timestamp, value), threshold, past, judged)
     return judged
 
 
-def judge_again(partition: Partition, slot: Ints, timestamp: Ints, value: Floats, threshold: float) -> Judged:
+def judge_again(
+    partition: Partition, slot: Ints, timestamp: Ints, value: Floats, threshold: float, past: PastOf
+) -> Judged:
     """Score all points since their series' last training once more, each series in time order, from what it left.
 
     Arguments as in `judge`, and for every series that is named, all of its points after `anchor_at`.
     """
     judged = Judged(*_unjudged(slot.size))
-    column = partition.columns
-    before = column["point_count"] - column["since_anchor"]
-    begin = _Beginning(Model.anchor_of, partition.anchor_life, column["anchor_at"], column["first_at"], before)
     slots, counts = np.unique(slot, return_counts=True)
+    column = take({n: partition.columns[n] for n in ("anchor_at", "first_at", "point_count", "since_anchor")}, slots)
+    before = column["point_count"] - column["since_anchor"]
     judged.slots = slots
     judged.columns = {
-        "point_count": before[slots] + counts,
+        "point_count": before + counts,
         "since_anchor": counts,
         "late_at": np.zeros(slots.size, np.int64),
     }
-    _judge(partition, begin, slot, timestamp, value, threshold, judged)
+    begin = _Beginning(
+        Model.anchor_of,
+        partition.anchor_life,
+        slots=slots,
+        last_at=column["anchor_at"],
+        first_at=column["first_at"],
+        point_count=before,
+    )
+    _judge(partition, begin, _Batch(slot, timestamp, value), threshold, past, judged)
     return judged
 
 
 @dataclass(frozen=True)
-class _Beginning:
-    """From where a partition's points are judged. All arrays have a row for each slot.
+class _Batch:
+    """The points to judge, (n,) each."""
 
-    state_of: the detector's state of rows of a model. last_at: points up to it are not judged. first_at: first point of
-    all. point_count: points before the first one that is judged.
+    slot: Ints
+    timestamp: Ints
+    value: Floats
+
+
+@dataclass(frozen=True)
+class _Beginning:
+    """From where points are judged.
+
+    state_of: the detector's state of rows of a model. life: of all slots. The other arrays have a row for each of
+    `slots`, ascending. last_at: points up to it are not judged. first_at: first point of all. point_count: points
+    before the first one that is judged.
     """
 
     state_of: Callable[[Model, Ints], Fields]
     life: Fields
+    slots: Ints
     last_at: Ints
     first_at: Ints
     point_count: Ints
 
+    def rows(self, slots: Ints) -> Ints:
+        return np.searchsorted(self.slots, slots)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Some series of a batch, judged by one detector: `here` are the rows of the batch, all else is by series."""
+
+    slots: Ints
+    rows: Ints  # of the model
+    state: Fields
+    life: Fields
+    here: Ints
+    scores: Floats  # (4, rows of the batch): expected, lower, upper, rarity
+    transitions: list[Transition]
+
 
 def _judge(
+    partition: Partition, begin: _Beginning, batch: _Batch, threshold: float, past: PastOf, judged: Judged
+) -> None:
+    order = np.lexsort((batch.timestamp, batch.slot))
+    order = order[batch.timestamp[order] > begin.last_at[begin.rows(batch.slot[order])]]
+    order = order[_places_from_the_end(batch.slot[order]) < MOST_ROUNDS]
+    codes = partition.columns["model"][batch.slot[order]]
+    failed: dict[int, str] = {}
+    for code in np.unique(codes):
+        model, mine = partition.models[code], order[codes == code]
+        attempts = _attempts(partition, begin, batch, threshold, model, partition.columns["row"])
+        attempts.run(mine)
+        for part in attempts.outcomes:
+            _keep(judged, part)
+            judged.states.append((int(code), part.rows, part.state))
+        if model.detector.name != FALL_BACK:
+            failed |= attempts.failed
+    if failed:
+        _fall_back(partition, begin, batch, threshold, past, order, failed, judged)
+
+
+def _attempts(
+    partition: Partition, begin: _Beginning, batch: _Batch, threshold: float, model: Model, row: Ints
+) -> Attempts[_Part]:
+    """`row`: where each slot lies in the model."""
+    work = partial(_judge_with, partition, begin, batch, threshold, model, row)
+    return Attempts(work, batch.slot, model.detector.name)
+
+
+def _fall_back(
     partition: Partition,
     begin: _Beginning,
-    slot: Ints,
-    timestamp: Ints,
-    value: Floats,
+    batch: _Batch,
     threshold: float,
+    past: PastOf,
+    order: Ints,
+    failed: dict[int, str],
     judged: Judged,
 ) -> None:
-    order = np.lexsort((timestamp, slot))
-    order = order[timestamp[order] > begin.last_at[slot[order]]]
-    order = order[_places_from_the_end(slot[order]) < MOST_ROUNDS]
-    codes = partition.columns["model"][slot[order]]
-    for code in np.unique(codes):
-        judge_rows = partial(_judge_with, partition, begin, int(code), slot, timestamp, value, threshold, judged)
-        _judge_what_can_be(judge_rows, slot, order[codes == code], judged)
+    """Judge the series on which their detector failed by `basic`, trained on what came before these points.
 
-
-def _judge_what_can_be(judge_rows: Callable[[Ints], None], slot: Ints, mine: Ints, judged: Judged) -> None:
-    """Judge these rows of the batch; a series on which the detector fails stays unjudged, the others are on time.
-
-    Its points are stored all the same, and the next training fits it anew.
+    Where even that fails, the points stay unjudged until the next training.
     """
-    transitions = len(judged.transitions)
-    try:
-        judge_rows(mine)
-    except Exception:
-        del judged.transitions[transitions:]
-        for scores in (judged.expected, judged.lower, judged.upper, judged.rarity):
-            scores[mine] = np.nan
-        series = np.unique(slot[mine])
-        if series.size == 1:
-            log.exception("scoring_failed", slot=int(series[0]), points=int(mine.size))
-            return
-        first_half = slot[mine] < series[series.size // 2]
-        _judge_what_can_be(judge_rows, slot, mine[first_half], judged)
-        _judge_what_can_be(judge_rows, slot, mine[~first_half], judged)
+    slots = np.array(sorted(failed), np.int64)
+    for known in past(partition, slots, begin.last_at[begin.rows(slots)]):
+        model = trained_on(known)
+        row = np.zeros(int(known.slots.max()) + 1, np.int64)
+        row[known.slots] = np.arange(known.slots.size)
+        attempts = _attempts(partition, begin, batch, threshold, model, row)
+        attempts.run(order[np.isin(batch.slot[order], known.slots)])
+        for part in attempts.outcomes:
+            _keep(judged, part)
+            judged.fell_back.append(
+                FellBack(
+                    slots=part.slots,
+                    baseline=take(model.baseline, part.rows),
+                    state=take(model.state, part.rows),
+                    judged_state=part.state,
+                    life=take(begin.life, part.slots),
+                    anchor_at=begin.last_at[begin.rows(part.slots)],
+                    point_count=np.unique(batch.slot[part.here], return_counts=True)[1],
+                    why=[failed[slot] for slot in part.slots.tolist()],
+                )
+            )
+
+
+def _keep(judged: Judged, part: _Part) -> None:
+    for into, scores in zip((judged.expected, judged.lower, judged.upper, judged.rarity), part.scores, strict=True):
+        into[part.here] = scores
+    judged.life.append((part.slots, part.life))
+    judged.transitions += part.transitions
 
 
 def _places_from_the_end(slot: Ints) -> Ints:
@@ -181,6 +258,8 @@ def install(partition: Partition, judged: Judged, log_id: int) -> None:
         put(partition.life, slots, life)
     for code, rows, state in judged.states:
         partition.models[code].remember(rows, state)
+    for fell_back in judged.fell_back:
+        stand_in(partition, fell_back)
     partition.touch(judged.slots)
 
 
@@ -254,30 +333,34 @@ def _oldest_late(columns: Fields, inverse: Ints, timestamp: Ints, again: NDArray
 def _judge_with(
     partition: Partition,
     begin: _Beginning,
-    code: int,
-    slot: Ints,
-    timestamp: Ints,
-    value: Floats,
+    batch: _Batch,
     threshold: float,
-    judged: Judged,
+    model: Model,
+    row: Ints,
     mine: Ints,
-) -> None:
-    """Rounds of at most one point a series, all judged by the detector `code`."""
-    model = partition.models[code]
-    slots, start, counts = np.unique(slot[mine], return_index=True, return_counts=True)
+    beat: Beat,
+) -> _Part:
+    """Rounds of at most one point a series, all judged by one detector.
+
+    Raises UnusableError, naming the series for which it gave no number where it should have, or an infinite one.
+    """
+    slots, start, counts = np.unique(batch.slot[mine], return_index=True, return_counts=True)
     rank = np.arange(mine.size) - np.repeat(start, counts)
-    rows = partition.columns["row"][slots].astype(np.int64)
+    rows = row[slots].astype(np.int64)
     state, life = begin.state_of(model, rows), take(begin.life, slots)
     series = _SeriesFacts.of(partition, begin, slots, threshold)
     by_rank = np.argsort(rank, kind="stable")
     position = np.repeat(np.arange(slots.size), counts)
+    judged = np.empty((4, mine.size))
+    transitions: list[Transition] = []
     for before, chunk in enumerate(np.split(by_rank, np.cumsum(np.bincount(rank))[:-1])):
+        beat()
         here = mine[chunk]  # indices into the batch
         who = position[chunk]  # indices into slots
         everyone = who.size == slots.size
         local_state = state if everyone else take(state, who)
         local_life = life if everyone else take(life, who)
-        points = series.points(who, rows, timestamp[here], value[here], lives.frozen(local_life))
+        points = series.points(who, rows, batch.timestamp[here], batch.value[here], lives.frozen(local_life))
         scores, local_state = model.detector.score(points, model.baseline, local_state)
         may_alert = series.may_alert(who, before, points.timestamp)
         local_life, changes = series.advance(who, local_life, points, scores, may_alert)
@@ -286,11 +369,22 @@ def _judge_with(
         else:
             put(state, who, local_state)
             put(life, who, local_life)
-        _keep_scores(judged, here, scores)
+        judged[:, chunk] = scores.expected, scores.lower, scores.upper, scores.rarity
         if changes.any():
-            judged.transitions.extend(_transitions(series, who, points, changes, local_life, model.detector, may_alert))
-    judged.states.append((code, rows, state))
-    judged.life.append((slots, life))
+            transitions += _transitions(series, who, points, changes, local_life, model.detector, may_alert)
+    unusable = _unusable(judged, batch.value[mine], model.baseline["trained"][rows][position])
+    if unusable.any():
+        raise UnusableError(slots[np.unique(position[unusable])])
+    return _Part(slots, rows, state, life, mine, judged, transitions)
+
+
+def _unusable(judged: Floats, value: Floats, trained: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Where scores mean nothing: infinite, or missing although the series is trained and its point is there."""
+    finite = np.isfinite(judged).all(axis=0)
+    if finite.all():
+        return np.zeros(finite.size, bool)
+    silent = np.isnan(judged).any(axis=0) & trained & np.isfinite(value)
+    return np.asarray(silent | np.isinf(judged).any(axis=0))
 
 
 @dataclass(frozen=True)
@@ -318,8 +412,8 @@ class _SeriesFacts:
             threshold_up=threshold + partition.tolerance_up[slots],
             threshold_down=threshold + partition.tolerance_down[slots],
             candidate=threshold - CANDIDATE_MARGIN,
-            first_at=begin.first_at[slots],
-            point_count=begin.point_count[slots],
+            first_at=begin.first_at[begin.rows(slots)],
+            point_count=begin.point_count[begin.rows(slots)],
         )
 
     def may_alert(self, who: Ints, before: int, timestamp: Ints) -> NDArray[np.bool_]:
@@ -363,13 +457,6 @@ class _SeriesFacts:
 def _days_seen(partition: Partition, slots: Ints) -> Ints:
     first, last, cadence = (partition.columns[name][slots] for name in ("first_at", "last_at", "cadence"))
     return np.asarray((last - first + cadence) // training.DAY, np.int64)
-
-
-def _keep_scores(judged: Judged, here: Ints, scores: Scores) -> None:
-    judged.expected[here] = scores.expected
-    judged.lower[here] = scores.lower
-    judged.upper[here] = scores.upper
-    judged.rarity[here] = scores.rarity
 
 
 def _transitions(

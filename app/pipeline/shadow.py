@@ -14,9 +14,10 @@ import structlog
 
 from app.alerts import life as lives
 from app.partitions.partition import KINDS, UNKNOWN, Partition
+from app.pipeline.fall_back import FALL_BACK
 from app.pipeline.ingest import Committer
 from app.pipeline.score import CANDIDATE_MARGIN, RULES
-from app.pipeline.train import FALL_BACK, fold, history_of, portions, window
+from app.pipeline.train import fold, history_of, portions, window
 from app.store import points, shadows
 from app.store import series as stored_series
 from app.store.happenings import exclusions

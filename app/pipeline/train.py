@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from app.clock import wall_now
 from app.partitions.partition import DEFAULT_DETECTOR, Partition
 from app.pipeline import recover
+from app.pipeline.fall_back import FALL_BACK, NOT_COMPARED
 from app.pipeline.ingest import Committer
 from app.pipeline.rescore import score_again
 from app.store import choices, points, series, states
@@ -38,8 +39,6 @@ PACE_POINTS = 8
 """Points from which the cadence of a series is told."""
 LONGEST_PACE_SECONDS = 60 * training.DAY
 LONGEST_WINDOW_DAYS = 400
-FALL_BACK = "basic"
-NOT_COMPARED = "the default, until it has history enough to compare detectors on"
 MOST_FIT_MS = 500.0
 """Dear detectors are fitted so few at a time."""
 

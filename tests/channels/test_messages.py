@@ -102,11 +102,12 @@ def test_slack_messages_stay_within_the_limits_of_slack() -> None:
 def test_the_webhook_has_the_facts_under_their_stable_names() -> None:
     posted = webhook.payload(CASES[0].notice)
     assert list(posted) == [
-        "id", "status", "kind", "severity", "title", "text", "started_at", "ended_at", "url", "links", "anomalies",
+        "id", "status", "kind", "severity", "title", "text", "remarks", "started_at", "ended_at", "url", "links",
+        "anomalies",
     ]  # fmt: skip
     assert list(posted["anomalies"][0]) == [
         "series", "started_at", "ended_at", "direction", "actual", "expected", "lower", "upper", "rarity_weeks",
-        "impact",
+        "impact", "detector",
     ]  # fmt: skip
     assert list(posted["anomalies"][0]["series"]) == ["id", "metric", "dimensions"]
     assert posted["started_at"] == "2026-11-03T12:00:00Z"

@@ -16,14 +16,10 @@ from app.errors import Unavailable
 from app.main import Heed
 from app.pipeline.learn import label_alert, revoke_label
 from app.pipeline.stale import end_silent
-from app.pipeline.train import everything, train
 from app.security import Bearer, Scope
 from app.store import tokens
-from detectors.contract import Fields, Points, Scores
-from detectors.seasonal import Seasonal
 from tests.running import DAY, HOUR, MONDAY, Shop, alerts, notification_reasons, posted, running
 
-UNLUCKY = 666.0
 WEBHOOK = {"webhook_url": "http://127.0.0.1:9/", "allow_private_targets": "127.0.0.0/8"}
 Part = Callable[[Shop], object]
 
@@ -161,32 +157,6 @@ def test_one_point_of_long_ago_does_not_end_the_warm_up(tmp_path: Path) -> None:
         shop.send(30)
         shop.send(3, factor=0.1)
         assert alerts(heed) == []
-
-
-class FailsOn(Seasonal):
-    """A detector with a fault that one value brings out."""
-
-    def score(self, points: Points, baseline: Fields, state: Fields) -> tuple[Scores, Fields]:
-        if (points.value == UNLUCKY).any():
-            raise FloatingPointError("unlucky")
-        return super().score(points, baseline, state)
-
-
-def test_a_detector_that_fails_on_one_series_costs_no_point_and_delays_no_other(tmp_path: Path) -> None:
-    """Guarantee 10 in part: it is stored, and the others are judged on time."""
-    url = f"sqlite:///{tmp_path / 'heed.db'}"
-    with running(url, tmp_path, **WEBHOOK) as heed:
-        shops = [Shop(heed, country, seed=seed) for seed, country in enumerate(("DE", "FR", "GB"))]
-        for shop in shops:
-            shop.has_history()
-        train(heed.committer, now=heed.clock.now(), reason="test", wanted=everything)
-        heed.committer.partitions[0].models[0].detector = FailsOn()
-        at = np.array([MONDAY + HOUR * shops[0].clock])
-        unlucky, drop = (posted("orders", at, [v], country=c) for v, c in ((UNLUCKY, "DE"), (1.0, "FR")))
-        waiting = heed.committer.call(lambda: [heed.committer.submit(unlucky), heed.committer.submit(drop)])
-        assert [each.result(10).accepted for each in waiting] == [1, 1]
-        assert [alert.title for alert in alerts(heed)] == ["orders (country FR) is unusually low"]
-        assert heed.committer.partitions[0].columns["last_at"][0] == at[0]
 
 
 def test_a_series_that_one_token_may_not_bring_in_is_taken_from_it_once_another_has(tmp_path: Path) -> None:
