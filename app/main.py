@@ -57,7 +57,12 @@ class Heed:
         self.committer = Committer(
             self.database,
             self.clock,
-            IngestRules(self.base_threshold, settings.timezone, PARTITIONS),
+            IngestRules(
+                self.base_threshold,
+                settings.timezone,
+                PARTITIONS,
+                {"alerts_per_week": settings.alerts_per_week, "timezone": settings.timezone},
+            ),
             told=self.notifier.wake,
             committed=self._committed,
         )

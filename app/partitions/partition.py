@@ -6,14 +6,16 @@ rebuilt from it: the last checkpoint, then the log after it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import numpy as np
 
 from app.alerts import life as lives
+from app.alerts.policy import Policies, PolicySettings
 from app.partitions.model import BLOCK, Model, grown
+from app.partitions.regime import Regimes
 from app.store.points import PointBatch
 from detectors import registry
 from detectors.contract import Fields, Floats, Ints, put, take
@@ -30,6 +32,7 @@ _COLUMNS = {
     "metric": np.int32,
     "model": np.int16,
     "row": np.int64,
+    "regime": np.int32,  # what policies say of it
     "chosen": np.int16,  # model that the next training is to fit
     "chosen_at": np.int64,  # event time of that choice, 0: never compared
     "cadence": np.int64,  # seconds, 0 while unknown
@@ -43,18 +46,19 @@ _COLUMNS = {
     "since_anchor": np.int64,  # points counted since then
     "late_at": np.int64,  # oldest point since then that came late or was corrected and waits to be scored, 0: none
 }
-REBUILT = ("series_id", "zone", "metric", "chosen", "chosen_at")
+REBUILT = ("series_id", "zone", "metric", "regime", "chosen", "chosen_at")
 """Columns that come from tables of their own, not from the checkpoint."""
 
 
 @dataclass(frozen=True)
 class NewSeries:
-    """A series that a partition takes in: its id, slot, metric and time zone."""
+    """A series that a partition takes in: its id, slot, metric, time zone and dimensions."""
 
     series_id: int
     slot: int
     metric: str
     timezone: str
+    dimensions: Mapping[str, str] = field(default_factory=dict)
 
 
 class Names:
@@ -87,6 +91,7 @@ class Partition:
         self.zones = Names()
         self.metrics = Names()
         self.tolerances = Tolerances()
+        self.regimes = Regimes(Policies())
         self.tail: list[PointBatch] = []  # what the log holds, until it is folded
         self.tail_points = 0
         self._tail_since: datetime | None = None
@@ -123,6 +128,7 @@ class Partition:
         self.columns["zone"][slots] = [self.zones.code(n.timezone) for n in newcomers]
         self.columns["chosen"][slots] = self.model_code(DEFAULT_DETECTOR)
         self.columns["metric"][slots] = [self.metrics.code(n.metric) for n in newcomers]
+        self.columns["regime"][slots] = self.regimes.codes([(n.metric, n.dimensions) for n in newcomers])
         self._slots.update((n.series_id, n.slot) for n in newcomers)
         self._tolerate(slots)
         return slots
@@ -173,6 +179,20 @@ class Partition:
         self.tolerances = tolerances
         for direction, decades in ((1, self.tolerance_up), (-1, self.tolerance_down)):
             decades[: self.count] = tolerances.decades(ids, metrics, self.metrics.names, direction)
+
+    def regulate(self, policies: Policies, members: Sequence[NewSeries]) -> None:
+        """Take in what the policies say now of these, all series of the partition; it counts from the next point on."""
+        self.regimes = Regimes(policies)
+        slots = np.array([each.slot for each in members], np.int64)
+        self.columns["regime"][slots] = self.regimes.codes([(each.metric, each.dimensions) for each in members])
+
+    def threshold(self, slots: Ints) -> Floats:
+        """The rarity that the alert budget of each series asks for, without tolerance, log10 weeks."""
+        return np.asarray(self.regimes.threshold[self.columns["regime"][slots]])
+
+    def settings(self, slot: int) -> PolicySettings:
+        """What holds for a series."""
+        return self.regimes.settings(int(self.columns["regime"][slot]))
 
     def touch(self, slots: Ints) -> None:
         """These slots' blocks belong into the next checkpoint."""

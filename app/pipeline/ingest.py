@@ -28,6 +28,7 @@ from app.formats.contract import PostedPoints, Rejection
 from app.partitions.partition import UNKNOWN, NewSeries, Partition
 from app.pipeline import alert, fall_back, probe, recover, score
 from app.pipeline.learn import current_tolerances
+from app.pipeline.policies import current_policies, members
 from app.pipeline.score import Judged, Transition
 from app.security import Bearer
 from app.store import points, series, tokens
@@ -53,6 +54,8 @@ class IngestRules:
     threshold: float
     timezone: str
     partition_count: int
+    policy_defaults: Mapping[str, Any] = field(default_factory=dict)
+    """Settings that hold where no policy says anything, less those that are Heed's own defaults."""
 
 
 @dataclass(frozen=True)
@@ -189,6 +192,24 @@ class Committer:
         """Heed the labels as they stand now: they fade."""
         self.call(lambda: self._labels_changed(()))
 
+    def change_policies(self, store: Callable[[], T]) -> T:
+        """Commit a change of policies and heed it from the next point on, with no point in between. `store` commits."""
+
+        def change() -> T:
+            changed = store()
+            self._policies_changed()
+            return changed
+
+        return self.call(change)
+
+    def _policies_changed(self) -> None:
+        with self.database.reading() as session:
+            policies = current_policies(session, self.rules.policy_defaults)
+            everyone = {p.number: members(session, p.number) for p in self.partitions}
+        for partition in self.partitions:
+            partition.regulate(policies, everyone[partition.number])
+            self._checkpoint(partition)
+
     def band(self, series_id: int, tolerances: Tolerances) -> Band | None:
         """The next point's band under these tolerances; None while nothing can be said of the series."""
         return self.call(lambda: probe.band(*self.partition_of(series_id), tolerances, self.rules.threshold))
@@ -209,7 +230,8 @@ class Committer:
         """Forget what is in memory of a partition and rebuild it from the database."""
         with self.database.reading() as session:
             tolerances = current_tolerances(session, self.clock.now(), self.rules.threshold)
-            self.partitions[number] = recover.load(session, number, self.rules.threshold, tolerances)
+            policies = current_policies(session, self.rules.policy_defaults)
+            self.partitions[number] = recover.load(session, number, self.rules.threshold, tolerances, policies)
 
     @contextmanager
     def reloading(self, number: int) -> Iterator[None]:
@@ -225,8 +247,9 @@ class Committer:
             for number in range(self.rules.partition_count):
                 self.clock.saw(recover.newest(session, number))  # first, since labels fade by this clock
             tolerances = current_tolerances(session, self.clock.now(), self.rules.threshold)
+            policies = current_policies(session, self.rules.policy_defaults)
             self.partitions = [
-                recover.load(session, number, self.rules.threshold, tolerances)
+                recover.load(session, number, self.rules.threshold, tolerances, policies)
                 for number in range(self.rules.partition_count)
             ]
             for key, place in series.places(session):
@@ -385,7 +408,9 @@ class Committer:
             created |= {row.key: Place(row.partition, row.slot, row.id) for row in rows}
             for number in {row.partition for row in rows}:
                 those = [
-                    NewSeries(row.id, row.slot, row.metric, row.timezone) for row in rows if row.partition == number
+                    NewSeries(row.id, row.slot, row.metric, row.timezone, row.dimensions)
+                    for row in rows
+                    if row.partition == number
                 ]
                 self.partitions[number].take_in(those)
                 taken.append((self.partitions[number], those))

@@ -10,14 +10,17 @@ import structlog
 from sqlalchemy.orm import Session
 
 from app.alerts import life as lives
+from app.alerts.policy import Policies
 from app.clock import wall_now
 from app.partitions import checkpoint
 from app.partitions.model import BLOCK, Model
-from app.partitions.partition import REBUILT, UNKNOWN, NewSeries, Partition
+from app.partitions.partition import REBUILT, UNKNOWN, Partition
+from app.partitions.regime import Regimes
 from app.pipeline import fall_back, score
 from app.pipeline.alert import as_time
+from app.pipeline.policies import members
 from app.store import alerts as stored_alerts
-from app.store import choices, points, series, states
+from app.store import choices, points, states
 from detectors import registry
 from detectors.contract import Fields, Ints, take
 from feedback.tolerance import Tolerances
@@ -28,11 +31,12 @@ SERIES_KIND, ANCHOR_KIND = "series", "anchor"
 LIFE_PREFIX = "life."
 
 
-def load(session: Session, number: int, threshold: float, tolerances: Tolerances) -> Partition:
+def load(session: Session, number: int, threshold: float, tolerances: Tolerances, policies: Policies) -> Partition:
     """The partition as it was after its last commit."""
     partition = Partition(number)
     partition.tolerances = tolerances
-    known = [NewSeries(row.id, row.slot, row.metric, row.timezone) for row in series.of_partition(session, number)]
+    partition.regimes = Regimes(policies)
+    known = members(session, number)
     blocks = states.blocks_of(session, number)
     saved = {block: checkpoint.decode(arrays) for (kind, block), arrays in blocks.items() if kind == SERIES_KIND}
     _make_room(partition, saved)

@@ -179,6 +179,21 @@ class Shadow(Base):
     live_alerts: Mapped[int]
 
 
+class StoredPolicy(Base):
+    """Settings for all series that a matcher selects. `settings` holds only what the policy says."""
+
+    __tablename__ = "policy"
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    position: Mapped[int]  # 0 decides first
+    metric: Mapped[str]
+    dimensions: Mapped[dict[str, list[str]]]
+    settings: Mapped[dict[str, Any]]
+    continues: Mapped[bool]  # the policies after it fill what it leaves out
+    created_at: Mapped[datetime]
+    changed_at: Mapped[datetime]
+
+
 class Alert(Base):
     """What people are told."""
 

@@ -1,0 +1,116 @@
+"""Change policies: committed, and acting from the next point on with no point in between."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import structlog
+from sqlalchemy.orm import Session
+
+from app.alerts.policy import MOST_POLICIES, Policies, Policy, read_settings
+from app.errors import Conflict, NotFound, Unprocessable
+from app.partitions.partition import NewSeries
+from app.store import policies as stored
+from app.store import series as stored_series
+from app.store.series import Matcher
+from app.store.tables import StoredPolicy
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A policy as somebody wants it. position: 0 decides first; None: where it is, or last."""
+
+    name: str
+    matcher: Matcher
+    settings: Mapping[str, Any]
+    continues: bool = False
+    position: int | None = None
+
+    def __post_init__(self) -> None:
+        """Raises Unprocessable where the settings are none."""
+        try:
+            read_settings(self.settings)
+        except ValueError as error:
+            raise Unprocessable(f"settings: {error}. /docs shows what they should be.") from None
+
+
+def current_policies(session: Session, defaults: Mapping[str, Any]) -> Policies:
+    """All policies as they stand. `defaults`: what the installation says where they say nothing."""
+    return Policies(tuple(as_policy(row) for row in stored.in_order(session)), defaults)
+
+
+def as_policy(row: StoredPolicy) -> Policy:
+    return Policy(row.id, row.name, Matcher(row.metric, row.dimensions), row.settings, row.continues)
+
+
+def members(session: Session, partition: int) -> list[NewSeries]:
+    """All series of a partition, with what matchers select them by."""
+    return [
+        NewSeries(row.id, row.slot, row.metric, row.timezone, row.dimensions)
+        for row in stored_series.of_partition(session, partition)
+    ]
+
+
+def create(session: Session, draft: Draft, now: datetime) -> StoredPolicy:
+    """Raises Conflict where the name is taken, or there are too many."""
+    _refuse_taken(session, draft.name, None)
+    if len(stored.in_order(session)) >= MOST_POLICIES:
+        raise Conflict(f"There are {MOST_POLICIES} policies, the most there may be. Delete some, or widen matchers.")
+    return stored.add(
+        session,
+        name=draft.name,
+        matcher=draft.matcher,
+        settings=draft.settings,
+        continues=draft.continues,
+        position=draft.position,
+        now=now,
+    )
+
+
+def replace(session: Session, policy_id: int, draft: Draft, now: datetime) -> StoredPolicy:
+    """The policy says what the draft says. Raises NotFound, Conflict."""
+    policy = existing(session, policy_id)
+    _refuse_taken(session, draft.name, policy_id)
+    policy.name = draft.name
+    stored.write(policy, matcher=draft.matcher, settings=draft.settings, continues=draft.continues, now=now)
+    if draft.position is not None:
+        others = [each for each in stored.in_order(session) if each.id != policy_id]
+        stored.put_in_order([*others[: draft.position], policy, *others[draft.position :]])
+    session.flush()
+    return policy
+
+
+def delete(session: Session, policy_id: int) -> StoredPolicy:
+    """Raises NotFound."""
+    policy = existing(session, policy_id)
+    stored.remove(session, policy)
+    return policy
+
+
+def reorder(session: Session, policy_ids: Sequence[int]) -> list[StoredPolicy]:
+    """Raises Unprocessable unless each policy is named once."""
+    rows = {row.id: row for row in stored.in_order(session)}
+    if sorted(policy_ids) != sorted(rows):
+        raise Unprocessable("`order` must name the id of every policy once. GET /v1/policies lists them.")
+    ordered = [rows[policy_id] for policy_id in policy_ids]
+    stored.put_in_order(ordered)
+    session.flush()
+    return ordered
+
+
+def existing(session: Session, policy_id: int) -> StoredPolicy:
+    policy = stored.get(session, policy_id)
+    if policy is None:
+        raise NotFound("There is no policy with this id. GET /v1/policies lists them.")
+    return policy
+
+
+def _refuse_taken(session: Session, name: str, policy_id: int | None) -> None:
+    same = stored.named(session, name)
+    if same is not None and same.id != policy_id:
+        raise Conflict("There is a policy of this name. Choose another name, or change that one.")
