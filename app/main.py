@@ -29,6 +29,7 @@ from app.store import installation, tokens
 from app.store.database import Database
 from app.store.migrate import upgrade
 from app.store.ownership import Ownership
+from app.web.picture import Pictures
 
 PARTITIONS = 1
 """One process owns everything, so one partition; the number is fixed when the database is made."""
@@ -53,7 +54,8 @@ class Heed:
         self.new_admin_token: str | None = None
         self.new_channels: list[NewChannel] = []
         self.outbound = Outbound.allowing(settings.allow_private_targets)
-        self.notifier = Notifier(self.database, self.vault, self.links, self.outbound)
+        self.pictures = Pictures(self.database, self.links, self.clock)
+        self.notifier = Notifier(self.database, self.vault, self.links, self.outbound, self.pictures)
         self.committer = Committer(
             self.database,
             self.clock,
@@ -67,7 +69,11 @@ class Heed:
             committed=self._committed,
         )
         self.jobs = jobs_of(
-            self.committer, self.notifier, settings.timezone, choice_budget_ms=CHOICE_BUDGET_MS[settings.clock]
+            self.committer,
+            self.notifier,
+            settings.timezone,
+            choice_budget_ms=CHOICE_BUDGET_MS[settings.clock],
+            picture_lifetime=self.links.lifetime,
         )
         self.schedule = Schedule(self.database, self.clock, settings.timezone, self.jobs)
         self._held = ExitStack()
@@ -106,6 +112,7 @@ class Heed:
         self.schedule.stop()
         self.committer.stop()
         self.notifier.stop()
+        self.pictures.stop()
         self._held.close()
         self.database.close()
 

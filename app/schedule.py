@@ -24,6 +24,7 @@ from app.pipeline.ingest import Committer
 from app.pipeline.notify import Notifier
 from app.store import jobs
 from app.store.database import Database
+from app.web.picture import forget_old
 
 log = structlog.get_logger()
 
@@ -47,7 +48,9 @@ class Job:
     once_a_day: bool = False
 
 
-def jobs_of(committer: Committer, notifier: Notifier, timezone: str, *, choice_budget_ms: float) -> list[Job]:
+def jobs_of(
+    committer: Committer, notifier: Notifier, timezone: str, *, choice_budget_ms: float, picture_lifetime: timedelta
+) -> list[Job]:
     """Everything that Heed does by itself. `choice_budget_ms`: what trying dear detectors may cost a night."""
     zone = ZoneInfo(timezone)
     nightly = CronTrigger(hour=NIGHTLY_HOUR, minute=NIGHTLY_MINUTE, timezone=zone)
@@ -58,6 +61,7 @@ def jobs_of(committer: Committer, notifier: Notifier, timezone: str, *, choice_b
         Job("fold", every(minutes=10), lambda _now: _fold_if_due(committer)),
         Job("outbox", every(seconds=30), lambda _now: _wake(notifier)),
         Job("staleness", every(minutes=5), lambda now: _end_silent(committer, now)),
+        Job("pictures", every(hours=24), lambda _now: _forget_pictures(committer.database, picture_lifetime)),
         Job("tolerance", every(hours=12), lambda _now: _fade(committer)),
     ]
 
@@ -189,6 +193,11 @@ def _wake(notifier: Notifier) -> str:
 def _end_silent(committer: Committer, now: datetime) -> str:
     ended = stale.end_silent(committer, now)
     return f"{ended} anomalies of silent series ended" if ended else ""
+
+
+def _forget_pictures(database: Database, lifetime: timedelta) -> str:
+    count = forget_old(database, wall_now(), lifetime)
+    return f"{count} pictures deleted" if count else ""
 
 
 def _fade(committer: Committer) -> str:

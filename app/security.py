@@ -147,6 +147,15 @@ class UndoLink:
 
 
 @dataclass(frozen=True)
+class ChartLink:
+    """A link to the picture of one alert as it was at a time (unix seconds)."""
+
+    alert_id: int
+    until: int
+    expires_at: datetime
+
+
+@dataclass(frozen=True)
 class LeaveLink:
     """A link by which whoever gets the messages of a channel may ask for no more."""
 
@@ -184,6 +193,10 @@ class Links:
         """Link whose page stops the channel when its button is pressed, or when it is posted to (RFC 8058)."""
         return self._url("x", [channel_id, self._expiry(now)])
 
+    def chart_url(self, alert_id: int, until: int, now: datetime) -> str:
+        """Link to the picture of the alert as it was at `until`, for the message to show."""
+        return self._url("c", [alert_id, until, self._expiry(now)]) + ".png"
+
     def read_verdict(self, token: str, now: datetime) -> VerdictLink:
         """What the token allows. Raises NotFound where we did not sign it, Gone where it has expired."""
         alert_id, verdict, origin, expiry = self._read("f", token, now)
@@ -203,6 +216,11 @@ class Links:
         """As `read_verdict`, for the link that stops a channel."""
         channel_id, expiry = self._read("x", token, now)
         return LeaveLink(channel_id, datetime.fromtimestamp(expiry, UTC))
+
+    def read_chart(self, token: str, now: datetime) -> ChartLink:
+        """As `read_verdict`, for the link to a picture."""
+        alert_id, until, expiry = self._read("c", token, now)
+        return ChartLink(alert_id, until, datetime.fromtimestamp(expiry, UTC))
 
     def _expiry(self, now: datetime) -> int:
         return int((now + self.lifetime).timestamp())

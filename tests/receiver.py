@@ -44,6 +44,7 @@ class Receiver:
 
     def __init__(self, address: str = "127.0.0.1") -> None:
         self.requests: list[Received] = []
+        self.last_text = ""  # of the request that `reply` is to answer
         self.reply: Callable[[Receiver], Reply] = lambda _: Reply()
         self._arrived = threading.Condition()
         self._server = _Server((address, 0), _handler_of(self))
@@ -74,6 +75,7 @@ class Receiver:
 
     def take(self, path: str, headers: Mapping[str, str], body: bytes) -> Reply:
         with self._arrived:
+            self.last_text = body.decode(errors="replace")
             reply = self.reply(self)
             at = datetime.now(UTC)
             self.requests.append(Received(path, headers, body, at, reply.status))

@@ -140,7 +140,7 @@ class AlertFacts:
     anomalies: tuple[AnomalyFacts, ...]
     links: Mapping[str, str] = field(default_factory=dict)  # verdict -> URL
     answered: Answered | None = None
-    chart_url: str | None = None  # the picture: none is drawn yet
+    chart_url: str | None = None  # of the picture, if there is one
     explained_by: str | None = None  # the dimension values behind most of the change, in a sentence
     explanation: Explanation | None = None  # the same in numbers
     resembles: Resemblance | None = None  # an earlier happening that people have judged

@@ -14,6 +14,12 @@ from app.security import Links, Vault
 from app.store.database import Database
 
 
+class Pictures(Protocol):
+    def png(self, alert_id: int, until: int) -> bytes | None:
+        """The picture of an alert as it was at a time (unix seconds), none where there is nothing to show."""
+        ...
+
+
 class Settings(Protocol):
     @property
     def max_body_mb(self) -> float: ...
@@ -36,6 +42,8 @@ class Service(Protocol):
     def links(self) -> Links: ...
     @property
     def vault(self) -> Vault: ...
+    @property
+    def pictures(self) -> Pictures: ...
     @property
     def outbound(self) -> Outbound: ...
     @property

@@ -24,6 +24,7 @@ class Alertmanager:
 
     kind: ClassVar[str] = "alertmanager"
     protocol: ClassVar[str] = "http"
+    shows_pictures: ClassVar[bool] = False
     url: str = field(repr=False)
 
     def __post_init__(self) -> None:

@@ -58,6 +58,7 @@ class Channel(Protocol):
 
     kind: ClassVar[str]
     protocol: ClassVar[str]  # http or smtp: what its receivers speak
+    shows_pictures: ClassVar[bool]  # whether its readers see the chart in the message itself
 
     @classmethod
     def example(cls, receiver: str) -> Self:

@@ -43,6 +43,7 @@ class Email:
 
     kind: ClassVar[str] = "email"
     protocol: ClassVar[str] = "smtp"
+    shows_pictures: ClassVar[bool] = True
     host: str = field(repr=False)
     sender: str = field(repr=False)
     recipient: str = field(repr=False)

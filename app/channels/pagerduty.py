@@ -23,6 +23,7 @@ class PagerDuty:
 
     kind: ClassVar[str] = "pagerduty"
     protocol: ClassVar[str] = "http"
+    shows_pictures: ClassVar[bool] = False
     routing_key: str = field(repr=False)
     url: str = field(default=EVENTS_URL, repr=False)
 

@@ -6,11 +6,12 @@ app's signing secret. With that secret the buttons carry the link's token as the
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, TypeVar
 
 from app.alerts.message import AlertFacts, Button, Reason, buttons, further_lines, sentence
-from app.channels.contract import GONE, Notice, check_web_address, post_json
+from app.channels.contract import GONE, Notice, TransportError, check_web_address, post_json
 from app.outbound import Outbound
 
 TEXT_LIMIT = 3000  # Slack's, for the text of a section and the URL of a button
@@ -25,6 +26,7 @@ SIGNS = {
     Reason.WITHDRAWN: ":white_circle:",
 }
 Block = dict[str, Any]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class SlackWebhook:
 
     kind: ClassVar[str] = "slack"
     protocol: ClassVar[str] = "http"
+    shows_pictures: ClassVar[bool] = True
     url: str = field(repr=False)
     signing_secret: str | None = field(default=None, repr=False)
 
@@ -48,8 +51,11 @@ class SlackWebhook:
         return cls(url=f"{receiver}/services/T000/B000/XXXX")
 
     def send(self, notice: Notice, outbound: Outbound) -> None:
-        message = payload(notice.facts, notice.reason, acting=self.signing_secret is not None)
-        post_json(self.url, message, outbound=outbound, now=notice.now, gone=REVOKED)
+        def post(facts: AlertFacts) -> None:
+            message = payload(facts, notice.reason, acting=self.signing_secret is not None)
+            post_json(self.url, message, outbound=outbound, now=notice.now, gone=REVOKED)
+
+        with_picture_if_possible(notice.facts, post)
 
 
 def payload(facts: AlertFacts, reason: Reason, *, acting: bool = False) -> dict[str, Any]:
@@ -59,6 +65,16 @@ def payload(facts: AlertFacts, reason: Reason, *, acting: bool = False) -> dict[
     """
     blocks = [*_told(facts, reason), *_actions([_button(button, acting) for button in buttons(facts, reason)])]
     return _message(facts, reason, blocks)
+
+
+def with_picture_if_possible(facts: AlertFacts, post: Callable[[AlertFacts], T]) -> T:
+    """Slack refuses a whole message whose picture it can't fetch, as from an address that only we can reach."""
+    try:
+        return post(facts)
+    except TransportError as refused:
+        if not refused.permanent or facts.chart_url is None:
+            raise
+        return post(replace(facts, chart_url=None))
 
 
 def answered_payload(facts: AlertFacts, reason: Reason, note: str, undo_url: str | None) -> dict[str, Any]:

@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from app.alerts.message import Reason, sentence
+from app.alerts.message import AlertFacts, Reason, sentence
 from app.channels.contract import Notice, TransportError, check_web_address, post_json
-from app.channels.slack import check_signing_secret, escaped, payload
+from app.channels.slack import check_signing_secret, escaped, payload, with_picture_if_possible
 from app.outbound import Answer, Outbound
 
 NOT_OURS_ANY_MORE = frozenset(
@@ -31,6 +31,7 @@ class SlackApp:
 
     kind: ClassVar[str] = "slack_app"
     protocol: ClassVar[str] = "http"
+    shows_pictures: ClassVar[bool] = True
     token: str = field(repr=False)
     channel: str
     signing_secret: str | None = field(default=None, repr=False)
@@ -50,16 +51,18 @@ class SlackApp:
 
     def send(self, notice: Notice, outbound: Outbound) -> str | None:
         """The first message is posted. Later ones bring it up to date, and say in its thread what happened."""
-        message = payload(notice.facts, notice.reason, acting=self.signing_secret is not None)
+        return with_picture_if_possible(notice.facts, lambda facts: self._send(facts, notice, outbound))
+
+    def _send(self, facts: AlertFacts, notice: Notice, outbound: Outbound) -> str | None:
+        message = payload(facts, notice.reason, acting=self.signing_secret is not None)
         if notice.earlier is None or notice.reason is Reason.FIRING:
             return self._post(message, notice, outbound)
         try:
             self._call("chat.update", message | {"ts": notice.earlier}, notice, outbound)
         except _Lost:  # somebody deleted it: say it anew
             return self._post(message, notice, outbound)
-        self._post(
-            {"text": escaped(sentence(notice.facts, notice.reason)), "thread_ts": notice.earlier}, notice, outbound
-        )
+        said = {"text": escaped(sentence(facts, notice.reason)), "thread_ts": notice.earlier}
+        self._post(said, notice, outbound)
         return notice.earlier
 
     def _post(self, message: dict[str, Any], notice: Notice, outbound: Outbound) -> str | None:

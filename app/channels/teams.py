@@ -21,6 +21,7 @@ class Teams:
 
     kind: ClassVar[str] = "teams"
     protocol: ClassVar[str] = "http"
+    shows_pictures: ClassVar[bool] = True
     url: str = field(repr=False)
 
     def __post_init__(self) -> None:

@@ -34,6 +34,7 @@ class Webhook:
 
     kind: ClassVar[str] = "webhook"
     protocol: ClassVar[str] = "http"
+    shows_pictures: ClassVar[bool] = False
     url: str = field(repr=False)
     secret: str = field(repr=False)
 
@@ -84,6 +85,7 @@ def payload(notice: Notice) -> dict[str, Any]:
         "url": facts.url,
         "links": dict(facts.links),
         "anomalies": [_anomaly(anomaly) for anomaly in _rarest_first(facts)],
+        "chart_url": facts.chart_url,
     }
 
 

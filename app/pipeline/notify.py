@@ -11,8 +11,9 @@ import time
 import uuid
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Protocol
 
 import numpy as np
 import structlog
@@ -20,6 +21,7 @@ from sqlalchemy.orm import Session
 
 from app.alerts.message import AlertFacts, Reason
 from app.channels import open_channel
+from app.channels.contract import Channel as OpenChannel
 from app.channels.contract import Notice, TransportError
 from app.clock import wall_now
 from app.outbound import Outbound
@@ -62,6 +64,18 @@ def retry_delay(attempts: int, rng: np.random.Generator) -> timedelta:
     return timedelta(seconds=longest * rng.uniform(0.5, 1.0))
 
 
+class Pictures(Protocol):
+    """Where the pictures of messages come from."""
+
+    def url(self, alert_id: int) -> str:
+        """Where the picture can be had; it is drawn when somebody asks for it."""
+        ...
+
+    def url_once_drawn(self, alert_id: int) -> str | None:
+        """The same of a picture that is there; none where drawing it fails, or takes more than two seconds."""
+        ...
+
+
 @dataclass(frozen=True)
 class Sender:
     """Delivers what waits for a channel, one message after the other."""
@@ -70,6 +84,7 @@ class Sender:
     vault: Vault
     links: Links
     outbound: Outbound
+    pictures: Pictures
     rng: np.random.Generator
     stopping: threading.Event
 
@@ -137,6 +152,7 @@ class Sender:
                 alert = session.get_one(Alert, claim.alert_id)
                 facts = facts_of(session, [alert], self.links, origin=claim.channel_name, now=now)[alert.id]
                 facts = _explained_if_possible(session, facts)
+            facts = replace(facts, chart_url=self._picture(channel, facts))
             leave_url = self.links.leave_url(claim.channel_id, now)
             notice = Notice(claim.notification_id, Reason(claim.reason), facts, now, leave_url, claim.earlier)
             return channel.send(notice, self.outbound)
@@ -145,6 +161,12 @@ class Sender:
         except Exception as error:  # one message that can't be written must not hold up the others
             log.exception("notification_broke", **_logged(claim))
             return TransportError(f"the message could not be written ({type(error).__name__})")
+
+    def _picture(self, channel: OpenChannel, facts: AlertFacts) -> str | None:
+        """What shows its messages right away gets a picture that is there; what reads them, where to find it."""
+        if facts.foremost is None:
+            return None
+        return self.pictures.url_once_drawn(facts.id) if channel.shows_pictures else self.pictures.url(facts.id)
 
     def _record_failure(self, claim: Claim, error: TransportError, now: datetime) -> None:
         if error.gone:
@@ -204,13 +226,15 @@ class Notifier:
         vault: Vault,
         links: Links,
         outbound: Outbound,
+        pictures: Pictures,
         rng: np.random.Generator | None = None,
         look_every_seconds: float = LOOK_EVERY_SECONDS,
     ) -> None:
         self._database = database
         self._look_every_seconds = look_every_seconds
         self._stopping = threading.Event()
-        self._sender = Sender(database, vault, links, outbound, rng or np.random.default_rng(), self._stopping)
+        rng = rng or np.random.default_rng()
+        self._sender = Sender(database, vault, links, outbound, pictures, rng, self._stopping)
         self._pool = ThreadPoolExecutor(CHANNELS_AT_ONCE, thread_name_prefix="notify")
         self._busy: set[int] = set()  # channels that are being delivered to
         self._again: set[int] = set()  # those of them for which something came meanwhile

@@ -278,6 +278,16 @@ class Notification(Base):
     message: Mapped[str | None]  # what the receiver calls it, for later ones about the same alert to refer to
 
 
+class Picture(Base):
+    """The chart of an alert as it was at one time (unix seconds)."""
+
+    __tablename__ = "picture"
+    alert_id: Mapped[int] = mapped_column(sa.ForeignKey("alert.id"), primary_key=True)
+    until: Mapped[int] = mapped_column(primary_key=True)
+    png: Mapped[bytes]
+    drawn_at: Mapped[datetime] = mapped_column(index=True)
+
+
 class Label(Base):
     """A verdict with span, author and time. Never changed, only revoked: learning is a fold over those that stand."""
 

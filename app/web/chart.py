@@ -12,8 +12,12 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 from numpy.typing import NDArray
+from sqlalchemy.orm import Session
 
+from app.alerts.message import AlertFacts
 from app.alerts.wording import quantity
+from app.store import points
+from app.store import series as stored_series
 from app.store.points import PointBatch
 from detectors.contract import Bools, Floats, Ints
 
@@ -28,6 +32,9 @@ MOST_X_TICKS = 4
 HOUR = 3600
 DAY = 24 * HOUR
 TICK_HOURS = (1, 2, 3, 6, 12)
+STEPS_BEFORE, STEPS_AFTER = 150, 30
+LEAST_BEFORE = timedelta(days=2)
+FALLBACK_CADENCE = 3600
 SMALLEST_SHARE = 1e-6
 SMALLEST_MARGIN = 1e-30
 BAND_ROOM = 0.6
@@ -96,13 +103,33 @@ class _Scale:
         return round(100 * (timestamp - self.start) / (self.end - self.start), 2)
 
 
+def points_of(session: Session, facts: AlertFacts, *, until: int) -> tuple[PointBatch, list[Mark], timedelta] | None:
+    """The foremost series of an alert around its anomaly, up to a time: points, what to mark, its cadence."""
+    foremost = facts.foremost
+    series = stored_series.get(session, foremost.series.id) if foremost else None
+    if foremost is None or series is None:
+        return None
+    step = timedelta(seconds=series.cadence_seconds or FALLBACK_CADENCE)
+    last = foremost.ended_at or datetime.fromtimestamp(until, UTC)
+    before = max(STEPS_BEFORE * step, LEAST_BEFORE)
+    start = max(foremost.started_at, last - 2 * before) - before
+    end = min(int((last + STEPS_AFTER * step).timestamp()), until + 1)
+    batch = points.read_points(session, [series.id], int(start.timestamp()), end)
+    marks = [
+        Mark(int(each.started_at.timestamp()), int((each.ended_at or last).timestamp()))
+        for each in facts.anomalies
+        if each.series.id == series.id
+    ]
+    return batch, marks, step
+
+
 def draw(batch: PointBatch, marks: Sequence[Mark], *, cadence_seconds: int, timezone: str) -> Chart | None:
     """The chart of one series' points, sorted by time; None where there are too few to show."""
     if np.isfinite(batch.value).sum() < 2:
         return None
     time = batch.timestamp
-    scale = _Scale(int(time[0]), int(time[-1]), *_range(batch))
-    strange = _within(time, marks)
+    scale = _Scale(int(time[0]), int(time[-1]), *value_range(batch))
+    strange = within(time, marks)
     breaks = np.flatnonzero(np.diff(time) > GAP_STEPS * cadence_seconds) + 1
     return Chart(
         height=HEIGHT,
@@ -113,25 +140,26 @@ def draw(batch: PointBatch, marks: Sequence[Mark], *, cadence_seconds: int, time
         spans=list(_spans(scale, marks, cadence_seconds)),
         dots=_dots(scale, time, np.where(strange, batch.value, np.nan)),
         y_ticks=_y_ticks(scale),
-        x_ticks=_x_ticks(scale, ZoneInfo(timezone)),
+        x_ticks=[Tick(scale.percent(at), label) for at, label in time_ticks(scale.start, scale.end, timezone)],
         zone=timezone,
     )
 
 
-def _range(batch: PointBatch) -> tuple[float, float]:
+def value_range(batch: PointBatch) -> tuple[float, float]:
     """Low and high end of the picture: all values and expectations, and of the band what is not far beyond."""
     shown = np.concatenate([batch.value, batch.expected])
     shown = shown[np.isfinite(shown)]
     low, high = float(shown.min()), float(shown.max())
     room = BAND_ROOM * (high - low or abs(high) or 1.0)
-    band = np.concatenate([batch.lower, batch.upper])
+    band = np.concatenate([batch.lower, batch.upper]).astype(np.float64)
     band = np.clip(band[np.isfinite(band)], low - room, high + room)
     low, high = min(low, *band, low), max(high, *band, high)
     margin = max(0.04 * (high - low), SMALLEST_SHARE * max(abs(low), abs(high)), SMALLEST_MARGIN)
     return (low if low >= 0 > low - margin else low - margin), high + margin
 
 
-def _within(time: Ints, marks: Sequence[Mark]) -> Bools:
+def within(time: Ints, marks: Sequence[Mark]) -> Bools:
+    """Which of these times lie in a marked span."""
     inside = np.zeros(len(time), np.bool_)
     for mark in marks:
         inside |= (time >= mark.start) & (time <= mark.end)
@@ -190,14 +218,18 @@ def _dots(scale: _Scale, time: Ints, value: Values) -> list[Dot]:
 
 
 def _y_ticks(scale: _Scale) -> list[Tick]:
-    step = round_step((scale.high - scale.low) / Y_TICKS)
-    first = np.ceil(scale.low / step) * step
-    values = np.arange(first, scale.high, step)
+    values = np.array(value_ticks(scale.low, scale.high))
     return [
-        Tick(round(float(top), 1), quantity(float(f"{value:.12g}")))
-        for value, top in zip(values, scale.y(values), strict=True)
+        Tick(round(float(top), 1), quantity(value))
+        for value, top in zip(values.tolist(), scale.y(values), strict=True)
         if TOP <= top <= HEIGHT - 2
     ]
+
+
+def value_ticks(low: float, high: float) -> list[float]:
+    """A few round values between two."""
+    step = round_step((high - low) / Y_TICKS)
+    return [float(f"{value:.12g}") for value in np.arange(np.ceil(low / step) * step, high, step)]
 
 
 def round_step(size: float) -> float:
@@ -206,22 +238,21 @@ def round_step(size: float) -> float:
     return float(next(power * lead for lead in (1, 2, 2.5, 5, 10) if power * lead >= size * 0.999))
 
 
-def _x_ticks(scale: _Scale, zone: ZoneInfo) -> list[Tick]:
-    """Local midnights, thinned out; or full hours, where the picture holds less than two days."""
-    if scale.end - scale.start < 2 * DAY:
-        hours = next(
-            (each for each in TICK_HOURS if (scale.end - scale.start) / (each * HOUR) <= MOST_X_TICKS), TICK_HOURS[-1]
-        )
-        moments = [each for each in _local_hours(scale, zone) if each.hour % hours == 0]
-        return [Tick(scale.percent(int(each.timestamp())), f"{each:%H:%M}") for each in moments]
-    days = [each for each in _local_hours(scale, zone) if each.hour == 0]
+def time_ticks(start: int, end: int, timezone: str) -> list[tuple[int, str]]:
+    """Local midnights, thinned out; or full hours, where the picture holds less than two days. Unix seconds, words."""
+    zone = ZoneInfo(timezone)
+    if end - start < 2 * DAY:
+        hours = next((each for each in TICK_HOURS if (end - start) / (each * HOUR) <= MOST_X_TICKS), TICK_HOURS[-1])
+        moments = [each for each in _local_hours(start, end, zone) if each.hour % hours == 0]
+        return [(int(each.timestamp()), f"{each:%H:%M}") for each in moments]
+    days = [each for each in _local_hours(start, end, zone) if each.hour == 0]
     every = max(1, -(-len(days) // MOST_X_TICKS))
-    return [Tick(scale.percent(int(each.timestamp())), f"{each.day} {each:%b}") for each in days[::every]]
+    return [(int(each.timestamp()), f"{each.day} {each:%b}") for each in days[::every]]
 
 
-def _local_hours(scale: _Scale, zone: ZoneInfo) -> Iterator[datetime]:
-    first = datetime.fromtimestamp(scale.start, UTC).replace(minute=0, second=0) + timedelta(hours=1)
-    count = (scale.end - int(first.timestamp())) // HOUR + 1
+def _local_hours(start: int, end: int, zone: ZoneInfo) -> Iterator[datetime]:
+    first = datetime.fromtimestamp(start, UTC).replace(minute=0, second=0) + timedelta(hours=1)
+    count = (end - int(first.timestamp())) // HOUR + 1
     for hour in range(max(count, 0)):
         local = (first + timedelta(hours=hour)).astimezone(zone)
         if local.minute == 0 or local.hour == 0:

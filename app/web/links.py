@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, Response
@@ -23,10 +22,8 @@ from app.pipeline.learn import label_alert, revoke_label
 from app.security import VerdictLink, press_key
 from app.store import alerts as stored_alerts
 from app.store import labels as stored_labels
-from app.store import points
-from app.store import series as stored_series
 from app.store.tables import Alert, Label
-from app.web.chart import Chart, Mark, draw
+from app.web.chart import Chart, draw, points_of
 from app.web.pages import PageRoute, render
 from app.web.words import NOTED, PROMISES
 
@@ -34,8 +31,6 @@ router = APIRouter(tags=["links"], dependencies=OPEN, route_class=PageRoute, def
 
 SOURCE = "link"
 ROOT = "../"
-STEPS_BEFORE, STEPS_AFTER = 150, 30
-FALLBACK_CADENCE = 3600
 
 Comment = Annotated[Text | None, Form(max_length=2000)]
 
@@ -88,6 +83,17 @@ def show_alert(token: str, heed: Heed) -> Response:
         presses = {verdict: press_key(link.alert_id, verdict, link.origin) for verdict in context["answers"]}
         answered = [verdict for verdict, key in presses.items() if stored_labels.by_once_key(session, key)]
     return render("alert.html", root=ROOT, **context, answered_here=answered, verdicts=VERDICT_NAMES, promises=PROMISES)
+
+
+@router.head("/c/{token}", include_in_schema=False)
+@router.get("/c/{token}")
+def show_picture(token: str, heed: Heed) -> Response:
+    """The picture of an alert as a PNG, as it was when its message was written. Changes nothing."""
+    link = heed.links.read_chart(token.removesuffix(".png"), wall_now())
+    png = heed.pictures.png(link.alert_id, link.until)
+    if png is None:
+        raise NotFound("There is no picture of this alert: too few of its points are known, or it is gone.")
+    return Response(png, media_type="image/png", headers={"Cache-Control": "private, max-age=86400"})
 
 
 @router.head("/u/{token}", include_in_schema=False)
@@ -210,18 +216,9 @@ def _labels(session: Session, alert: Alert, facts: AlertFacts) -> list[dict[str,
 
 def _chart(session: Session, facts: AlertFacts, heed: Service) -> Chart | None:
     """The foremost series around the anomaly, in its own time zone."""
-    foremost = facts.foremost
-    series = stored_series.get(session, foremost.series.id) if foremost else None
-    if foremost is None or series is None:
+    shown = points_of(session, facts, until=int(heed.clock.now().timestamp()))
+    if shown is None or facts.foremost is None:
         return None
-    step = timedelta(seconds=series.cadence_seconds or FALLBACK_CADENCE)
-    last = foremost.ended_at or heed.clock.now()
-    start = max(foremost.started_at, last - 2 * STEPS_BEFORE * step) - STEPS_BEFORE * step
-    end = last + STEPS_AFTER * step
-    batch = points.read_points(session, [series.id], int(start.timestamp()), int(end.timestamp()))
-    marks = [
-        Mark(int(each.started_at.timestamp()), int((each.ended_at or last).timestamp()))
-        for each in facts.anomalies
-        if each.series.id == series.id
-    ]
-    return draw(batch, marks, cadence_seconds=int(step.total_seconds()), timezone=series.timezone)
+    batch, marks, step = shown
+    timezone = facts.foremost.series.timezone
+    return draw(batch, marks, cadence_seconds=int(step.total_seconds()), timezone=timezone)

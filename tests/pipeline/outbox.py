@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.outbound import Outbound
-from app.pipeline.notify import Notifier, enqueue, enqueue_all
+from app.pipeline.notify import Notifier, Pictures, enqueue, enqueue_all
 from app.security import Links, Vault
 from app.store.database import Database
 from app.store.tables import Alert, Anomaly, Channel, Notification, Series
@@ -22,10 +22,22 @@ LINKS = Links(SECRET_KEY, "https://heed.example")
 NOW = datetime(2026, 11, 3, 13, 0, tzinfo=UTC)
 
 
-def notifier(database: Database) -> Notifier:
+def notifier(database: Database, pictures: Pictures | None = None) -> Notifier:
     """One that looks only when it is called, so that a message that waits for the next look never leaves."""
     outbound = Outbound.allowing(["127.0.0.0/8"], timeout_seconds=5)
-    return Notifier(database, VAULT, LINKS, outbound, np.random.default_rng(1), look_every_seconds=3600)
+    return Notifier(
+        database, VAULT, LINKS, outbound, pictures or NoPictures(), np.random.default_rng(1), look_every_seconds=3600
+    )
+
+
+class NoPictures:
+    """For alerts whose series has no points to draw."""
+
+    def url(self, alert_id: int) -> str:
+        return f"https://heed.example/c/{alert_id}.png"
+
+    def url_once_drawn(self, alert_id: int) -> str | None:
+        return None
 
 
 def add_channel(database: Database, name: str, url: str, kind: str = "webhook") -> int:
