@@ -17,6 +17,8 @@ SPARSEST = 1.25
 ALERT_AFTER_DAYS = 2
 ALERT_AFTER_POINTS = 30
 ALERT_AFTER_DAILY_POINTS = 14
+WARM_AFTER_DAYS, WARM_AFTER_POINTS = 1, 24
+"""The same for a series whose own days bear out what it borrowed from its siblings."""
 SLOWEST_CADENCE = 7 * DAY
 
 _USUAL = np.array(
@@ -34,12 +36,14 @@ class Progress:
 
     days: whole days of history seen. of_days: days until learning is done.
     may_alert: whether there is ground for alerts yet. reason: why not, in plain words; empty where it may.
+    siblings: how many siblings' past it learned from, 0 where it learns alone.
     """
 
     days: int
     of_days: int
     may_alert: bool
     reason: str
+    siblings: int = 0
 
     @property
     def done(self) -> bool:
@@ -80,25 +84,32 @@ def usual_cadence(timestamp: Ints) -> int:
     return max(1, round(min(spacing, SLOWEST_CADENCE)))
 
 
-def progress(points: int, first: int, last: int, cadence: int) -> Progress:
-    """Learning progress of a series of so many known points between two unix seconds."""
-    span = int(_span(np.array([points]), np.array([first]), np.array([last]), np.array([cadence]))[0])
-    days = int(span // DAY)
-    daily = cadence >= DAY
-    needed = ALERT_AFTER_DAILY_POINTS if daily else ALERT_AFTER_POINTS
+def progress(points: int, first: int, last: int, cadence: int, siblings: int = 0) -> Progress:
+    """Learning progress of a series of so many known points between two unix seconds.
+
+    siblings: how many siblings' shape its own days bear out.
+    """
+    span = int(_span(*(np.array([each]) for each in (points, first, last, cadence)))[0])
+    needed, days_needed = (int(each) for each in _ground(np.array(cadence), np.array(siblings)))
     reason = ""
-    if last - first + cadence >= ALERT_AFTER_DAYS * DAY and points < needed:
+    if last - first + cadence >= days_needed * DAY and points < needed:
         reason = f"{points} of {needed} points"
-    elif span < ALERT_AFTER_DAYS * DAY:
-        reason = f"less than {ALERT_AFTER_DAYS} days of history"
-    return Progress(days=days, of_days=LEARNING_DAYS, may_alert=not reason, reason=reason)
+    elif span < days_needed * DAY:
+        reason = f"less than {days_needed} days of history" if days_needed > 1 else "less than a day of history"
+    return Progress(int(span // DAY), LEARNING_DAYS, may_alert=not reason, reason=reason, siblings=siblings)
 
 
-def may_alert(points: Ints, first: Ints, last: Ints, cadence: Ints) -> Bools:
+def may_alert(points: Ints, first: Ints, last: Ints, cadence: Ints, siblings: Ints) -> Bools:
     """`Progress.may_alert` of many series at once, arrays of one shape."""
-    span = _span(points, first, last, cadence)
-    needed = np.where(cadence >= DAY, ALERT_AFTER_DAILY_POINTS, ALERT_AFTER_POINTS)
-    return np.asarray((points >= needed) & (span >= ALERT_AFTER_DAYS * DAY))
+    needed, days = _ground(cadence, siblings)
+    return np.asarray((points >= needed) & (_span(points, first, last, cadence) >= days * DAY))
+
+
+def _ground(cadence: Ints, siblings: Ints) -> tuple[Ints, Ints]:
+    """Points, and days, that there must be before the first alert."""
+    daily, warm = cadence >= DAY, (siblings > 0) & (cadence < DAY)
+    needed = np.where(daily, ALERT_AFTER_DAILY_POINTS, np.where(warm, WARM_AFTER_POINTS, ALERT_AFTER_POINTS))
+    return needed, np.where(warm, WARM_AFTER_DAYS, ALERT_AFTER_DAYS)
 
 
 def _span(points: Ints, first: Ints, last: Ints, cadence: Ints) -> Ints:

@@ -51,6 +51,7 @@ class Learning(BaseModel):
     of_days: int
     may_alert: bool
     reason: str | None = Field(description="Why it can't alert yet.")
+    siblings: int = Field(description="Siblings whose past it learned from and bears out, so that it alerts sooner.")
 
 
 class WatchedSeries(SeriesAnswer):
@@ -178,6 +179,7 @@ def _watched_answer(series: Series, watch: Watch, reason: str) -> WatchedSeries:
             of_days=learning.of_days,
             may_alert=learning.may_alert,
             reason=learning.reason or None,
+            siblings=learning.siblings,
         ),
         detector=watch.detector,
         detector_reason=reason,

@@ -183,7 +183,7 @@ class _Course:
             return False
         one, day = self.series[row], int(self.local[row][begin] // DAY)
         first, last = int(one.timestamp[0]), int(one.timestamp[begin - 1])
-        counts = np.array([begin]), np.array([first]), np.array([last]), np.array([self.cadence])
+        counts = np.array([begin]), np.array([first]), np.array([last]), np.array([self.cadence]), np.array([0])
         if begin == self.starts[row] and begin > 0:
             return True
         if not may_alert(*counts)[0]:

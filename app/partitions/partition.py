@@ -44,8 +44,11 @@ _COLUMNS = {
     "seen_log": np.int64,  # newest log row that this slot's state has taken in
     "anchor_at": np.int64,  # newest point when last trained: what comes before it is never scored again
     "since_anchor": np.int64,  # points counted since then
+    "siblings": np.int64,  # how many siblings' shape its own days bore out when last trained, 0: learned alone
     "late_at": np.int64,  # oldest point since then that came late or was corrected and waits to be scored, 0: none
 }
+GROUND = ("point_count", "first_at", "last_at", "cadence", "siblings")
+"""Columns that say whether a series may alert yet, in the order of `detectors.training.may_alert`."""
 REBUILT = ("series_id", "zone", "metric", "regime", "chosen", "chosen_at")
 """Columns that come from tables of their own, not from the checkpoint."""
 

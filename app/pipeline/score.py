@@ -400,6 +400,7 @@ class _SeriesFacts:
     candidate: float
     first_at: Ints
     point_count: Ints  # before the batch
+    siblings: Ints
 
     @classmethod
     def of(cls, partition: Partition, begin: _Beginning, slots: Ints, threshold: float) -> _SeriesFacts:
@@ -414,12 +415,14 @@ class _SeriesFacts:
             candidate=threshold - CANDIDATE_MARGIN,
             first_at=begin.first_at[begin.rows(slots)],
             point_count=begin.point_count[begin.rows(slots)],
+            siblings=column["siblings"][slots],
         )
 
     def may_alert(self, who: Ints, before: int, timestamp: Ints) -> NDArray[np.bool_]:
         """Whether there was ground for alerts just before these points, each after `before` others of its batch."""
         cadence = self.cadence[who]
-        return training.may_alert(self.point_count[who] + before, self.first_at[who], timestamp - cadence, cadence)
+        count, last = self.point_count[who] + before, timestamp - cadence
+        return training.may_alert(count, self.first_at[who], last, cadence, self.siblings[who])
 
     def days_seen(self, who: Ints, timestamp: Ints) -> Ints:
         """Whole days of history that each series had just before its point."""

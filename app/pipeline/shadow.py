@@ -13,7 +13,7 @@ import numpy as np
 import structlog
 
 from app.alerts import life as lives
-from app.partitions.partition import KINDS, UNKNOWN, Partition
+from app.partitions.partition import GROUND, KINDS, UNKNOWN, Partition
 from app.pipeline.fall_back import FALL_BACK
 from app.pipeline.ingest import Committer
 from app.pipeline.score import CANDIDATE_MARGIN, RULES
@@ -69,7 +69,7 @@ def _learned(partition: Partition, series_ids: list[int]) -> Ints:
     slots = partition.slots_of(series_ids)
     slots = slots[slots != UNKNOWN]
     column = partition.columns
-    ready = training.may_alert(*(column[name][slots] for name in ("point_count", "first_at", "last_at", "cadence")))
+    ready = training.may_alert(*(column[name][slots] for name in GROUND))
     learned: Ints = slots[ready & (column["cadence"][slots] > 0)]
     return learned
 

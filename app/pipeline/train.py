@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from app.clock import wall_now
 from app.partitions.partition import DEFAULT_DETECTOR, Partition
 from app.pipeline import recover
+from app.pipeline.borrow import Lesson, lessons
 from app.pipeline.fall_back import FALL_BACK, NOT_COMPARED
 from app.pipeline.ingest import Committer
 from app.pipeline.rescore import score_again
@@ -200,7 +201,9 @@ def _train_portion(
         start, end = window(partition, slots)
         for grid in points.read_grids(session, number, start, end, series_ids=ids.tolist()):
             history = history_of(partition, grid, excluded)
-            failed |= _learn(session, partition, grid, history, now)
+            there = partition.slots_of(grid.series_ids)
+            for lesson in lessons(session, committer.partitions, partition, there, history, excluded):
+                failed |= _learn(session, partition, grid, lesson, now)
             trained += grid.series_ids.size
         version = states.new_version(session, partition=number, reason=reason, series_count=trained, now=wall_now())
         recover.save(session, partition, version)
@@ -236,14 +239,13 @@ def history_of(partition: Partition, grid: points.Grid, excluded: Exclusions) ->
     return without(history, training_mask(excluded, ids, grid.timestamp, grid.cadence))
 
 
-def _learn(
-    session: Session, partition: Partition, grid: points.Grid, history: History, now: datetime
-) -> dict[int, str]:
-    """Fit the series of a grid, each by the detector chosen for it, and put what was learned in place.
+def _learn(session: Session, partition: Partition, grid: points.Grid, lesson: Lesson, now: datetime) -> dict[int, str]:
+    """Fit some series of a grid, each by the detector chosen for it, and put what was learned in place.
 
     Returns why some got the fall-back.
     """
-    slots = partition.slots_of(grid.series_ids)
+    ids, history = grid.series_ids[lesson.rows], lesson.history
+    slots = partition.slots_of(ids)
     chosen = partition.columns["chosen"][slots]
     failed: dict[int, str] = {}
     for code in np.unique(chosen).tolist():
@@ -251,9 +253,10 @@ def _learn(
         part = History(history.values[mine], history.timestamp, history.local, history.cadence)
         fitted = training.fit_many(partition.models[code].detector, part, fall_back=registry.get(FALL_BACK))
         _install(partition, slots[mine], fitted)
-        failed |= {int(i): why for i, why in zip(grid.series_ids[mine], fitted.reason, strict=True) if why}
-    choices.record_fall_backs(session, grid.series_ids.tolist(), failed, detector=DEFAULT_DETECTOR, reason=NOT_COMPARED)
+        failed |= {int(i): why for i, why in zip(ids[mine], fitted.reason, strict=True) if why}
+    choices.record_fall_backs(session, ids.tolist(), failed, detector=DEFAULT_DETECTOR, reason=NOT_COMPARED)
     partition.columns["trained_points"][slots] = partition.columns["point_count"][slots]
+    partition.columns["siblings"][slots] = lesson.siblings
     partition.columns["trained_at"][slots] = int(now.timestamp())
     partition.columns["seen_log"][slots] = partition.newest_log
     partition.anchor(slots)

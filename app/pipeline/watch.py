@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from app.partitions.partition import Partition
+from app.partitions.partition import GROUND, Partition
 from app.pipeline.ingest import Committer
 from detectors.training import Progress, progress
 
-COLUMNS = ("model", "point_count", "first_at", "last_at", "cadence", "trained_at")
+COLUMNS = (*GROUND, "model", "trained_at")
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def _watch(partition: Partition, slot: int) -> Watch:
     column = {name: int(partition.columns[name][slot]) for name in COLUMNS}
     return Watch(
         detector=partition.models[column["model"]].detector.name,
-        learning=progress(column["point_count"], column["first_at"], column["last_at"], column["cadence"]),
+        learning=progress(*(column[name] for name in GROUND)),
         point_count=column["point_count"],
         first_point_at=_time(column["first_at"]),
         last_point_at=_time(column["last_at"]),

@@ -116,6 +116,7 @@ def test_a_series_counts_down_its_warm_up(served: Served) -> None:
         "of_days": 14,
         "may_alert": False,
         "reason": "less than 2 days of history",
+        "siblings": 0,
     }
     shop.send(24 * 11, at_once=True)
     older = served.client.get("/v1/series").json()["series"][0]

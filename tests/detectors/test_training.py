@@ -51,17 +51,25 @@ def test_a_daily_series_may_alert_after_fourteen_points() -> None:
     assert [after(13), after(14)] == [False, True]
 
 
+def test_a_series_that_bears_its_siblings_out_may_alert_after_a_day() -> None:
+    after_a_day = {"points": 25, "first": START, "last": START + 24 * HOUR, "cadence": HOUR}
+    assert not progress(**after_a_day).may_alert
+    assert progress(**after_a_day, siblings=3).may_alert
+    young = progress(points=20, first=START, last=START + 19 * HOUR, cadence=HOUR, siblings=3)
+    assert (young.may_alert, young.reason) == (False, "less than a day of history")
+
+
 def test_many_series_are_asked_at_once_as_each_alone() -> None:
     rng = np.random.default_rng(4)
     points, last = rng.integers(0, 60, 50), START + rng.integers(0, 5 * DAY, 50)
     cadence = rng.choice([60, HOUR, DAY], 50)
-    first = np.full(50, START)
+    first, siblings = np.full(50, START), rng.choice([0, 3], 50)
     each = [
-        progress(points=p, first=START, last=e, cadence=c).may_alert
-        for p, e, c in zip(points.tolist(), last.tolist(), cadence.tolist(), strict=True)
+        progress(points=p, first=START, last=e, cadence=c, siblings=s).may_alert
+        for p, e, c, s in zip(*(array.tolist() for array in (points, last, cadence, siblings)), strict=True)
     ]
     known = points > 0
-    assert may_alert(points, first, last, cadence)[known].tolist() == np.array(each)[known].tolist()
+    assert may_alert(points, first, last, cadence, siblings)[known].tolist() == np.array(each)[known].tolist()
 
 
 def test_points_are_put_on_a_grid_with_gaps_for_what_is_missing() -> None:
