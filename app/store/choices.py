@@ -69,6 +69,12 @@ def reasons(session: Session, series_ids: Iterable[int]) -> dict[int, str]:
     return {series_id: fell_back or reason for series_id, reason, fell_back in rows}
 
 
+def count_fallen_back(session: Session) -> dict[str, int]:
+    """How many series the fall-back judges in place of each detector."""
+    counted = sa.select(DetectorChoice.detector, sa.func.count()).where(DetectorChoice.fell_back.is_not(None))
+    return dict(session.execute(counted.group_by(DetectorChoice.detector)).all())
+
+
 def _write(session: Session, rows: list[dict[str, object]], changing: tuple[str, ...]) -> None:
     if not rows:
         return

@@ -1,0 +1,63 @@
+"""The scorecard and the health of detectors over HTTP, on what really happened."""
+
+from __future__ import annotations
+
+from tests.running import Shop
+from tests.serving import Served
+
+
+def test_the_scorecard_counts_what_was_told_and_what_was_said_of_it(served: Served) -> None:
+    alert = served.has_an_alert()
+    before = served.client.get("/v1/scorecard?days=90").json()["total"]
+    assert (before["alerts"], before["unanswered"], before["precision"], before["coverage"]) == (1, 1, None, 0.0)
+    served.client.post(f"/v1/alerts/{alert['id']}/labels", json={"verdict": "real"})
+    answer = served.client.get("/v1/scorecard?days=90").json()
+    total = answer["total"]
+    assert (total["alerts"], total["right"], total["wrong"], total["coverage"]) == (1, 1, 0, 1.0)
+    assert total["precision"]["value"] == total["recall"]["value"] == 1.0
+    assert total["precision"]["low"] < 0.3
+    assert total["series"] == 1
+    assert 0 < total["alerts_per_week"] < 1
+    assert total["budget_per_week"] == 0.25
+    assert total["median_hours_to_answer"] is not None
+    assert [each["name"] for each in answer["groups"]] == ["orders"]
+
+
+def test_an_undone_answer_does_not_count(served: Served) -> None:
+    alert = served.has_an_alert()
+    given = served.client.post(f"/v1/alerts/{alert['id']}/labels", json={"verdict": "false_alarm"}).json()
+    assert served.client.get("/v1/scorecard?days=90").json()["total"]["wrong"] == 1
+    served.client.delete(f"/v1/labels/{given['label_id']}")
+    total = served.client.get("/v1/scorecard?days=90").json()["total"]
+    assert (total["wrong"], total["unanswered"], total["coverage"]) == (0, 1, 0.0)
+
+
+def test_what_a_label_spared_people_is_counted(served: Served) -> None:
+    alert = served.has_an_alert()
+    served.client.post(f"/v1/alerts/{alert['id']}/labels", json={"verdict": "false_alarm"})
+    shop = Shop(served.heed)
+    shop.clock = 5 * 168 + 24 + 6
+    shop.send(7 * 24 - 6, at_once=True)
+    shop.send(6, factor=0.4)
+    shop.send(24)
+    total = served.client.get("/v1/scorecard?days=90").json()["total"]
+    assert (total["alerts_not_sent"], total["problems_hidden"]) == (1, 0)
+
+
+def test_groups_are_by_metric_policy_or_detector(served: Served) -> None:
+    served.has_an_alert()
+    policy = {"name": "shop", "matcher": {"metric": "orders"}, "settings": {"alerts_per_week": 3}}
+    assert served.client.post("/v1/policies", json=policy).status_code == 201
+    for by, name in (("policy", "shop"), ("detector", "seasonal"), ("metric", "orders")):
+        (group,) = served.client.get(f"/v1/scorecard?days=90&by={by}").json()["groups"]
+        assert (group["name"], group["alerts"], group["budget_per_week"]) == (name, 1, 3.0)
+
+
+def test_a_detector_says_how_its_series_are(served: Served) -> None:
+    served.has_an_alert()
+    Shop(served.heed, metric="newcomer").send(3)
+    health = {each["detector"]: each for each in served.client.get("/v1/detector-health?days=90").json()["detectors"]}
+    seasonal = health["seasonal"]
+    assert (seasonal["series"], seasonal["trained"], seasonal["warming_up"], seasonal["stale"]) == (2, 1, 1, 0)
+    assert seasonal["oldest_training"] is not None
+    assert seasonal["fell_back"] == 0
