@@ -60,7 +60,6 @@ class Heed:
             self.database,
             self.clock,
             IngestRules(
-                self.base_threshold,
                 settings.timezone,
                 PARTITIONS,
                 {"alerts_per_week": settings.alerts_per_week, "timezone": settings.timezone},

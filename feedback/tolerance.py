@@ -7,7 +7,7 @@ about its metric, and about everything; the widest of them counts, unless a real
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import accumulate
@@ -124,10 +124,10 @@ class Tolerances:
         return self.up if direction > 0 else self.down
 
 
-def fold(labels: Iterable[LabelEvidence], now: datetime, base_threshold: float) -> Tolerances:
+def fold(labels: Iterable[LabelEvidence], now: datetime, base_threshold: Callable[[int], float]) -> Tolerances:
     """What these labels teach, whatever order they came in.
 
-    `base_threshold` is the rarity in log10 weeks that the alert budget alone asks for.
+    `base_threshold` is the rarity in log10 weeks that the alert budget of a series, by its id, alone asks for.
     """
     speaking = [label for label in decisive(labels) if label.rarity is not None]
     up = [label for label in speaking if label.direction > 0]
@@ -135,11 +135,13 @@ def fold(labels: Iterable[LabelEvidence], now: datetime, base_threshold: float) 
     return Tolerances(_fold_direction(up, now, base_threshold), _fold_direction(down, now, base_threshold))
 
 
-def _fold_direction(labels: Sequence[LabelEvidence], now: datetime, base_threshold: float) -> DirectionTolerance:
+def _fold_direction(
+    labels: Sequence[LabelEvidence], now: datetime, base_threshold: Callable[[int], float]
+) -> DirectionTolerance:
     by_series: defaultdict[int, list[LabelEvidence]] = defaultdict(list)
     for label in labels:
         by_series[label.series_id].append(label)
-    lessons = {series: _lesson(mine, now, base_threshold) for series, mine in by_series.items()}
+    lessons = {series: _lesson(mine, now, base_threshold(series)) for series, mine in by_series.items()}
     by_metric: defaultdict[str, list[Lesson]] = defaultdict(list)
     for lesson in lessons.values():
         by_metric[lesson.metric].append(lesson)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from app.alerts.rules import least_change
 from detectors.contract import Bools, Fields, Floats, Ints, Points, Scores, put, take
 
 OWN_SHARE = 0.25
@@ -117,13 +118,16 @@ def advance(
     threshold_down: Floats,
     rules: LifeRules,
     untolerated: Floats | None = None,
+    least_relative: Floats | float = 0.0,
+    least_absolute: Floats | float = 0.0,
 ) -> tuple[Fields, Changes]:
     """What one judged point each makes of the runs of B series.
 
     candidate, threshold_up, threshold_down: log10 weeks, (B,); the rarity from which a run opens, and from which a
     rise or a fall is told. untolerated: the rarity from which it would be told without tolerance; such a run is not
-    learned from either, or the way back to normal would be strange. A point without a rarity (missing, or not judged
-    yet) changes nothing.
+    learned from either, or the way back to normal would be strange. least_relative, least_absolute: as a share of the
+    series' size and in its unit, (B,) or for all; what changes less is not told, however rare. A point without a
+    rarity (missing, or not judged yet) changes nothing.
     Returns the new fields and what changed; `life` itself is not touched.
     """
     judged = ~np.isnan(scores.rarity)
@@ -136,6 +140,8 @@ def advance(
     rows = np.flatnonzero(abnormal | (judged & (is_open(life) | life["settling"])))
     if not len(rows):
         return life, _no_changes(len(judged))
+    relative, absolute = (np.broadcast_to(least, len(judged))[rows] for least in (least_relative, least_absolute))
+    sizeable = _change(life, points, scores, rows) >= least_change(scores.expected[rows], relative, absolute)
     seen = _Seen(
         at=points.timestamp[rows],
         value=points.value[rows],
@@ -147,7 +153,7 @@ def advance(
         upper=scores.upper[rows],
         evidence=scores.evidence[rows],
         abnormal=abnormal[rows],
-        tellable=abnormal[rows] & (scores.rarity >= threshold)[rows],
+        tellable=abnormal[rows] & (scores.rarity >= threshold)[rows] & sizeable,
         outside=~(off < 1.0)[rows],
         far=abnormal[rows] & (scores.rarity >= threshold + rules.stranger)[rows],
         untolerated=np.full(len(rows), np.inf) if untolerated is None else untolerated[rows],
@@ -164,6 +170,20 @@ def _share_of_half_band(points: Points, scores: Scores) -> Floats:
     with np.errstate(divide="ignore", invalid="ignore"):
         off = (points.value - scores.expected) * scores.direction
         return np.asarray(off / (0.5 * (scores.upper - scores.lower)))
+
+
+def _change(life: Fields, points: Points, scores: Scores, rows: Ints) -> Floats:
+    """How much these series changed, in the metric's unit: by this point, or by that at the peak of its open run.
+
+    What lasts is followed by what is expected of the next point, so its last points alone say too little.
+    """
+    own = np.abs(points.value - scores.expected)[rows]
+    with np.errstate(invalid="ignore"):
+        peak = np.abs(life["peak_value"] - life["peak_expected"])[rows]
+        total = np.abs(life["impact"])[rows] / np.maximum(life["abnormal_points"][rows], 1)
+    going_on = is_open(life)[rows] & (life["direction"] == scores.direction)[rows]
+    before = np.where(going_on, np.fmax(peak, total), 0.0)
+    return np.asarray(np.where(np.isnan(own), np.inf, np.maximum(own, before)))
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,8 @@ DEFAULT = "default"
 
 STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 MOST_POLICIES = 1_000
+LEAST_RELATIVE_CHANGE = 0.05
+"""3 % on a huge metric is no news, however rare."""
 
 
 class Direction(StrEnum):
@@ -86,7 +88,7 @@ class PolicySettings:
     least_relative_change: Annotated[
         float,
         Field(ge=0, le=10, description="Changes smaller than this share of the series' usual size are not told."),
-    ] = 0.0
+    ] = LEAST_RELATIVE_CHANGE
     least_absolute_change: Annotated[
         float, Field(ge=0, description="Changes smaller than this, in the metric's unit, are not told.")
     ] = 0.0

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+
+import numpy as np
+
+from detectors.contract import Bools, Floats, Ints
 
 SHORTEST_FRESHNESS = timedelta(hours=1)
 FRESH_STEPS = 3
@@ -27,6 +33,8 @@ class Outcome(StrEnum):
     BELOW_THRESHOLD = "below_threshold"
     TOLERATED = "tolerated"
     WARMING_UP = "warming_up"
+    DIRECTION_NOT_WATCHED = "direction_not_watched"
+    BELOW_FLOOR = "below_floor"
     WITHDRAWN = "withdrawn"
 
 
@@ -47,11 +55,66 @@ def delivery_of(asked: Delivery | None, at: datetime, *, now: datetime, cadence_
     return Delivery.LIVE if now - at <= freshness(cadence_seconds) else Delivery.STALE
 
 
-def outcome_of_untold(rarity: float, *, threshold: float, may_alert: bool) -> Outcome:
-    """Why a run that ended was never told. `threshold` is the budget's, without tolerance; both in log10 weeks."""
-    if rarity < threshold:
+@dataclass(frozen=True)
+class Bar:
+    """What one series must pass to be told of, tolerance left aside.
+
+    threshold: rarity that the alert budget asks for, log10 weeks. up, down: whether a rise, a fall, is watched.
+    relative, absolute: the least change that counts, as a share of the series' size and in its unit.
+    """
+
+    threshold: float = 0.0
+    up: bool = True
+    down: bool = True
+    relative: float = 0.0
+    absolute: float = 0.0
+
+
+@dataclass(frozen=True)
+class Bars:
+    """The bars of many series, as arrays (n,)."""
+
+    threshold: Floats
+    up: Bools
+    down: Bools
+    relative: Floats
+    absolute: Floats
+
+    @classmethod
+    def of(cls, bars: Sequence[Bar]) -> Bars:
+        return cls(*(np.array([getattr(bar, name) for bar in bars]) for name in cls.__dataclass_fields__))
+
+    def only(self, rows: Ints) -> Bars:
+        return Bars(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
+
+    def one(self, row: int) -> Bar:
+        return Bar(*(getattr(self, name)[row].item() for name in self.__dataclass_fields__))
+
+
+def least_change(expected: Floats, relative: Floats | float, absolute: Floats | float) -> Floats:
+    """The least change that counts, in the metric's unit, where this is expected (n,).
+
+    The size of what lies between 0 and 1, where ratios live, is its distance to the nearer end: of 99 % successes a
+    fall to 97 % is three times the failures. Other metrics of that size only get a lower floor by it.
+    """
+    size = np.abs(expected)
+    size = np.where((expected > 0) & (expected < 1), np.minimum(size, 1 - size), size)
+    return np.asarray(np.fmax(relative * size, absolute))
+
+
+def outcome_of_untold(
+    rarity: float, *, change: float, expected: float, direction: int, bar: Bar, may_alert: bool
+) -> Outcome:
+    """Why a run that ended was never told. rarity: of its peak, log10 weeks; change, expected: there, too."""
+    if rarity < bar.threshold:
         return Outcome.BELOW_THRESHOLD
-    return Outcome.TOLERATED if may_alert else Outcome.WARMING_UP
+    if not may_alert:
+        return Outcome.WARMING_UP
+    if not (bar.down if direction < 0 else bar.up):
+        return Outcome.DIRECTION_NOT_WATCHED
+    if change < least_change(np.array([expected]), bar.relative, bar.absolute)[0]:
+        return Outcome.BELOW_FLOOR
+    return Outcome.TOLERATED
 
 
 def severity_of(rarity: float) -> Severity:

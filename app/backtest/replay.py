@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from app.alerts.life import LifeRules, advance, frozen, is_told, newborn
+from app.alerts.policy import LEAST_RELATIVE_CHANGE
 from detectors.calendar import DAY, local_seconds
 from detectors.contract import Bools, Detector, Floats, History, Ints, Points, Scores, put, take
 from detectors.registry import get
@@ -263,7 +264,9 @@ class _Course:
                 threshold_down=threshold,
             )
             scores, state = self.detector.score(points, self.baseline, state)
-            lived, changes = advance(life, points, scores, rules=self.rules, **levels)
+            lived, changes = advance(
+                life, points, scores, rules=self.rules, least_relative=LEAST_RELATIVE_CHANGE, **levels
+            )
             if lived is not life:
                 life, held, told = lived, frozen(lived), is_told(lived)
                 table.alert[step, :count] = changes.told

@@ -14,6 +14,7 @@ import numpy as np
 
 from app.alerts import life as lives
 from app.alerts.policy import Policies, PolicySettings
+from app.alerts.rules import Bar, Bars
 from app.partitions.model import BLOCK, Model, grown
 from app.partitions.regime import Regimes
 from app.store.points import PointBatch
@@ -189,9 +190,12 @@ class Partition:
         slots = np.array([each.slot for each in members], np.int64)
         self.columns["regime"][slots] = self.regimes.codes([(each.metric, each.dimensions) for each in members])
 
-    def threshold(self, slots: Ints) -> Floats:
-        """The rarity that the alert budget of each series asks for, without tolerance, log10 weeks."""
-        return np.asarray(self.regimes.threshold[self.columns["regime"][slots]])
+    def bars(self, slots: Ints) -> Bars:
+        """What these series must pass to be told of, tolerance left aside."""
+        return self.regimes.bars.only(self.columns["regime"][slots])
+
+    def bar(self, slot: int) -> Bar:
+        return self.regimes.bars.one(int(self.columns["regime"][slot]))
 
     def settings(self, slot: int) -> PolicySettings:
         """What holds for a series."""

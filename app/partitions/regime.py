@@ -1,22 +1,34 @@
 """What policies say of the series of a partition, as arrays: one row for each different outcome, few of them.
 
-A slot's row is its column `regime`; so a batch reads `regimes.threshold[columns["regime"][slots]]`.
+A slot's row is its column `regime`; so a batch reads `regimes.bars.only(columns["regime"][slots])`.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from app.alerts.policy import Policies, PolicySettings, Resolved
-from detectors.contract import Floats, Ints
+from app.alerts.policy import Direction, Policies, PolicySettings, Resolved
+from app.alerts.rules import Bar, Bars
+from detectors.contract import Ints
+
+
+def bar_of(settings: PolicySettings) -> Bar:
+    return Bar(
+        threshold=-math.log10(settings.alerts_per_week),
+        up=settings.direction is not Direction.DOWN,
+        down=settings.direction is not Direction.UP,
+        relative=settings.least_relative_change,
+        absolute=settings.least_absolute_change,
+    )
 
 
 class Regimes:
     """The outcomes of all policies, in order of first sight; row 0 is that of no policy.
 
-    threshold: float64, the rarity that the alert budget asks for, log10 weeks.
+    bars: what each asks of its series before they are told of.
     """
 
     def __init__(self, policies: Policies) -> None:
@@ -40,8 +52,7 @@ class Regimes:
         """`Policies` keeps every outcome alive, so its identity stands for it."""
         self._codes[id(outcome)] = len(self.resolved)
         self.resolved.append(outcome)
-        settings = [each.settings for each in self.resolved]
-        self.threshold: Floats = -np.log10([each.alerts_per_week for each in settings])
+        self.bars = Bars.of([bar_of(each.settings) for each in self.resolved])
 
     def settings(self, code: int) -> PolicySettings:
         return self.resolved[code].settings

@@ -31,12 +31,11 @@ UNTOLD_DELIVERIES = (Delivery.SILENT, Delivery.STALE)
 class Recording:
     """What the recorder must know besides the transitions.
 
-    series_id: of a slot. threshold: the budget's rarity, log10 weeks. delivery: who is told of a point.
+    series_id: of a slot. delivery: who is told of a point.
     wall_now: real time, from which deliveries are due.
     """
 
     series_id: Callable[[int], int]
-    threshold: float
     delivery: Callable[[Transition], Delivery]
     wall_now: datetime
 
@@ -118,7 +117,7 @@ def _follow(book: Book, transition: Transition, *, is_new: bool) -> None:
     alert = book.alerts.get(anomaly.alert_id or 0)
     if alert is not None and alert.status == "closed":
         return
-    describe(anomaly, transition, book.recording)
+    describe(anomaly, transition)
     book.session.add(anomaly)
     if alert is None or (alert.status == "withdrawn" and "told" not in transition.changes):
         return
@@ -140,7 +139,7 @@ def _follow(book: Book, transition: Transition, *, is_new: bool) -> None:
         book.messages.append((alert, "resolved"))
 
 
-def describe(anomaly: Anomaly, transition: Transition, recording: Recording) -> None:
+def describe(anomaly: Anomaly, transition: Transition) -> None:
     """Write into the anomaly what its run was after the transition."""
     run = transition.run
     anomaly.last_abnormal_at = as_time(run.last_abnormal_at)
@@ -160,7 +159,14 @@ def describe(anomaly: Anomaly, transition: Transition, recording: Recording) -> 
     anomaly.outcome = (
         Outcome.TOLD
         if run.told_at
-        else outcome_of_untold(run.peak_rarity, threshold=recording.threshold, may_alert=transition.may_alert)
+        else outcome_of_untold(
+            run.peak_rarity,
+            change=abs(run.peak_value - run.peak_expected),
+            expected=run.peak_expected,
+            direction=run.direction,
+            bar=transition.bar,
+            may_alert=transition.may_alert,
+        )
     )
 
 

@@ -42,7 +42,6 @@ def amend(
     transitions: Sequence[Transition],
     *,
     before: Sequence[Transition],
-    threshold: float,
     now: datetime,
     wall_now: datetime,
 ) -> int:
@@ -57,7 +56,7 @@ def amend(
         at = transition.run.told_at if ended else transition.run.last_abnormal_at
         return delivery_of(None, as_time(at), now=now, cadence_seconds=again[transition.slot].cadence_seconds)
 
-    recording = Recording(lambda slot: again[slot].series_id, threshold, delivery, wall_now)
+    recording = Recording(lambda slot: again[slot].series_id, delivery, wall_now)
     book = Book(session, recording, {}, {})
     known = _known(session, again)
     found = _last_of_each_run(book, transitions)
@@ -134,7 +133,7 @@ def _stand(book: Book, row: Anomaly | None, run: Run, transition: Transition, *,
         return
     over_before = row.ended_at
     row.started_at = run[1]
-    describe(row, transition, book.recording)
+    describe(row, transition)
     if silent and row.ended_at is None:
         row.ended_at = over_before
     if alert is not None and transition.run.told_at:

@@ -9,6 +9,7 @@ from typing import Protocol, TypeVar
 
 from sqlalchemy.orm import Session
 
+from app.pipeline.policies import Budgets
 from app.pipeline.receipts import LISTED_ALERTS
 from app.store import alerts as stored_alerts
 from app.store.tables import Alert, Anomaly, Series
@@ -51,14 +52,12 @@ class Worlds:
 
     labels: Change[list[LabelEvidence]]
     tolerances: Change[Tolerances]
-    base_threshold: float
+    budgets: Budgets
 
     @classmethod
-    def of(
-        cls, before: list[LabelEvidence], after: list[LabelEvidence], now: datetime, base_threshold: float
-    ) -> Worlds:
-        folds = Change(fold(before, now, base_threshold), fold(after, now, base_threshold))
-        return cls(Change(before, after), folds, base_threshold)
+    def of(cls, before: list[LabelEvidence], after: list[LabelEvidence], now: datetime, budgets: Budgets) -> Worlds:
+        folds = Change(fold(before, now, budgets), fold(after, now, budgets))
+        return cls(Change(before, after), folds, budgets)
 
     def tolerance(self, series_id: int, metric: str, direction: int) -> Change[float]:
         before, after = self.tolerances.before, self.tolerances.after
@@ -66,7 +65,8 @@ class Worlds:
 
     def threshold(self, series_id: int, metric: str, direction: int) -> Change[float]:
         decades = self.tolerance(series_id, metric, direction)
-        return Change(self.base_threshold + decades.before, self.base_threshold + decades.after)
+        base = self.budgets(series_id)
+        return Change(base + decades.before, base + decades.after)
 
 
 def draw_up_receipt(
@@ -156,8 +156,8 @@ def _hindsight(session: Session, worlds: Worlds, label: LabelEvidence, now: date
         since=now - HINDSIGHT,
         direction=label.direction,
         series_id=label.series_id,
-        floor=worlds.base_threshold,
-        ceiling=worlds.base_threshold + guards.SIBLING_CEILING,
+        floor=worlds.budgets.lowest,
+        ceiling=worlds.budgets.highest + guards.SIBLING_CEILING,
     )
     lost, won = [], []
     for anomaly, series in past:

@@ -49,9 +49,8 @@ MOST_GROUP_POSTS = 256
 
 @dataclass(frozen=True)
 class IngestRules:
-    """What the committer needs of the settings. `threshold`: rarity that the alert budget asks for, log10 weeks."""
+    """What the committer needs of the settings."""
 
-    threshold: float
     timezone: str
     partition_count: int
     policy_defaults: Mapping[str, Any] = field(default_factory=dict)
@@ -205,18 +204,20 @@ class Committer:
     def _policies_changed(self) -> None:
         with self.database.reading() as session:
             policies = current_policies(session, self.rules.policy_defaults)
+            tolerances = current_tolerances(session, self.clock.now(), policies)  # a budget is what labels count from
             everyone = {p.number: members(session, p.number) for p in self.partitions}
         for partition in self.partitions:
             partition.regulate(policies, everyone[partition.number])
+            partition.heed(tolerances)
             self._checkpoint(partition)
 
     def band(self, series_id: int, tolerances: Tolerances) -> Band | None:
         """The next point's band under these tolerances; None while nothing can be said of the series."""
-        return self.call(lambda: probe.band(*self.partition_of(series_id), tolerances, self.rules.threshold))
+        return self.call(lambda: probe.band(*self.partition_of(series_id), tolerances))
 
     def power(self, series_id: int, tolerances: Tolerances) -> Power | None:
         """What share of injected drops and spikes would be told; None while nothing can be said of the series."""
-        return self.call(lambda: probe.power(*self.partition_of(series_id), tolerances, self.rules.threshold))
+        return self.call(lambda: probe.power(*self.partition_of(series_id), tolerances))
 
     def partition_of(self, series_id: int) -> tuple[Partition, int]:
         """The partition that holds a series, and its slot there. Only for use inside `call`."""
@@ -229,9 +230,9 @@ class Committer:
     def reload(self, number: int) -> None:
         """Forget what is in memory of a partition and rebuild it from the database."""
         with self.database.reading() as session:
-            tolerances = current_tolerances(session, self.clock.now(), self.rules.threshold)
             policies = current_policies(session, self.rules.policy_defaults)
-            self.partitions[number] = recover.load(session, number, self.rules.threshold, tolerances, policies)
+            tolerances = current_tolerances(session, self.clock.now(), policies)
+            self.partitions[number] = recover.load(session, number, tolerances, policies)
 
     @contextmanager
     def reloading(self, number: int) -> Iterator[None]:
@@ -246,18 +247,18 @@ class Committer:
         with self.database.reading() as session:
             for number in range(self.rules.partition_count):
                 self.clock.saw(recover.newest(session, number))  # first, since labels fade by this clock
-            tolerances = current_tolerances(session, self.clock.now(), self.rules.threshold)
             policies = current_policies(session, self.rules.policy_defaults)
+            tolerances = current_tolerances(session, self.clock.now(), policies)
             self.partitions = [
-                recover.load(session, number, self.rules.threshold, tolerances, policies)
-                for number in range(self.rules.partition_count)
+                recover.load(session, number, tolerances, policies) for number in range(self.rules.partition_count)
             ]
             for key, place in series.places(session):
                 self._places[key] = Place(*place)
 
     def _labels_changed(self, released: Sequence[int]) -> None:
         with self.database.reading() as session:
-            tolerances = current_tolerances(session, self.clock.now(), self.rules.threshold)
+            policies = current_policies(session, self.rules.policy_defaults)
+            tolerances = current_tolerances(session, self.clock.now(), policies)
         for partition in self.partitions:
             partition.heed(tolerances)
             slots = partition.slots_of(released)
@@ -355,7 +356,7 @@ class Committer:
                 for number in np.unique(kept.partition).tolist():
                     mine = kept.only(kept.partition == number)
                     partition = self.partitions[number]
-                    judged = score.judge(partition, mine.slot, mine.timestamp, mine.value, self.rules.threshold, past)
+                    judged = score.judge(partition, mine.slot, mine.timestamp, mine.value, past)
                     fall_back.record(session, partition, judged.fell_back)
                     batch = _as_batch(mine, judged)
                     log_id = points.append_log(
@@ -453,7 +454,6 @@ class Committer:
 
         return alert.Recording(
             series_id=lambda slot: int(partition.columns["series_id"][slot]),
-            threshold=self.rules.threshold,
             delivery=delivery,
             wall_now=wall_now(),
         )

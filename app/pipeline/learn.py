@@ -5,7 +5,7 @@ What was learned is a fold over the labels that stand, so a dry run, a label and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Protocol
@@ -14,10 +14,12 @@ import sqlalchemy as sa
 import structlog
 from sqlalchemy.orm import Session
 
+from app.alerts.policy import Policies
 from app.clock import wall_now
 from app.errors import Conflict, NotBuiltYet, NotFound, Unprocessable
 from app.pipeline.consequences import Prober, Worlds, draw_up_receipt, status_under
 from app.pipeline.notify import enqueue
+from app.pipeline.policies import Budgets, current_policies
 from app.pipeline.receipts import receipt_json
 from app.security import Links
 from app.store import alerts as stored_alerts
@@ -38,11 +40,11 @@ NEWEST = 2**62
 
 class Rules(Protocol):
     @property
-    def threshold(self) -> float: ...
+    def policy_defaults(self) -> Mapping[str, Any]: ...
 
 
 class Committer(Prober, Protocol):
-    """What learning needs of the owner of all partitions. `rules.threshold`: log10 weeks that the budget asks for."""
+    """What learning needs of the owner of all partitions."""
 
     @property
     def rules(self) -> Rules: ...
@@ -86,9 +88,10 @@ class _Signature:
     now: datetime
 
 
-def current_tolerances(session: Session, now: datetime, base_threshold: float) -> Tolerances:
-    """What the labels that stand in the database teach."""
-    return fold(stored_labels.standing_evidence(session), now, base_threshold)
+def current_tolerances(session: Session, now: datetime, policies: Policies) -> Tolerances:
+    """What the labels that stand in the database teach, each beside the alert budget of its series."""
+    standing = stored_labels.standing_evidence(session)
+    return fold(standing, now, Budgets(session, policies, (each.series_id for each in standing)))
 
 
 def label_alert(
@@ -235,10 +238,12 @@ def _receipt(
 ) -> Receipt:
     """What changes when the first labels stood and then the second ones stand."""
     series = session.get_one(Series, label.series_id)
+    policies = current_policies(session, heed.committer.rules.policy_defaults)
+    budgets = Budgets(session, policies, (each.series_id for those in standing for each in those))
     return draw_up_receipt(
         session,
         heed.committer,
-        Worlds.of(*standing, now, heed.committer.rules.threshold),
+        Worlds.of(*standing, now, budgets),
         stored_labels.as_evidence(label, series.metric, label_id=label.id or NEWEST),
         series,
         action=action,

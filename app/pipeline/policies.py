@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -10,13 +11,14 @@ from typing import Any
 import structlog
 from sqlalchemy.orm import Session
 
-from app.alerts.policy import MOST_POLICIES, Policies, Policy, read_settings
+from app.alerts.policy import MOST_POLICIES, Policies, Policy, Resolved, read_settings
 from app.errors import Conflict, NotFound, Unprocessable
 from app.partitions.partition import NewSeries
+from app.partitions.regime import bar_of
 from app.store import policies as stored
 from app.store import series as stored_series
 from app.store.series import Matcher
-from app.store.tables import StoredPolicy
+from app.store.tables import Series, StoredPolicy
 
 log = structlog.get_logger()
 
@@ -54,6 +56,50 @@ def members(session: Session, partition: int) -> list[NewSeries]:
         NewSeries(row.id, row.slot, row.metric, row.timezone, row.dimensions)
         for row in stored_series.of_partition(session, partition)
     ]
+
+
+class Budgets:
+    """The rarity that the alert budget of each series alone asks for, log10 weeks.
+
+    Series are looked up when they are asked for, `expected` ones together, and none where no policy says anything.
+    """
+
+    def __init__(self, session: Session, policies: Policies, expected: Iterable[int] = ()) -> None:
+        self._session = session
+        self._policies = policies
+        self._default = threshold_of(policies.resolve_chain(()))
+        self._known: dict[int, float] = {}
+        if policies.ordered:
+            found = stored_series.get_many(session, set(expected))
+            self._known = {series_id: self._of(series) for series_id, series in found.items()}
+
+    def __call__(self, series_id: int) -> float:
+        if not self._policies.ordered:
+            return self._default
+        if series_id not in self._known:
+            series = stored_series.get(self._session, series_id)
+            self._known[series_id] = self._default if series is None else self._of(series)
+        return self._known[series_id]
+
+    def _of(self, series: Series) -> float:
+        return threshold_of(self._policies.resolve(series.metric, series.dimensions))
+
+    @property
+    def lowest(self) -> float:
+        """No series is told of what is less rare than this."""
+        return min(self._all())
+
+    @property
+    def highest(self) -> float:
+        return max(self._all())
+
+    def _all(self) -> list[float]:
+        given = [policy.given.get("alerts_per_week") for policy in self._policies.ordered]
+        return [self._default, *(-math.log10(budget) for budget in given if budget is not None)]
+
+
+def threshold_of(outcome: Resolved) -> float:
+    return bar_of(outcome.settings).threshold
 
 
 def create(session: Session, draft: Draft, now: datetime) -> StoredPolicy:

@@ -18,9 +18,9 @@ SIZE = 0.3
 """Share of the expected value that injected drops and spikes have: a change that an owner would want to know of."""
 
 
-def band(partition: Partition, slot: int, tolerances: Tolerances, threshold: float) -> Band | None:
+def band(partition: Partition, slot: int, tolerances: Tolerances) -> Band | None:
     """The next point's band under these tolerances; None while nothing can be said of the series."""
-    points = _coming(partition, slot, tolerances, threshold, count=1)
+    points = _coming(partition, slot, tolerances, count=1)
     scores = _score(partition, slot, points)
     if not np.isfinite([scores.expected[0], scores.lower[0], scores.upper[0]]).all():
         return None
@@ -28,10 +28,10 @@ def band(partition: Partition, slot: int, tolerances: Tolerances, threshold: flo
     return Band(at, float(scores.expected[0]), float(scores.lower[0]), float(scores.upper[0]))
 
 
-def power(partition: Partition, slot: int, tolerances: Tolerances, threshold: float) -> Power | None:
+def power(partition: Partition, slot: int, tolerances: Tolerances) -> Power | None:
     """Share of single drops and spikes of `SIZE` told, one at each phase of the coming week."""
     step = max(int(partition.columns["cadence"][slot]), HOUR)
-    points = _coming(partition, slot, tolerances, threshold, count=max(WEEK // step, 1))
+    points = _coming(partition, slot, tolerances, count=max(WEEK // step, 1))
     expected = _score(partition, slot, points).expected
     if not np.isfinite(expected).all():
         return None
@@ -48,14 +48,16 @@ def _told(partition: Partition, slot: int, points: Points, value: Floats, direct
     return float(np.mean((scores.rarity >= threshold) & (scores.direction == direction)))
 
 
-def _coming(partition: Partition, slot: int, tolerances: Tolerances, threshold: float, *, count: int) -> Points:
+def _coming(partition: Partition, slot: int, tolerances: Tolerances, *, count: int) -> Points:
     """The next `count` points of a series, an hour apart or its cadence if that is longer; their values are missing."""
     column = {name: int(array[slot]) for name, array in partition.columns.items()}
     cadence = max(column["cadence"], 1)
     step = cadence if count == 1 else max(cadence, HOUR)
     timestamp = column["last_at"] + step * np.arange(1, count + 1)
     metric = partition.metrics.names[column["metric"]]
-    up, down = (threshold + tolerances.of(column["series_id"], metric, direction) for direction in (1, -1))
+    up, down = (
+        partition.bar(slot).threshold + tolerances.of(column["series_id"], metric, direction) for direction in (1, -1)
+    )
     return Points(
         row=np.full(count, column["row"]),
         timestamp=timestamp,

@@ -31,7 +31,7 @@ SERIES_KIND, ANCHOR_KIND = "series", "anchor"
 LIFE_PREFIX = "life."
 
 
-def load(session: Session, number: int, threshold: float, tolerances: Tolerances, policies: Policies) -> Partition:
+def load(session: Session, number: int, tolerances: Tolerances, policies: Policies) -> Partition:
     """The partition as it was after its last commit."""
     partition = Partition(number)
     partition.tolerances = tolerances
@@ -46,7 +46,7 @@ def load(session: Session, number: int, threshold: float, tolerances: Tolerances
     _restore_anchors(partition, blocks)
     partition.take_back(known, restored)
     _restore_choices(session, partition)
-    replayed = _replay(session, partition, threshold)
+    replayed = _replay(session, partition)
     release_closed(session, partition, np.arange(partition.count))
     _forget_untold(session, partition)
     log.info("partition_loaded", partition=number, series=len(known), replayed_points=replayed)
@@ -145,7 +145,7 @@ def _restore_anchors(partition: Partition, blocks: dict[tuple[str, int], bytes])
             _overwrite(partition.anchor_life, block, checkpoint.decode(arrays))
 
 
-def _replay(session: Session, partition: Partition, threshold: float) -> int:
+def _replay(session: Session, partition: Partition) -> int:
     """Score the log once more, in its order and its grouping, for the state alone."""
     replayed = 0
     past = fall_back.stored_past(session)
@@ -153,7 +153,7 @@ def _replay(session: Session, partition: Partition, threshold: float) -> int:
         slots = partition.slots_of(batch.series)
         new = slots != UNKNOWN
         new[new] = partition.columns["seen_log"][slots[new]] < log_id
-        judged = score.judge(partition, slots[new], batch.timestamp[new], batch.value[new], threshold, past)
+        judged = score.judge(partition, slots[new], batch.timestamp[new], batch.value[new], past)
         score.install(partition, judged, log_id)
         partition.keep_tail(batch, log_id, wall_now())
         replayed += int(new.sum())

@@ -57,11 +57,11 @@ def _waiting(partition: Partition) -> Ints:
 
 
 def _portion_again(committer: Committer, number: int, slots: Ints, now: datetime) -> None:
-    partition, threshold = committer.partitions[number], committer.rules.threshold
+    partition = committer.partitions[number]
     with committer.reloading(number), committer.database.writing() as session:
         since = _since_training(session, partition, slots)
         past = fall_back.stored_past(session)
-        judged = score.judge_again(partition, since.slot, since.batch.timestamp, since.batch.value, threshold, past)
+        judged = score.judge_again(partition, since.slot, since.batch.timestamp, since.batch.value, past)
         fall_back.record(session, partition, judged.fell_back)
         rescored = _with_scores(since, judged, partition.columns["late_at"])
         log_id = partition.newest_log
@@ -73,7 +73,7 @@ def _portion_again(committer: Committer, number: int, slots: Ints, now: datetime
                 received_at=wall_now(),
                 batch=rescored,
             )
-        going_on = _known_before(partition, slots, threshold)
+        going_on = _known_before(partition, slots)
         ended = take(partition.life, slots)
         score.install(partition, judged, log_id)
         silent = stale.silent(partition, int(now.timestamp()))
@@ -83,7 +83,6 @@ def _portion_again(committer: Committer, number: int, slots: Ints, now: datetime
             {slot: _again(partition, slot, silent) for slot in slots.tolist()},
             judged.transitions,
             before=going_on,
-            threshold=threshold,
             now=now,
             wall_now=wall_now(),
         )
@@ -126,10 +125,10 @@ def _with_scores(since: _Since, judged: Judged, late_at: Ints) -> PointBatch:
     return PointBatch(since.batch.series[rows], since.batch.timestamp[rows], since.batch.value[rows], *fresh)
 
 
-def _known_before(partition: Partition, slots: Ints, threshold: float) -> list[Transition]:
+def _known_before(partition: Partition, slots: Ints) -> list[Transition]:
     """The runs as the training found them: those that nothing happens to since then stand as they were."""
     ran = slots[partition.anchor_life["told_at"][slots] > 0]
-    return [score.as_trained(partition, slot, threshold) for slot in ran.tolist()]
+    return [score.as_trained(partition, slot) for slot in ran.tolist()]
 
 
 def _keep_ended(partition: Partition, slots: Ints, before: Fields, silent: Ints) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.alerts import life as lives
+from app.alerts.rules import Bar, Bars
 from app.partitions.model import Model
 from app.partitions.partition import Partition
 from app.pipeline.attempts import Attempts, UnusableError
@@ -48,7 +49,8 @@ class Run:
 class Transition:
     """What happened to the run of one series at one point.
 
-    changes: some of told, grew, ended, reopened. threshold: what the run's direction was measured against, log10 weeks.
+    changes: some of told, grew, ended, reopened. threshold: what the run's direction was measured against, log10 weeks;
+    bar: the same without tolerance.
     may_alert: False while the series is warming up. days_seen: whole days of history that it has.
     """
 
@@ -58,6 +60,7 @@ class Transition:
     detector: str
     run: Run
     threshold: float
+    bar: Bar
     may_alert: bool
     days_seen: int
 
@@ -78,11 +81,11 @@ class Judged:
     fell_back: list[FellBack] = field(default_factory=list)
 
 
-def judge(partition: Partition, slot: Ints, timestamp: Ints, value: Floats, threshold: float, past: PastOf) -> Judged:
+def judge(partition: Partition, slot: Ints, timestamp: Ints, value: Floats, past: PastOf) -> Judged:
     """Score the points that are newer than what their series has seen, each series in time order.
 
     slot, timestamp (unix seconds), value (NaN: known to be missing) have shape (n,); no (slot, timestamp) twice.
-    `threshold` is the budget's rarity in log10 weeks, without tolerance. Late points keep NaN scores.
+    Late points keep NaN scores.
     `past` is asked only for series that fall back to `basic` at these points.
     """
     judged = Judged(*_unjudged(slot.size))
@@ -96,13 +99,11 @@ def judge(partition: Partition, slot: Ints, timestamp: Ints, value: Floats, thre
         first_at=judged.columns["first_at"],
         point_count=before["point_count"],
     )
-    _judge(partition, begin, _Batch(slot, timestamp, value), threshold, past, judged)
+    _judge(partition, begin, _Batch(slot, timestamp, value), past, judged)
     return judged
 
 
-def judge_again(
-    partition: Partition, slot: Ints, timestamp: Ints, value: Floats, threshold: float, past: PastOf
-) -> Judged:
+def judge_again(partition: Partition, slot: Ints, timestamp: Ints, value: Floats, past: PastOf) -> Judged:
     """Score all points since their series' last training once more, each series in time order, from what it left.
 
     Arguments as in `judge`, and for every series that is named, all of its points after `anchor_at`.
@@ -125,7 +126,7 @@ def judge_again(
         first_at=column["first_at"],
         point_count=before,
     )
-    _judge(partition, begin, _Batch(slot, timestamp, value), threshold, past, judged)
+    _judge(partition, begin, _Batch(slot, timestamp, value), past, judged)
     return judged
 
 
@@ -171,9 +172,7 @@ class _Part:
     transitions: list[Transition]
 
 
-def _judge(
-    partition: Partition, begin: _Beginning, batch: _Batch, threshold: float, past: PastOf, judged: Judged
-) -> None:
+def _judge(partition: Partition, begin: _Beginning, batch: _Batch, past: PastOf, judged: Judged) -> None:
     order = np.lexsort((batch.timestamp, batch.slot))
     order = order[batch.timestamp[order] > begin.last_at[begin.rows(batch.slot[order])]]
     order = order[_places_from_the_end(batch.slot[order]) < MOST_ROUNDS]
@@ -181,7 +180,7 @@ def _judge(
     failed: dict[int, str] = {}
     for code in np.unique(codes):
         model, mine = partition.models[code], order[codes == code]
-        attempts = _attempts(partition, begin, batch, threshold, model, partition.columns["row"])
+        attempts = _attempts(partition, begin, batch, model, partition.columns["row"])
         attempts.run(mine)
         for part in attempts.outcomes:
             _keep(judged, part)
@@ -189,14 +188,12 @@ def _judge(
         if model.detector.name != FALL_BACK:
             failed |= attempts.failed
     if failed:
-        _fall_back(partition, begin, batch, threshold, past, order, failed, judged)
+        _fall_back(partition, begin, batch, past, order, failed, judged)
 
 
-def _attempts(
-    partition: Partition, begin: _Beginning, batch: _Batch, threshold: float, model: Model, row: Ints
-) -> Attempts[_Part]:
+def _attempts(partition: Partition, begin: _Beginning, batch: _Batch, model: Model, row: Ints) -> Attempts[_Part]:
     """`row`: where each slot lies in the model."""
-    work = partial(_judge_with, partition, begin, batch, threshold, model, row)
+    work = partial(_judge_with, partition, begin, batch, model, row)
     return Attempts(work, batch.slot, model.detector.name)
 
 
@@ -204,7 +201,6 @@ def _fall_back(
     partition: Partition,
     begin: _Beginning,
     batch: _Batch,
-    threshold: float,
     past: PastOf,
     order: Ints,
     failed: dict[int, str],
@@ -219,7 +215,7 @@ def _fall_back(
         model = trained_on(known)
         row = np.zeros(int(known.slots.max()) + 1, np.int64)
         row[known.slots] = np.arange(known.slots.size)
-        attempts = _attempts(partition, begin, batch, threshold, model, row)
+        attempts = _attempts(partition, begin, batch, model, row)
         attempts.run(order[np.isin(batch.slot[order], known.slots)])
         for part in attempts.outcomes:
             _keep(judged, part)
@@ -263,7 +259,7 @@ def install(partition: Partition, judged: Judged, log_id: int) -> None:
     partition.touch(judged.slots)
 
 
-def ended_by_silence(partition: Partition, slot: int, timestamp: int, threshold: float) -> Transition:
+def ended_by_silence(partition: Partition, slot: int, timestamp: int) -> Transition:
     """The end of an open run for want of points."""
     detector = partition.models[int(partition.columns["model"][slot])].detector
     life = take(partition.life, np.array([slot]))
@@ -275,13 +271,14 @@ def ended_by_silence(partition: Partition, slot: int, timestamp: int, threshold:
         changes=frozenset({"ended"}),
         detector=detector.name,
         run=_run(life, np.intp(0), detector.evidence),
-        threshold=threshold + float(tolerance),
+        threshold=partition.bar(slot).threshold + float(tolerance),
+        bar=partition.bar(slot),
         may_alert=True,
         days_seen=int(_days_seen(partition, np.array([slot]))[0]),
     )
 
 
-def as_trained(partition: Partition, slot: int, threshold: float) -> Transition:
+def as_trained(partition: Partition, slot: int) -> Transition:
     """The run of one series as its last training found it."""
     detector = partition.models[int(partition.columns["model"][slot])].detector
     life = take(partition.anchor_life, np.array([slot]))
@@ -293,7 +290,8 @@ def as_trained(partition: Partition, slot: int, threshold: float) -> Transition:
         changes=frozenset({"ended" if closed_at else "grew"}),
         detector=detector.name,
         run=_run(life, np.intp(0), detector.evidence),
-        threshold=threshold + float(tolerance),
+        threshold=partition.bar(slot).threshold + float(tolerance),
+        bar=partition.bar(slot),
         may_alert=True,
         days_seen=int(_days_seen(partition, np.array([slot]))[0]),
     )
@@ -334,7 +332,6 @@ def _judge_with(
     partition: Partition,
     begin: _Beginning,
     batch: _Batch,
-    threshold: float,
     model: Model,
     row: Ints,
     mine: Ints,
@@ -348,7 +345,7 @@ def _judge_with(
     rank = np.arange(mine.size) - np.repeat(start, counts)
     rows = row[slots].astype(np.int64)
     state, life = begin.state_of(model, rows), take(begin.life, slots)
-    series = _SeriesFacts.of(partition, begin, slots, threshold)
+    series = _SeriesFacts.of(partition, begin, slots)
     by_rank = np.argsort(rank, kind="stable")
     position = np.repeat(np.arange(slots.size), counts)
     judged = np.empty((4, mine.size))
@@ -397,22 +394,22 @@ class _SeriesFacts:
     zones: list[str]
     threshold_up: Floats
     threshold_down: Floats
-    candidate: float
+    bars: Bars
     first_at: Ints
     point_count: Ints  # before the batch
     siblings: Ints
 
     @classmethod
-    def of(cls, partition: Partition, begin: _Beginning, slots: Ints, threshold: float) -> _SeriesFacts:
-        column = partition.columns
+    def of(cls, partition: Partition, begin: _Beginning, slots: Ints) -> _SeriesFacts:
+        column, bars = partition.columns, partition.bars(slots)
         return cls(
             slots=slots,
             cadence=column["cadence"][slots].astype(np.int64),
             zone=column["zone"][slots].astype(np.int64),
             zones=partition.zones.names,
-            threshold_up=threshold + partition.tolerance_up[slots],
-            threshold_down=threshold + partition.tolerance_down[slots],
-            candidate=threshold - CANDIDATE_MARGIN,
+            threshold_up=bars.threshold + partition.tolerance_up[slots],
+            threshold_down=bars.threshold + partition.tolerance_down[slots],
+            bars=bars,
             first_at=begin.first_at[begin.rows(slots)],
             point_count=begin.point_count[begin.rows(slots)],
             siblings=column["siblings"][slots],
@@ -443,17 +440,20 @@ class _SeriesFacts:
     def advance(
         self, who: Ints, life: Fields, points: Points, scores: Scores, may_alert: NDArray[np.bool_]
     ) -> tuple[Fields, lives.Changes]:
-        """A series still warming up may run, but is never told."""
+        """A series still warming up may run, but is never told; nor is a side that nobody watches."""
         held = ~may_alert
+        bars = self.bars.only(who)
         return lives.advance(
             life,
             points,
             scores,
-            candidate=np.full(who.size, self.candidate),
-            threshold_up=np.where(held, np.inf, points.threshold_up),
-            threshold_down=np.where(held, np.inf, points.threshold_down),
+            candidate=bars.threshold - CANDIDATE_MARGIN,
+            threshold_up=np.where(held | ~bars.up, np.inf, points.threshold_up),
+            threshold_down=np.where(held | ~bars.down, np.inf, points.threshold_down),
             rules=RULES,
-            untolerated=np.where(held, np.inf, self.candidate + CANDIDATE_MARGIN),
+            untolerated=np.where(held, np.inf, bars.threshold),
+            least_relative=bars.relative,
+            least_absolute=bars.absolute,
         )
 
 
@@ -484,6 +484,7 @@ def _transitions(
             detector=detector.name,
             run=_run(life, row, detector.evidence),
             threshold=float((points.threshold_down if life["direction"][row] < 0 else points.threshold_up)[row]),
+            bar=series.bars.one(int(who[row])),
             may_alert=bool(may_alert[row]),
             days_seen=int(days_seen[row]),
         )

@@ -13,6 +13,7 @@ import numpy as np
 import structlog
 
 from app.alerts import life as lives
+from app.alerts.rules import Bars
 from app.partitions.partition import GROUND, KINDS, UNKNOWN, Partition
 from app.pipeline.fall_back import FALL_BACK
 from app.pipeline.ingest import Committer
@@ -88,16 +89,16 @@ def _judge_portion(
             mine = partition.slots_of(grid.series_ids)
             up, down = (tolerance[mine] for tolerance in (partition.tolerance_up, partition.tolerance_down))
             first = int(np.searchsorted(history.timestamp, since.timestamp(), side="right"))
-            told += would_tell(candidate, history, first, committer.rules.threshold, up, down)
+            told += would_tell(candidate, history, first, partition.bars(mine), up, down)
     return told
 
 
 def would_tell(
-    candidate: Detector, history: History, first: int, threshold: float, tolerance_up: Floats, tolerance_down: Floats
+    candidate: Detector, history: History, first: int, bars: Bars, tolerance_up: Floats, tolerance_down: Floats
 ) -> int:
     """Runs that reach the threshold from column `first` on, by the candidate trained on the columns before it.
 
-    threshold: log10 weeks; tolerance_up, tolerance_down: decades, (S,). Series that it can't be trained on count none.
+    bars, tolerance_up, tolerance_down (decades): of each series, (S,). Series that it can't be trained on count none.
     """
     columns = history.timestamp.size
     if first < 2 or first >= columns:
@@ -109,7 +110,8 @@ def would_tell(
         return 0
     baseline, state = (take(fields[candidate.name], rows) for fields in (fitted.baselines, fitted.states))
     life: Fields = lives.newborn(rows.size, KINDS)
-    up, down = threshold + tolerance_up[rows], threshold + tolerance_down[rows]
+    bars = bars.only(rows)
+    up, down = bars.threshold + tolerance_up[rows], bars.threshold + tolerance_down[rows]
     told = 0
     for column in range(first, columns):
         here = Points(
@@ -127,10 +129,12 @@ def would_tell(
             life,
             here,
             scores,
-            candidate=np.full(rows.size, threshold - CANDIDATE_MARGIN),
-            threshold_up=up,
-            threshold_down=down,
+            candidate=bars.threshold - CANDIDATE_MARGIN,
+            threshold_up=np.where(bars.up, up, np.inf),
+            threshold_down=np.where(bars.down, down, np.inf),
             rules=RULES,
+            least_relative=bars.relative,
+            least_absolute=bars.absolute,
         )
         told += int(changes.told.sum())
     return told

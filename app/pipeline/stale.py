@@ -30,11 +30,9 @@ def _end_silent(committer: Committer, partition: Partition, now: datetime) -> in
     slots = silent(partition, int(now.timestamp()))
     if not slots.size:
         return 0
-    threshold = committer.rules.threshold
-    transitions = [score.ended_by_silence(partition, int(slot), int(now.timestamp()), threshold) for slot in slots]
+    transitions = [score.ended_by_silence(partition, int(slot), int(now.timestamp())) for slot in slots]
     recording = alert.Recording(
         series_id=lambda slot: int(partition.columns["series_id"][slot]),
-        threshold=threshold,
         delivery=lambda _transition: Delivery.LIVE,
         wall_now=wall_now(),
     )

@@ -14,7 +14,7 @@ ANONYMOUS = guards.ANONYMOUS_WEIGHT
 
 
 def learned(*labels: LabelEvidence) -> Tolerances:
-    return fold(labels, NOW, ONE_A_MONTH)
+    return fold(labels, NOW, lambda _series: ONE_A_MONTH)
 
 
 def threshold(tolerances: Tolerances, series: int = 1, metric: str = "orders", direction: int = 1) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from app.alerts.policy import Policies
 from app.pipeline import learn
 from app.pipeline.learn import Answer, current_tolerances
 from app.security import Links
@@ -22,13 +23,14 @@ from feedback.tolerance import Tolerances
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 THRESHOLD = 0.602
+POLICIES = Policies((), {"alerts_per_week": 10**-THRESHOLD})
 LINK: dict[str, Any] = {"author": "link:team", "source": "link"}
 ANA: dict[str, Any] = {"author": "ana", "source": "api"}
 
 
 @dataclass(frozen=True)
 class Rules:
-    threshold: float = THRESHOLD
+    policy_defaults: Mapping[str, Any] = field(default_factory=lambda: {"alerts_per_week": 10**-THRESHOLD})
 
 
 @dataclass
@@ -67,12 +69,12 @@ class World:
 
     def tolerance(self, series_id: int, direction: int = 1) -> float:
         with self.database.reading() as session:
-            return current_tolerances(session, NOW, THRESHOLD).of(series_id, "orders", direction)
+            return current_tolerances(session, NOW, POLICIES).of(series_id, "orders", direction)
 
     def taught(self, now: datetime) -> list[object]:
         """All that the labels that stand have taught, in the order of the series and alerts, whatever their ids."""
         with self.database.reading() as session:
-            learned = current_tolerances(session, now, THRESHOLD)
+            learned = current_tolerances(session, now, POLICIES)
             spans = stored_labels.labelled_and_open_spans(session)
             statuses = session.scalars(sa.select(Alert.status).order_by(Alert.id)).all()
         sides = [(each.everything, each.metrics, sorted(each.series.items())) for each in (learned.up, learned.down)]
