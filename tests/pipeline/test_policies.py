@@ -1,0 +1,103 @@
+"""What policies say of series acts on their next point, and outlives a restart."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from app.clock import wall_now
+from app.main import Heed
+from app.pipeline import policies
+from app.pipeline.policies import Draft
+from app.store.series import Matcher
+from app.store.tables import StoredPolicy
+from tests.running import Shop, alerts, anomalies, running
+
+
+def has_policy(heed: Heed, settings: dict[str, Any], name: str = "shop", **dimensions: list[str]) -> int:
+    draft = Draft(name, Matcher("orders", dimensions), settings)
+
+    def store() -> StoredPolicy:
+        with heed.database.writing() as session:
+            return policies.create(session, draft, wall_now())
+
+    return heed.committer.change_policies(store).id
+
+
+def drop_policy(heed: Heed, policy_id: int) -> None:
+    def store() -> None:
+        with heed.database.writing() as session:
+            policies.delete(session, policy_id)
+
+    heed.committer.change_policies(store)
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"direction": "up"}, "direction_not_watched"),
+        ({"least_relative_change": 0.9}, "below_floor"),
+        ({"least_absolute_change": 1_000.0}, "below_floor"),
+    ],
+)
+def test_what_a_policy_does_not_watch_is_kept_with_the_reason_and_told_to_nobody(
+    database_url: str, tmp_path: Path, settings: dict[str, Any], reason: str
+) -> None:
+    with running(database_url, tmp_path) as heed:
+        shop = Shop(heed)
+        shop.has_history()
+        policy_id = has_policy(heed, settings)
+        shop.send(3, factor=0.4)
+        assert alerts(heed) == []
+        shop.send(12)
+        [kept] = [each for each in anomalies(heed) if each.direction < 0]
+        assert kept.outcome == reason
+        drop_policy(heed, policy_id)
+        shop.send(24)
+        shop.send(1, factor=0.4)
+        assert len(alerts(heed)) == 1
+
+
+def test_a_budget_is_of_the_series_that_the_policy_selects_alone(database_url: str, tmp_path: Path) -> None:
+    with running(database_url, tmp_path) as heed:
+        shops = [Shop(heed, country, seed=seed) for seed, country in enumerate(("DE", "FR"))]
+        for shop in shops:
+            shop.has_history()
+        has_policy(heed, {"alerts_per_week": 0.001}, country=["DE"])
+        partition = heed.committer.partitions[0]
+        assert partition.bars(np.arange(2)).threshold == pytest.approx([3.0, 0.602], abs=0.001)
+        for shop in shops:
+            shop.send(2, factor=0.4)
+        thresholds = {each.series_id: each.threshold for each in anomalies(heed)}
+        assert sorted(thresholds.values()) == pytest.approx([0.602, 3.0], abs=0.001)
+
+
+def test_a_new_series_begins_under_the_policies_that_stand(database_url: str, tmp_path: Path) -> None:
+    with running(database_url, tmp_path) as heed:
+        has_policy(heed, {"alerts_per_week": 0.01})
+        Shop(heed).send(1)
+        Shop(heed, metric="signups").send(1)
+        assert heed.committer.partitions[0].bars(np.arange(2)).threshold == pytest.approx([2.0, 0.602], abs=0.001)
+
+
+def test_a_replay_does_not_judge_what_was_before_a_change_by_what_came_after(database_url: str, tmp_path: Path) -> None:
+    """The drop was not watched when it came; after the restart the state says so, and its next point tells of it."""
+    with running(database_url, tmp_path) as heed:
+        shop = Shop(heed)
+        shop.has_history()
+        policy_id = has_policy(heed, {"direction": "up"})
+        shop.send(2, factor=0.4)
+        drop_policy(heed, policy_id)
+        has_policy(heed, {"alerts_per_week": 0.5})
+        life = {name: array.copy() for name, array in heed.committer.partitions[0].life.items()}
+    with running(database_url, tmp_path) as heed:
+        partition = heed.committer.partitions[0]
+        for name, array in life.items():
+            np.testing.assert_array_equal(partition.life[name][:1], array[:1], err_msg=name)
+        assert partition.bar(0).threshold == pytest.approx(0.301, abs=0.001)
+        shop.heed = heed
+        shop.send(1, factor=0.4)
+        assert len(alerts(heed)) == 1
