@@ -42,6 +42,8 @@ app = typer.Typer(
 )
 tokens = typer.Typer(help="Bearer tokens: who may post points, read, label, administer.", no_args_is_help=True)
 app.add_typer(tokens, name="token")
+events = typer.Typer(help="Known happenings, once or recurring.", no_args_is_help=True)
+app.add_typer(events, name="events")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for a machine.")]
 PROGRESS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -243,6 +245,34 @@ def revoke_token(token_id: Annotated[int, typer.Argument(metavar="ID", help="As 
         if revoke(session, token_id, wall_now()) is None:
             raise UsageError("There is no token of this id: see `heed token list`.")
     print("Revoked.")
+
+
+@events.command("import")
+def import_events(
+    file: Annotated[Path, typer.Argument(help="An .ics file.", exists=True, dir_okay=False, readable=True)],
+    calendar: Annotated[str | None, typer.Option(help="Its name here; the file's, if left out.")] = None,
+    metric: Annotated[str, typer.Option(help="Series it is about; * stands for anything.")] = "*",
+    dimension: Annotated[list[str] | None, typer.Option(help="NAME=VALUE, to narrow them. Repeat.")] = None,
+    timezone: Annotated[str | None, typer.Option(help="Zone of times that name none.")] = None,
+    url: Annotated[str | None, typer.Option(help="A Heed elsewhere. Needs --token.")] = None,
+    token: Annotated[str | None, typer.Option(help="Its token, of scope analyst.", envvar="TOKEN")] = None,
+    as_json: Json = False,
+) -> None:
+    """Take in the events of a calendar, with every recurrence. Imported again it is brought up to date."""
+    from app.importing import own_heed, send_calendar
+
+    pairs = [f"{name}:{value}" for name, value in _pairs(dimension or []).items()]
+    about: dict[str, str | list[str]] = {"calendar": calendar or file.stem, "metric": metric, "dimension": pairs}
+    if zone := _zone(timezone):
+        about["timezone"] = str(zone)
+    with client_of(url, _given(token)) if url else own_heed(load_settings(), Console(stderr=True)) as client:
+        answer = send_calendar(client, file.read_bytes(), about)
+    if as_json:
+        print(json.dumps(answer))
+        return
+    print(f"{answer['events']} new events, {answer['unchanged']} as before, {answer['taken_back']} taken back.")
+    for refused in answer["rejected"]:
+        print(f"The event at place {refused['index']} was refused: {refused['reason']}", file=sys.stderr)
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
@@ -64,6 +64,13 @@ def run_import(client: httpx.Client, history: History, console: Console) -> Impo
         retrain = {"matcher": {}, "reason": "history imported"}
         _check(client.post("/v1/retrains", json=retrain, timeout=TRAINING_TIMEOUT_SECONDS))
     return _total(reports, len(history.series))
+
+
+def send_calendar(client: httpx.Client, calendar: bytes, about: Mapping[str, str | list[str]]) -> dict[str, Any]:
+    """Have the events of an .ics file taken in; the server's answer."""
+    headers = {"Content-Type": "text/calendar"}
+    answer: dict[str, Any] = _check(client.post("/v1/events/import", content=calendar, params=about, headers=headers))
+    return answer
 
 
 @contextmanager

@@ -54,3 +54,28 @@ def imported(history: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     assert not end.value.code
     report = json.loads(capsys.readouterr().out)
     return ImportReport(**{**report, "reasons": tuple(report["reasons"])})
+
+
+CALENDAR = """BEGIN:VCALENDAR
+BEGIN:VEVENT
+UID:a
+SUMMARY:Sale
+DTSTART;VALUE=DATE:20260202
+RRULE:FREQ=MONTHLY;BYDAY=1MO
+END:VEVENT
+END:VCALENDAR
+"""
+
+
+def test_a_calendar_is_imported_from_the_command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HEED_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("HEED_PORT", "1")  # nobody listens there
+    (tmp_path / "shop.ics").write_text(CALENDAR)
+    arguments = ["heed", "events", "import", str(tmp_path / "shop.ics"), "--metric", "orders", "--json"]
+    monkeypatch.setattr("sys.argv", [*arguments, "--dimension", "country=DE"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert not ended.value.code
+    assert json.loads(capsys.readouterr().out)["events"] == 1

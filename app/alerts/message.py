@@ -143,6 +143,7 @@ class AlertFacts:
     chart_url: str | None = None  # of the picture, if there is one
     explained_by: str | None = None  # the dimension values behind most of the change, in a sentence
     explanation: Explanation | None = None  # the same in numbers
+    event: str | None = None  # the name of the event that explains it
     resembles: Resemblance | None = None  # an earlier happening that people have judged
 
     @property
@@ -288,7 +289,7 @@ def _recovered(anomaly: AnomalyFacts) -> str:
 
 def _closed(facts: AlertFacts) -> str:
     if facts.answered is None:
-        return "Closed"
+        return f"Explained by the event “{clipped(facts.event)}”" if facts.event else "Closed"
     verdict = VERDICTS_IN_WORDS.get(facts.answered.verdict, facts.answered.verdict.replace("_", " "))
     by = f" by {clipped(facts.answered.author)}" if facts.answered.author else ""
     return f"Closed as {verdict}{by}"

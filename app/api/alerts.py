@@ -111,6 +111,8 @@ class AlertAnswer(BaseModel):
     contributions: list[ContributionAnswer] = Field(description="The same in numbers, the largest first.")
     resembles: str | None = Field(description="An earlier happening that people have judged.")
     created_at: datetime
+    event_id: int | None = Field(description="The event that explains it.")
+    gap_id: int | None = Field(description="The gap that caused it or, where `kind` is `data`, of which it tells.")
     delivery: str = Field(description="`live` and `digest` are told; `silent` and `stale` are only recorded.")
     acknowledged_at: datetime | None
     acknowledged_by: str | None
@@ -223,6 +225,8 @@ def _answer(alert: Alert, facts: AlertFacts, labels: list[Label]) -> AlertAnswer
         contributions=_contributions(facts),
         resembles=resemblance(facts),
         created_at=alert.created_at,
+        event_id=alert.event_id,
+        gap_id=alert.gap_id,
         delivery=alert.delivery,
         acknowledged_at=alert.acknowledged_at,
         acknowledged_by=alert.acknowledged_by,

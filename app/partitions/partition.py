@@ -15,6 +15,7 @@ import numpy as np
 from app.alerts import life as lives
 from app.alerts.policy import Policies, PolicySettings
 from app.alerts.rules import Bar, Bars
+from app.partitions.happenings import Happenings
 from app.partitions.model import BLOCK, Model, grown
 from app.partitions.regime import Regimes
 from app.store.points import PointBatch
@@ -96,6 +97,7 @@ class Partition:
         self.metrics = Names()
         self.tolerances = Tolerances()
         self.regimes = Regimes(Policies())
+        self.happenings = Happenings()
         self.tail: list[PointBatch] = []  # what the log holds, until it is folded
         self.tail_points = 0
         self._tail_since: datetime | None = None
@@ -134,6 +136,7 @@ class Partition:
         self.columns["metric"][slots] = [self.metrics.code(n.metric) for n in newcomers]
         self.columns["regime"][slots] = self.regimes.codes([(n.metric, n.dimensions) for n in newcomers])
         self._slots.update((n.series_id, n.slot) for n in newcomers)
+        self.happenings.meet(newcomers)
         self._tolerate(slots)
         return slots
 
@@ -220,6 +223,15 @@ class Partition:
     def tail_age(self, now: datetime) -> timedelta:
         """How long the oldest point of the log has waited to be folded."""
         return now - self._tail_since if self._tail_since else timedelta(0)
+
+    def judge_again_from(self, slots: Ints, since: int) -> None:
+        """Let these series be scored again from then on, as far back as their last training; unix seconds."""
+        column = self.columns
+        waiting = slots[(column["last_at"][slots] >= since) & (column["since_anchor"][slots] > 0)]
+        first = np.maximum(column["anchor_at"][waiting] + 1, since)
+        late = column["late_at"][waiting]
+        column["late_at"][waiting] = np.where(late > 0, np.minimum(late, first), first)
+        self.touch(waiting)
 
     def release(self, slots: Ints) -> None:
         """Close the open runs of these slots: somebody said what they are, so their points may be learned again."""

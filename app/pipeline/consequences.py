@@ -114,11 +114,11 @@ def draw_up_receipt(
 
 
 def status_under(labels: Sequence[LabelEvidence], alert: Alert, anomalies: Sequence[Anomaly]) -> str:
-    """The alert's status while these labels stand: closed by what somebody said, else as its anomalies have it."""
+    """The alert's status while these labels stand: closed by somebody or by an event, else as its anomalies have it."""
     if alert.status == "withdrawn":
         return alert.status
     deciding = decisive(each for each in labels if each.alert_id == alert.id)
-    if any(EFFECTS[each.verdict].alert is AlertEffect.CLOSED for each in deciding):
+    if alert.event_id is not None or any(EFFECTS[each.verdict].alert is AlertEffect.CLOSED for each in deciding):
         return "closed"
     return "resolved" if all(anomaly.ended_at is not None for anomaly in anomalies) else "firing"
 

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from app.alerts.message import AlertFacts, AnomalyFacts, Answered, Reason, Resemblance, SeriesFacts, WarmUp
 from app.security import Links
 from app.store import alerts as stored_alerts
+from app.store import happenings
 from app.store import labels as stored_labels
 from app.store import series as stored_series
 from app.store.tables import Alert, Anomaly, Label, Series
@@ -39,6 +40,7 @@ def facts_of(
     series_ids = {each.series_id for those in anomalies.values() for each in those}
     series = stored_series.get_many(session, series_ids)
     judged = stored_labels.standing_of_series(session, series_ids)
+    events = happenings.names_of(session, {alert.event_id for alert in alerts if alert.event_id is not None})
     return {
         alert.id: AlertFacts(
             id=alert.id,
@@ -52,6 +54,7 @@ def facts_of(
             anomalies=tuple(_anomaly(each, series[each.series_id]) for each in anomalies.get(alert.id, [])),
             links=links.verdict_urls(alert.id, OFFERED, origin, now) if alert.id in anomalies else {},
             answered=_answered(labels.get(alert.id, [])),
+            event=events.get(alert.event_id or 0),
             resembles=_resembled(anomalies.get(alert.id, []), judged),
         )
         for alert in alerts

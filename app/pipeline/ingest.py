@@ -25,8 +25,9 @@ from app.alerts.rules import Delivery, delivery_of
 from app.clock import Clock, wall_now
 from app.errors import TooManyRequests, Unavailable
 from app.formats.contract import PostedPoints, Rejection
-from app.partitions.partition import UNKNOWN, NewSeries, Partition
-from app.pipeline import alert, fall_back, probe, recover, score
+from app.partitions.partition import NewSeries, Partition
+from app.pipeline import alert, fall_back, happenings, probe, recover, score
+from app.pipeline.happenings import Changed
 from app.pipeline.learn import current_tolerances
 from app.pipeline.policies import current_policies, members
 from app.pipeline.score import Judged, Transition
@@ -187,8 +188,15 @@ class Committer:
         """
         self.call(lambda: self._labels_changed(store()))
 
+    def rejudge(self, store: Callable[[], Changed]) -> None:
+        """Commit a change of events or gaps and judge by it from the next point on, with no point in between.
+
+        `store` commits, and returns what the change means for the series concerned.
+        """
+        self.call(lambda: self._happenings_changed(store()))
+
     def labels_changed(self) -> None:
-        """Heed the labels as they stand now: they fade."""
+        """Heed the labels as they stand now: they fade. Events are laid out further ahead."""
         self.call(lambda: self._labels_changed(()))
 
     def change_policies(self, store: Callable[[], T]) -> T:
@@ -261,10 +269,15 @@ class Committer:
             tolerances = current_tolerances(session, self.clock.now(), policies)
         for partition in self.partitions:
             partition.heed(tolerances)
-            slots = partition.slots_of(released)
-            partition.release(slots[slots != UNKNOWN])
+        self._happenings_changed(Changed(released=list(released)))
+
+    def _happenings_changed(self, changed: Changed) -> None:
+        for partition in self.partitions:
+            with self.database.reading() as session:
+                known = happenings.read(session, partition)
+            happenings.heed(partition, known, changed)
             self._checkpoint(partition)
-        self.told()  # the verdict may have closed an alert, and its channels wait to hear of it
+        self.told()  # an alert may have been closed, and its channels wait to hear of it
 
     def _checkpoint(self, partition: Partition) -> None:
         """A replay must not cross a change of labels: it would judge what was before it by what came after."""

@@ -16,7 +16,7 @@ from app.partitions import checkpoint
 from app.partitions.model import BLOCK, Model
 from app.partitions.partition import REBUILT, UNKNOWN, Partition
 from app.partitions.regime import Regimes
-from app.pipeline import fall_back, score
+from app.pipeline import fall_back, happenings, score
 from app.pipeline.alert import as_time
 from app.pipeline.policies import members
 from app.store import alerts as stored_alerts
@@ -45,6 +45,7 @@ def load(session: Session, number: int, tolerances: Tolerances, policies: Polici
     restored = _restore_series(partition, saved)
     _restore_anchors(partition, blocks)
     partition.take_back(known, restored)
+    partition.happenings = happenings.read(session, partition)
     _restore_choices(session, partition)
     replayed = _replay(session, partition)
     release_closed(session, partition, np.arange(partition.count))

@@ -19,6 +19,7 @@ from app.pipeline.watchdog import Beat
 from detectors import training
 from detectors.calendar import local_seconds_of_many
 from detectors.contract import Detector, Fields, Floats, Ints, Points, Scores, put, take
+from feedback.events import Explained, judge_in_events
 
 RULES = lives.LifeRules()
 MOST_ROUNDS = 3_000
@@ -99,7 +100,8 @@ def judge(partition: Partition, slot: Ints, timestamp: Ints, value: Floats, past
         first_at=judged.columns["first_at"],
         point_count=before["point_count"],
     )
-    _judge(partition, begin, _Batch(slot, timestamp, value), past, judged)
+    known = partition.happenings.without_lost(slot, timestamp, value)
+    _judge(partition, begin, _Batch(slot, timestamp, known), past, judged)
     return judged
 
 
@@ -126,7 +128,8 @@ def judge_again(partition: Partition, slot: Ints, timestamp: Ints, value: Floats
         first_at=column["first_at"],
         point_count=before,
     )
-    _judge(partition, begin, _Batch(slot, timestamp, value), past, judged)
+    known = partition.happenings.without_lost(slot, timestamp, value)
+    _judge(partition, begin, _Batch(slot, timestamp, known), past, judged)
     return judged
 
 
@@ -348,6 +351,7 @@ def _judge_with(
     series = _SeriesFacts.of(partition, begin, slots)
     by_rank = np.argsort(rank, kind="stable")
     position = np.repeat(np.arange(slots.size), counts)
+    explained = partition.happenings.explained(batch.slot[mine], batch.timestamp[mine])
     judged = np.empty((4, mine.size))
     transitions: list[Transition] = []
     for before, chunk in enumerate(np.split(by_rank, np.cumsum(np.bincount(rank))[:-1])):
@@ -358,7 +362,7 @@ def _judge_with(
         local_state = state if everyone else take(state, who)
         local_life = life if everyone else take(life, who)
         points = series.points(who, rows, batch.timestamp[here], batch.value[here], lives.frozen(local_life))
-        scores, local_state = model.detector.score(points, model.baseline, local_state)
+        scores, local_state = _scored(model, points, local_state, explained, chunk)
         may_alert = series.may_alert(who, before, points.timestamp)
         local_life, changes = series.advance(who, local_life, points, scores, may_alert)
         if everyone:
@@ -373,6 +377,16 @@ def _judge_with(
     if unusable.any():
         raise UnusableError(slots[np.unique(position[unusable])])
     return _Part(slots, rows, state, life, mine, judged, transitions)
+
+
+def _scored(
+    model: Model, points: Points, state: Fields, explained: Explained | None, chunk: Ints
+) -> tuple[Scores, Fields]:
+    """What the detector makes of these points, and what remains of that where events explain a part."""
+    known = explained.only(chunk) if explained is not None else None
+    if known is None or not known.active.any():
+        return model.detector.score(points, model.baseline, state)
+    return judge_in_events(model.detector, points, model.baseline, state, known)
 
 
 def _unusable(judged: Floats, value: Floats, trained: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -27,7 +27,7 @@ from app.store.points import PointBatch
 from app.store.points.cadence import estimate_cadences
 from detectors import choice, registry, training
 from detectors.calendar import local_seconds
-from detectors.contract import Bools, History, Ints, take
+from detectors.contract import Bools, Floats, History, Ints, take
 from feedback.training_mask import Exclusions, training_mask, without
 
 log = structlog.get_logger()
@@ -224,6 +224,15 @@ def window(partition: Partition, slots: Ints) -> tuple[int, int]:
 
 def history_of(partition: Partition, grid: points.Grid, excluded: Exclusions) -> History:
     """The grid with what the log holds laid over it, and without what must not be learned."""
+    ids = grid.series_ids
+    slot = int(partition.slots_of(ids[:1])[0])
+    zone = partition.zones.names[partition.columns["zone"][slot]]
+    history = History(overlaid(partition, grid), grid.timestamp, local_seconds(grid.timestamp, zone), grid.cadence)
+    return without(history, training_mask(excluded, ids, grid.timestamp, grid.cadence))
+
+
+def overlaid(partition: Partition, grid: points.Grid) -> Floats:
+    """The values of the grid with what the log holds laid over them."""
     values = grid.values.copy()
     ids = grid.series_ids
     for batch in tuple(partition.tail):
@@ -233,10 +242,7 @@ def history_of(partition: Partition, grid: points.Grid, excluded: Exclusions) ->
         values[np.searchsorted(ids, batch.series[mine][inside], sorter=np.argsort(ids)), column[inside]] = batch.value[
             mine
         ][inside]
-    slot = int(partition.slots_of(ids[:1])[0])
-    zone = partition.zones.names[partition.columns["zone"][slot]]
-    history = History(values, grid.timestamp, local_seconds(grid.timestamp, zone), grid.cadence)
-    return without(history, training_mask(excluded, ids, grid.timestamp, grid.cadence))
+    return values
 
 
 def _learn(session: Session, partition: Partition, grid: points.Grid, lesson: Lesson, now: datetime) -> dict[int, str]:

@@ -10,6 +10,7 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from app.store.database import is_among
 from app.store.series import KEYS_PER_QUERY, Matcher, selected_by
 from app.store.tables import Alert, Anomaly, Label, Series
 
@@ -125,6 +126,27 @@ def anomalies_since(session: Session, series_ids: Iterable[int], since: datetime
     return found
 
 
+def told_of_series(
+    session: Session, series_ids: Iterable[int], *, since: datetime, before: datetime
+) -> list[tuple[Alert, list[Anomaly]]]:
+    """Alerts that opened up to `before` about anomalies that began since then, of these series alone; with these."""
+    query = sa.select(Anomaly.alert_id).where(
+        is_among(session, Anomaly.series_id, series_ids), Anomaly.alert_id.is_not(None), Anomaly.started_at >= since
+    )
+    wanted = {int(each) for each in series_ids}
+    alerts = by_id(session, [each for each in session.scalars(query.distinct()) if each is not None])
+    anomalies = anomalies_of(session, alerts)
+    return [
+        (alerts[alert_id], those)
+        for alert_id, those in sorted(anomalies.items())
+        if alerts[alert_id].created_at <= before and {each.series_id for each in those} <= wanted
+    ]
+
+
+def explained_by_event(session: Session, event_id: int) -> list[Alert]:
+    return list(session.scalars(sa.select(Alert).where(Alert.event_id == event_id)))
+
+
 def strongest_anomaly(session: Session, series_id: int, start: datetime, end: datetime) -> Anomaly | None:
     """The rarest anomaly of the series that touches the span."""
     query = (
@@ -173,11 +195,11 @@ def decided_by_rarity(
 
 
 def count_sent(session: Session, since: datetime) -> int:
-    """Alerts that people were told of since then, those with a standing `bad_data` verdict left out."""
+    """Alerts about anomalies that people were told of since then, less those that bad data or an event explain."""
     bad = sa.exists().where(Label.alert_id == Alert.id, Label.revoked_at.is_(None), Label.verdict == "bad_data")
     query = (
         sa.select(sa.func.count()).select_from(Alert).where(Alert.started_at >= since, Alert.delivery.in_(SENT), ~bad)
-    )
+    ).where(Alert.event_id.is_(None), Alert.gap_id.is_(None))
     return session.scalar(query) or 0
 
 

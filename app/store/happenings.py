@@ -14,7 +14,7 @@ from app.store.labels import labelled_and_open_spans
 from app.store.series import Matcher, selected_by
 from app.store.tables import Concerned, Event, Gap, Label, Series
 from detectors.contract import Ints
-from feedback.events import Occurrence, Recurring, occurrences
+from feedback.recurrence import Occurrence, Recurring, occurrences
 from feedback.training_mask import Exclusions, SharedSpans
 
 Happening = TypeVar("Happening", Event, Gap)
@@ -23,6 +23,24 @@ FAR_FUTURE = 2**40  # unix seconds
 
 def get(session: Session, kind: type[Happening], happening_id: int) -> Happening | None:
     return session.get(kind, happening_id)
+
+
+def page(
+    session: Session, kind: type[Happening], *, limit: int, before_id: int, calendar: str | None = None
+) -> list[Happening]:
+    """The newest first, taken back or not; of one calendar's events only where that is given."""
+    query = sa.select(kind).where(kind.id < before_id).order_by(kind.id.desc()).limit(limit)
+    if calendar is not None:
+        query = query.where(Event.calendar == calendar)
+    return list(session.scalars(query))
+
+
+def names_of(session: Session, event_ids: Iterable[int]) -> dict[int, str]:
+    """What these events are called, by id."""
+    wanted = list(event_ids)
+    if not wanted:
+        return {}
+    return dict(session.execute(sa.select(Event.id, Event.name).where(Event.id.in_(wanted))).tuples().all())
 
 
 def standing(session: Session, kind: type[Happening]) -> list[Happening]:

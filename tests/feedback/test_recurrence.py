@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from feedback.events import RecurrenceError, Recurring, occurrences, read_rule
+from feedback.recurrence import RecurrenceError, Recurring, occurrences, read_rule
 
 BERLIN = ZoneInfo("Europe/Berlin")
 
