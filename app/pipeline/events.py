@@ -334,4 +334,5 @@ def _goes_on(event: Event, now: datetime) -> bool:
 
 def _identity(event: Event) -> tuple[str, ...]:
     """What makes an imported event this one."""
-    return tuple(str(getattr(event, name)) for name in ("uid", "name", *WHEN))
+    values = (getattr(event, name) for name in ("uid", "name", *WHEN))
+    return tuple(str(value.timestamp() if isinstance(value, datetime) else value) for value in values)

@@ -40,7 +40,8 @@ def names_of(session: Session, event_ids: Iterable[int]) -> dict[int, str]:
     wanted = list(event_ids)
     if not wanted:
         return {}
-    return dict(session.execute(sa.select(Event.id, Event.name).where(Event.id.in_(wanted))).tuples().all())
+    rows = session.execute(sa.select(Event.id, Event.name).where(Event.id.in_(wanted)))
+    return {event_id: name for event_id, name in rows}
 
 
 def standing(session: Session, kind: type[Happening]) -> list[Happening]:
