@@ -41,7 +41,7 @@ def names_of(session: Session, event_ids: Iterable[int]) -> dict[int, str]:
     if not wanted:
         return {}
     rows = session.execute(sa.select(Event.id, Event.name).where(Event.id.in_(wanted)))
-    return {event_id: name for event_id, name in rows}
+    return {row.id: row.name for row in rows}
 
 
 def standing(session: Session, kind: type[Happening]) -> list[Happening]:

@@ -143,7 +143,7 @@ def test_a_declared_event_closes_the_alert_it_explains_and_taken_back_it_opens_a
     gone = served.client.delete(f"/v1/events/{event['id']}").json()
     assert (gone["stands"], gone["revoked_by"]) == (False, "HEED_ADMIN_TOKEN")
     (again,) = told(served)
-    assert (again["status"], again["event_id"]) == ("resolved", None)
+    assert (again["status"], again["event_id"]) == ("firing", None)
 
 
 def test_a_retroactive_event_leaves_no_trace_in_what_was_learned(served: Served) -> None:
