@@ -19,7 +19,7 @@ from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
 from app.clock import Clock, wall_now
-from app.pipeline import choose, events, rescore, shadow, stale, train
+from app.pipeline import choose, events, gaps, rescore, shadow, stale, train
 from app.pipeline.ingest import Committer
 from app.pipeline.notify import Notifier
 from app.store import jobs
@@ -58,6 +58,7 @@ def jobs_of(
         Job("train-nightly", nightly, lambda now: _choose_and_train(committer, now, choice_budget_ms), once_a_day=True),
         Job("train-young", every(minutes=1), lambda now: _train_young(committer, now)),
         Job("events", every(minutes=10), lambda now: _learn_events(committer, now)),
+        Job("gaps", every(minutes=1), lambda now: _fill_gaps(committer, now)),
         Job("late-points", every(minutes=1), lambda now: _score_again(committer, now)),
         Job("fold", every(minutes=10), lambda _now: _fold_if_due(committer)),
         Job("outbox", every(seconds=30), lambda _now: _wake(notifier)),
@@ -168,6 +169,11 @@ def _choose_and_train(committer: Committer, now: datetime, budget_ms: float) -> 
 def _train_young(committer: Committer, now: datetime) -> str:
     report = train.train(committer, now=now, reason="young series", wanted=train.young)
     return f"{report.trained} series trained" if report.trained else ""
+
+
+def _fill_gaps(committer: Committer, now: datetime) -> str:
+    count = gaps.fill_what_came(committer, now)
+    return f"{count} gaps filled" if count else ""
 
 
 def _learn_events(committer: Committer, now: datetime) -> str:

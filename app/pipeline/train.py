@@ -40,6 +40,8 @@ PACE_POINTS = 8
 """Points from which the cadence of a series is told."""
 LONGEST_PACE_SECONDS = 60 * training.DAY
 LONGEST_WINDOW_DAYS = 400
+WAIT_FOR_LATE_SECONDS = 3 * training.DAY
+"""After the end of a gap its series keep their baseline for so long: a training ends the reach of late points."""
 MOST_FIT_MS = 500.0
 """Dear detectors are fitted so few at a time."""
 
@@ -131,7 +133,11 @@ def train(
     cancelled: Callable[[], bool] = lambda: False,
 ) -> TrainingReport:
     """Train the slots that `wanted` names of each partition on all that is stored of them up to `now`."""
-    slots = {p.number: wanted(p) for p in committer.call(lambda: list(committer.partitions))}
+    waits = int(now.timestamp()) - WAIT_FOR_LATE_SECONDS
+    slots = {
+        p.number: np.setdiff1d(wanted(p), p.happenings.in_gap(waits))
+        for p in committer.call(lambda: list(committer.partitions))
+    }
     total, done = sum(s.size for s in slots.values()), 0
     trained = 0
     failed: dict[int, str] = {}

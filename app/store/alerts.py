@@ -147,6 +147,11 @@ def explained_by_event(session: Session, event_id: int) -> list[Alert]:
     return list(session.scalars(sa.select(Alert).where(Alert.event_id == event_id)))
 
 
+def caused_by_gap(session: Session, gap_id: int) -> list[Alert]:
+    """Alerts that were withdrawn for a gap, and the one that tells of it."""
+    return list(session.scalars(sa.select(Alert).where(Alert.gap_id == gap_id)))
+
+
 def strongest_anomaly(session: Session, series_id: int, start: datetime, end: datetime) -> Anomaly | None:
     """The rarest anomaly of the series that touches the span."""
     query = (
