@@ -8,6 +8,10 @@ from __future__ import annotations
 import math
 from datetime import datetime, timedelta
 
+import numpy as np
+
+from detectors.contract import Floats
+
 HALF_LIFE = timedelta(days=180)
 """Labels fade: after so long a label has half its weight."""
 
@@ -32,6 +36,24 @@ SIBLING_STEP, SIBLING_CEILING = 0.25, 1.5
 
 OTHERS_STEP, OTHERS_CEILING = 0.02, 0.25
 """The same for series of other metrics."""
+
+GENERAL_CEILING = 0.75
+"""Decades that tolerance asks at most of what repeats nothing that was labelled, and of what is severe by its size.
+Measured on labelled series: wider takes more real problems away than false alarms, which triage tells apart better."""
+SEVERE = 3.0
+"""Log10 weeks from which only a repeat of a labelled false alarm is silent: once in twenty years."""
+MOST_LOWERED = 0.6
+"""Decades by which triage may tell sooner than the budget asks: candidates are not kept below."""
+SEVERE_FALL, SEVERE_RISE = 0.5, 2.0
+"""Shares of what was expected from which a fall, or a rise, is severe by its size alone: halved, tripled."""
+LARGER, GROWING_LARGER, SMALLER = 1.5, 2.0, 0.8
+"""A repeat of a false alarm is off by at most so many times as much, one of a real problem by at least so many."""
+SHAPES_APART = 0.5
+"""How far apart the evidence of a real problem and of its repeat may be, see `triage.shape_distance`."""
+SAME_HOUR_SECONDS, LONGEST_ROOM_SECONDS, SAME_OCCURRENCE_SECONDS = 7_200, 43_200, 3_600
+"""How much earlier or later in the week a repeat may be (longer for a long one), and how soon after it is still it."""
+UNANSWERED_TOLD, UNANSWERED_UNTOLD = 0.2, 0.1
+"""Weight of silence: an alert that nobody answered, and a candidate that nobody missed, were rather no problem."""
 
 WORRYING_LOSS = 0.5
 """A label after which less than this share of the former power is left is worth a warning."""
@@ -67,6 +89,17 @@ def pin(rarity: float) -> float:
 def bounded(decades: float, ceiling: float = CEILING) -> float:
     """A tolerance is never negative and never above its ceiling."""
     return min(max(decades, 0.0), ceiling)
+
+
+def most_taught(base_threshold: Floats) -> Floats:
+    """Decades that triage may ask of candidates, above their budgets' thresholds in log10 weeks."""
+    return np.maximum(SEVERE - base_threshold, GENERAL_CEILING)
+
+
+def is_severe(direction: float, actual: float, expected: float) -> bool:
+    """Severe by its size alone: halved or worse, tripled or more."""
+    off = direction * (actual - expected)
+    return off >= (SEVERE_FALL if direction < 0 else SEVERE_RISE) * abs(expected)
 
 
 def deafens(power_before: float, power_after: float) -> bool:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterable
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -85,6 +85,22 @@ BUILT = frozenset({Verdict.FALSE_ALARM, Verdict.REAL})
 
 
 @dataclass(frozen=True)
+class Looks:
+    """What an anomaly looked like at its strangest point.
+
+    features: what triage learns from, by name; empty where that is not known.
+    """
+
+    actual: float
+    expected: float
+    features: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def deviation(self) -> float:
+        return abs(self.actual - self.expected)
+
+
+@dataclass(frozen=True)
 class LabelEvidence:
     """A standing label, as far as learning needs it.
 
@@ -92,6 +108,7 @@ class LabelEvidence:
     rarity: log10 weeks of that anomaly at its peak so far; None where there was no anomaly in the span.
     started_at, ended_at: the labelled span, of an anomaly its first and its latest abnormal point.
     weight: how much its author counts, in (0, 1].
+    looks: of that anomaly when it was labelled; None where that is not known.
     """
 
     label_id: int
@@ -106,6 +123,7 @@ class LabelEvidence:
     ended_at: datetime
     created_at: datetime
     alert_id: int | None = None
+    looks: Looks | None = None
 
     @property
     def subject(self) -> Hashable:

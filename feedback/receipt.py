@@ -114,7 +114,10 @@ class Statistics:
 
 @dataclass(frozen=True)
 class Receipt:
-    """What a label did. tolerance, siblings: decades; threshold: log10 weeks; `pinned_by`: labels that held it down."""
+    """What a label did. tolerance, siblings: decades; threshold: log10 weeks; `pinned_by`: labels that held it down.
+
+    worth: chance that people want to hear of the like of what was labelled. reasons: why that is so afterwards.
+    """
 
     action: Action
     label_id: int | None
@@ -137,6 +140,8 @@ class Receipt:
     power: Change[Power] | None = None
     no_longer_sent: Hindsight = Hindsight()
     now_sent: Hindsight = Hindsight()
+    worth: Change[float] | None = None
+    reasons: Sequence[str] = ()
     pinned_by: Sequence[int] = ()
     disagreements: Sequence[Disagreement] = ()
     statistics: Statistics | None = None

@@ -1,7 +1,8 @@
 """Tolerance: how much rarer than the alert budget asks an anomaly must be, for people called its like false alarms.
 
 A pure fold over the labels that stand. Per direction there are three layers: what was learned about the series itself,
-about its metric, and about everything; the widest of them counts, unless a real problem pins it down.
+about its metric, and about everything; the widest of them counts, unless a real problem pins it down. What this and
+triage ask of a single candidate together, and within which bounds, is in `hearing`.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from itertools import accumulate
 import numpy as np
 
 from detectors.contract import Floats, Ints
-from feedback import guards
-from feedback.labels import LabelEvidence, Verdict, decisive
+from feedback import guards, triage
+from feedback.labels import LabelEvidence, Looks, Verdict, decisive
+from feedback.triage import Triage, Unanswered
 
 UP, DOWN = 1, -1
 
@@ -99,11 +101,36 @@ class DirectionTolerance:
 
 
 @dataclass(frozen=True)
+class Judgement:
+    """What somebody said of one anomaly, and what its like is known by. Times: unix seconds.
+
+    decades: of a real problem, those from which a repeat of it must be told. hold: share of that which is left of it.
+    larger: how many times as far off a repeat of a false alarm may be.
+    """
+
+    is_real: bool
+    direction: int
+    looks: Looks
+    started_at: int
+    ended_at: int
+    decades: float
+    hold: float
+    larger: float
+
+
+@dataclass(frozen=True)
 class Tolerances:
-    """What the standing labels taught, for every series."""
+    """What the standing labels taught, for every series. judgements: by series, of anomalies whose looks are known."""
 
     up: DirectionTolerance = DirectionTolerance()
     down: DirectionTolerance = DirectionTolerance()
+    triage: Triage = field(default_factory=Triage)
+    judgements: Mapping[int, tuple[Judgement, ...]] = field(default_factory=dict)
+
+    @property
+    def are_blank(self) -> bool:
+        """Whether every candidate is told from the threshold of its series on, whatever it looks like."""
+        return self.triage.is_blank and not self.judgements
 
     def decades(self, series_id: Ints, metric: Ints, metric_names: Sequence[str], direction: int) -> Floats:
         """Tolerance of many series against a rise (+1) or a fall (-1): float64 (n,), log10 weeks, never negative.
@@ -124,15 +151,48 @@ class Tolerances:
         return self.up if direction > 0 else self.down
 
 
-def fold(labels: Iterable[LabelEvidence], now: datetime, base_threshold: Callable[[int], float]) -> Tolerances:
+def fold(
+    labels: Iterable[LabelEvidence],
+    now: datetime,
+    base_threshold: Callable[[int], float],
+    unanswered: Iterable[Unanswered] = (),
+) -> Tolerances:
     """What these labels teach, whatever order they came in.
 
     `base_threshold` is the rarity in log10 weeks that the alert budget of a series, by its id, alone asks for.
+    `unanswered` are anomalies that nobody said anything of.
     """
     speaking = [label for label in decisive(labels) if label.rarity is not None]
     up = [label for label in speaking if label.direction > 0]
     down = [label for label in speaking if label.direction < 0]
-    return Tolerances(_fold_direction(up, now, base_threshold), _fold_direction(down, now, base_threshold))
+    return Tolerances(
+        _fold_direction(up, now, base_threshold),
+        _fold_direction(down, now, base_threshold),
+        triage.learn(speaking, unanswered, now, base_threshold),
+        _judgements(speaking, now, base_threshold),
+    )
+
+
+def _judgements(
+    labels: Sequence[LabelEvidence], now: datetime, base_threshold: Callable[[int], float]
+) -> dict[int, tuple[Judgement, ...]]:
+    by_series: defaultdict[int, list[Judgement]] = defaultdict(list)
+    for label in labels:
+        if label.looks is None or label.verdict not in triage.WORTH:
+            continue
+        by_series[label.series_id].append(
+            Judgement(
+                is_real=bool(triage.WORTH[label.verdict]),
+                direction=label.direction,
+                looks=label.looks,
+                started_at=int(label.started_at.timestamp()),
+                ended_at=int(label.ended_at.timestamp()),
+                decades=guards.pin(label.rarity or 0.0) - base_threshold(label.series_id),
+                hold=guards.hold(guards.strength(label.weight, label.created_at, now)),
+                larger=guards.GROWING_LARGER if label.was_growing else guards.LARGER,
+            )
+        )
+    return {series: tuple(each) for series, each in by_series.items()}
 
 
 def _fold_direction(

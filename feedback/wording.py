@@ -153,6 +153,14 @@ def _on_disagreement(receipt: Receipt) -> Iterator[str]:
         yield f"{said}. Both are kept; {decides}."
 
 
+def _on_worth(receipt: Receipt) -> Iterator[str]:
+    if receipt.worth is None or receipt.worth.is_none:
+        return
+    before, after = _percent(receipt.worth.before), _percent(receipt.worth.after)
+    yield f"Something just like it is now wanted with a chance of {after} (before {before})."
+    yield from receipt.reasons
+
+
 def _on_duration(receipt: Receipt) -> Iterator[str]:
     if receipt.action in (Action.LABELLED, Action.WOULD_LABEL):
         days = guards.full_days(receipt.weight)
@@ -184,5 +192,6 @@ _PARTS = (
     _on_power,
     _on_training,
     _on_siblings,
+    _on_worth,
     _on_duration,
 )

@@ -18,6 +18,8 @@ import numpy as np
 from app.alerts.rules import least_change
 from detectors.contract import Bools, Fields, Floats, Ints, Points, Scores, put, take
 
+OFTEN_FADES = 1_209_600
+"""Seconds after which a run counts half when it is said how often a series has them."""
 OWN_SHARE = 0.25
 """Share of half the band, about one residual's usual size, by which an abnormal point is off itself."""
 
@@ -76,8 +78,10 @@ def newborn(count: int, kinds: int = 0) -> Fields:
     direction: int8 of the peak. peak_rarity: log10 weeks, -inf = none. peak_value, peak_expected, peak_lower,
     peak_upper: at the rarest point. peak_evidence: float32 (count, kinds). impact: sum of value - expected over
     the abnormal points. frozen: bool, must not learn. settling: bool, ended by age and not calm since.
+    previous_at: int64, last abnormal point of the run before. often: float64, how many runs there were before, older
+    ones counting less.
     """
-    moments = ("opened_at", "told_at", "last_abnormal_at", "peak_at", "closed_at")
+    moments = ("opened_at", "told_at", "last_abnormal_at", "peak_at", "closed_at", "previous_at")
     numbers = ("peak_value", "peak_expected", "peak_lower", "peak_upper")
     return {
         **{name: np.zeros(count, np.int64) for name in moments},
@@ -85,6 +89,7 @@ def newborn(count: int, kinds: int = 0) -> Fields:
         "peak_rarity": np.full(count, -np.inf),
         "peak_evidence": np.full((count, kinds), np.nan, np.float32),
         "impact": np.zeros(count),
+        "often": np.zeros(count),
         "calm": np.zeros(count, np.int32),
         "abnormal_points": np.zeros(count, np.int32),
         "direction": np.zeros(count, np.int8),
@@ -101,6 +106,33 @@ def is_open(life: Fields) -> Bools:
 def is_told(life: Fields) -> Bools:
     """Which series have an open run that people were told of."""
     return np.asarray(is_open(life) & (life["told_at"] > 0))
+
+
+def let_go(life: Fields) -> Fields:
+    """Series without a run, that remember of the one they had only when it was."""
+    fresh = newborn(len(life["opened_at"]), life["peak_evidence"].shape[1])
+    fresh["previous_at"], fresh["often"] = _before(life)
+    return fresh
+
+
+def _before(life: Fields) -> tuple[Ints, Floats]:
+    """When the series were last abnormal (0: never), and how many runs they had had by then."""
+    ran = life["opened_at"] > 0
+    return np.where(ran, life["last_abnormal_at"], life["previous_at"]), life["often"] + ran
+
+
+def before_a_new_run(life: Fields, at: Ints) -> tuple[Ints, Floats]:
+    """`previous_at` and `often` of runs that would open at these times."""
+    last, count = _before(life)
+    faded = 0.5 ** (np.maximum(at - last, 0) / OFTEN_FADES)
+    return last, np.where(last > 0, count * faded, 0.0)
+
+
+def goes_on(life: Fields, at: Ints, cadence: Ints, rules: LifeRules) -> Bools:
+    """Which series have a run that an abnormal point at these times would belong to."""
+    cool_down = np.maximum(rules.cool_down_points * cadence, rules.cool_down_seconds)
+    cooling = (life["closed_at"] > 0) & ~life["settling"] & (at - life["closed_at"] < cool_down)
+    return np.asarray(is_open(life) | cooling)
 
 
 def frozen(life: Fields) -> Bools:
@@ -263,6 +295,7 @@ def _settles(after: Fields, seen: _Seen, begins: Bools, stops: Bools, rules: Lif
 def _begun(life: Fields, seen: _Seen, opened: Bools, reopened: Bools) -> Fields:
     """New runs where they opened, ended ones taken up where they reopened, the others as they were."""
     fresh = newborn(int(opened.sum()), life["peak_evidence"].shape[1])
+    fresh["previous_at"], fresh["often"] = before_a_new_run(take(life, opened), seen.at[opened])
     after = {name: array.copy() for name, array in life.items()}
     put(after, opened, fresh)
     after["opened_at"][opened] = seen.at[opened]

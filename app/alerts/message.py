@@ -96,6 +96,8 @@ class AnomalyFacts:
     impact: float
     point_count: int = 1
     detector: str = "seasonal"
+    worth: float | None = None
+    reasons: tuple[str, ...] = ()
     warm_up: WarmUp | None = None
     evidence: Mapping[str, float] = field(default_factory=dict)  # the rarity of each kind alone, log10 weeks
 

@@ -79,6 +79,10 @@ class AnomalyAnswer(BaseModel):
     impact: float
     detector: str
     evidence: list[EvidenceAnswer] = Field(description="What spoke, the strongest first.")
+    worth: float | None = Field(
+        description="Chance that people want to hear of it, by what they said of others; null before they did."
+    )
+    reasons: list[str] = Field(description="Why, in plain words.")
 
 
 class GivenVerdict(BaseModel):
@@ -254,6 +258,8 @@ def _anomaly(anomaly: AnomalyFacts) -> AnomalyAnswer:
             EvidenceAnswer(kind=kind, text=in_words(kind), rarity_weeks=weeks_of(anomaly.evidence[kind]))
             for kind in spoke(anomaly.evidence)
         ],
+        worth=anomaly.worth,
+        reasons=list(anomaly.reasons),
     )
 
 

@@ -21,6 +21,7 @@ from app.partitions.regime import Regimes
 from app.store.points import PointBatch
 from detectors import registry
 from detectors.contract import Fields, Floats, Ints, put, take
+from feedback import guards
 from feedback.tolerance import Tolerances
 
 KINDS = max(len(detector.evidence) for detector in registry.DETECTORS.values())
@@ -185,7 +186,9 @@ class Partition:
         metrics = self.columns["metric"][: self.count].astype(np.int64)
         self.tolerances = tolerances
         for direction, decades in ((1, self.tolerance_up), (-1, self.tolerance_down)):
-            decades[: self.count] = tolerances.decades(ids, metrics, self.metrics.names, direction)
+            decades[: self.count] = np.minimum(
+                tolerances.decades(ids, metrics, self.metrics.names, direction), guards.GENERAL_CEILING
+            )
 
     def regulate(self, policies: Policies, members: Sequence[NewSeries]) -> None:
         """Take in what the policies say now of these, all series of the partition; it counts from the next point on."""
@@ -236,8 +239,8 @@ class Partition:
     def release(self, slots: Ints) -> None:
         """Close the open runs of these slots: somebody said what they are, so their points may be learned again."""
         same = slots[self.anchor_life["opened_at"][slots] == self.life["opened_at"][slots]]
-        put(self.anchor_life, same, lives.newborn(same.size, KINDS))
-        put(self.life, slots, lives.newborn(slots.size, KINDS))
+        put(self.anchor_life, same, lives.let_go(take(self.anchor_life, same)))
+        put(self.life, slots, lives.let_go(take(self.life, slots)))
         self.dirty_anchors.update(np.unique(same // BLOCK).tolist())
         self.touch(slots)
 
@@ -249,8 +252,9 @@ class Partition:
     def _tolerate(self, slots: Ints) -> None:
         """New series start with what their siblings' labels taught."""
         ids, metrics = (self.columns[name][slots].astype(np.int64) for name in ("series_id", "metric"))
-        self.tolerance_up[slots] = self.tolerances.decades(ids, metrics, self.metrics.names, 1)
-        self.tolerance_down[slots] = self.tolerances.decades(ids, metrics, self.metrics.names, -1)
+        for direction, decades in ((1, self.tolerance_up), (-1, self.tolerance_down)):
+            learned = self.tolerances.decades(ids, metrics, self.metrics.names, direction)
+            decades[slots] = np.minimum(learned, guards.GENERAL_CEILING)
 
     def make_room(self, count: int) -> None:
         """Rows for at least so many slots."""

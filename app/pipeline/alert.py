@@ -24,6 +24,8 @@ from detectors.training import LEARNING_DAYS
 
 log = structlog.get_logger()
 
+KEPT = ("features", "triage")
+"""Of a told run, what triage saw and made of it when it was told, however it goes on."""
 UNTOLD_DELIVERIES = (Delivery.SILENT, Delivery.STALE)
 
 
@@ -155,7 +157,8 @@ def describe(anomaly: Anomaly, transition: Transition) -> None:
     anomaly.point_count = run.abnormal_points
     anomaly.threshold = transition.threshold
     anomaly.detector = transition.detector
-    anomaly.evidence = dict(run.evidence) | warm_up(transition.days_seen)
+    kept = transition.kept or {name: anomaly.evidence[name] for name in KEPT if name in (anomaly.evidence or {})}
+    anomaly.evidence = dict(run.evidence) | warm_up(transition.days_seen) | kept
     anomaly.outcome = (
         Outcome.TOLD
         if run.told_at

@@ -7,14 +7,17 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
 
+import numpy as np
 from sqlalchemy.orm import Session
 
 from app.pipeline.policies import Budgets
 from app.pipeline.receipts import LISTED_ALERTS
 from app.store import alerts as stored_alerts
+from app.store import labels as stored_labels
 from app.store.tables import Alert, Anomaly, Series
-from feedback import guards
-from feedback.labels import EFFECTS, AlertEffect, LabelEvidence, Verdict, decisive, disagreeing
+from feedback import guards, hearing, triage
+from feedback.hearing import Heard
+from feedback.labels import EFFECTS, AlertEffect, LabelEvidence, Looks, Verdict, decisive, disagreeing
 from feedback.receipt import (
     HINDSIGHT_DAYS,
     Action,
@@ -29,6 +32,7 @@ from feedback.receipt import (
     Statistics,
 )
 from feedback.tolerance import Tolerances, fold
+from feedback.triage import Unanswered
 
 Probed = TypeVar("Probed")
 HINDSIGHT = timedelta(days=HINDSIGHT_DAYS)
@@ -55,13 +59,54 @@ class Worlds:
     budgets: Budgets
 
     @classmethod
-    def of(cls, before: list[LabelEvidence], after: list[LabelEvidence], now: datetime, budgets: Budgets) -> Worlds:
-        folds = Change(fold(before, now, budgets), fold(after, now, budgets))
+    def of(
+        cls,
+        before: list[LabelEvidence],
+        after: list[LabelEvidence],
+        now: datetime,
+        budgets: Budgets,
+        unanswered: Sequence[Unanswered] = (),
+    ) -> Worlds:
+        folds = Change(*(fold(each, now, budgets, unanswered) for each in (before, after)))
         return cls(Change(before, after), folds, budgets)
 
     def tolerance(self, series_id: int, metric: str, direction: int) -> Change[float]:
         before, after = self.tolerances.before, self.tolerances.after
         return Change(before.of(series_id, metric, direction), after.of(series_id, metric, direction))
+
+    def tells(self, anomaly: Anomaly, series: Series) -> tuple[bool, bool]:
+        """Whether such an anomaly would be told before, and after."""
+        looks = stored_labels.looks_of(stored_labels.kept_of(anomaly)) or Looks(anomaly.actual, anomaly.actual)
+        rarer = anomaly.rarity - self.budgets(series.id)
+        at = int(anomaly.peak_at.timestamp())
+        opened_at = int(anomaly.started_at.timestamp())
+        heard = hearing.one(series.id, series.metric, anomaly.direction, rarer, looks, at=at, opened_at=opened_at)
+        before, after = (
+            rarer >= self._asked(learned, heard) for learned in (self.tolerances.before, self.tolerances.after)
+        )
+        return before, after
+
+    def _asked(self, learned: Tolerances, heard: Heard) -> float:
+        general = learned.of(int(heard.series_id[0]), heard.metric[0], int(heard.direction[0]))
+        base = np.array([self.budgets(int(heard.series_id[0]))])
+        return float(hearing.decades(learned, heard, np.array([general]), base)[0])
+
+    def worth(self, label: LabelEvidence) -> Change[float] | None:
+        """Chance that people want to hear of the like of what was labelled; None where its looks are not known."""
+        if label.looks is None or not label.looks.features or label.rarity is None:
+            return None
+        seen = triage.vector(label.looks.features)[None]
+        rarer = np.array([label.rarity - self.budgets(label.series_id)])
+        who = np.array([label.series_id]), [label.metric]
+        before, after = self.tolerances.before.triage, self.tolerances.after.triage
+        return Change(float(before.worth(seen, rarer, *who)[0]), float(after.worth(seen, rarer, *who)[0]))
+
+    def reasons(self, label: LabelEvidence) -> list[str]:
+        """Why that is so afterwards."""
+        if label.looks is None or not label.looks.features:
+            return []
+        learned = self.tolerances.after.triage
+        return triage.reasons(learned, triage.vector(label.looks.features), label.series_id, label.metric)
 
     def threshold(self, series_id: int, metric: str, direction: int) -> Change[float]:
         decades = self.tolerance(series_id, metric, direction)
@@ -107,6 +152,8 @@ def draw_up_receipt(
         power=_changed(prober.power, series.id, worlds),
         no_longer_sent=no_longer_sent,
         now_sent=now_sent,
+        worth=worlds.worth(label),
+        reasons=worlds.reasons(label),
         pinned_by=[each for each in worlds.tolerances.after.share(*who).pinned_by if each != label.label_id],
         disagreements=_disagreements(worlds, label),
         statistics=_statistics(session, worlds.labels.after, now),
@@ -161,8 +208,7 @@ def _hindsight(session: Session, worlds: Worlds, label: LabelEvidence, now: date
     )
     lost, won = [], []
     for anomaly, series in past:
-        threshold = worlds.threshold(series.id, series.metric, anomaly.direction)
-        was_told, is_told = anomaly.rarity >= threshold.before, anomaly.rarity >= threshold.after
+        was_told, is_told = worlds.tells(anomaly, series)
         if was_told and not is_told and anomaly.alert_id is not None:
             lost.append((anomaly, series))
         elif is_told and not was_told:

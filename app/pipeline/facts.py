@@ -76,8 +76,15 @@ def _anomaly(anomaly: Anomaly, series: Series) -> AnomalyFacts:
         point_count=anomaly.point_count,
         detector=anomaly.detector,
         warm_up=_warm_up(anomaly.evidence),
+        worth=_triage(anomaly.evidence).get("worth"),
+        reasons=tuple(_triage(anomaly.evidence).get("reasons", ())),
         evidence={kind: float(rarity) for kind, rarity in anomaly.evidence.items() if isinstance(rarity, int | float)},
     )
+
+
+def _triage(evidence: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What triage made of it when it was told, where anybody had taught it anything."""
+    return evidence.get("triage") or {}
 
 
 def _warm_up(evidence: Mapping[str, Any]) -> WarmUp | None:

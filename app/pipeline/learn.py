@@ -21,6 +21,7 @@ from app.pipeline.consequences import Prober, Worlds, draw_up_receipt, status_un
 from app.pipeline.notify import enqueue
 from app.pipeline.policies import Budgets, current_policies
 from app.pipeline.receipts import receipt_json
+from app.pipeline.silence import unanswered
 from app.security import Links
 from app.store import alerts as stored_alerts
 from app.store import labels as stored_labels
@@ -91,7 +92,9 @@ class _Signature:
 def current_tolerances(session: Session, now: datetime, policies: Policies) -> Tolerances:
     """What the labels that stand in the database teach, each beside the alert budget of its series."""
     standing = stored_labels.standing_evidence(session)
-    return fold(standing, now, Budgets(session, policies, (each.series_id for each in standing)))
+    silent = unanswered(session, standing)
+    budgets = Budgets(session, policies, (each.series_id for those in (standing, silent) for each in those))
+    return fold(standing, now, budgets, silent)
 
 
 def label_alert(
@@ -239,11 +242,12 @@ def _receipt(
     """What changes when the first labels stood and then the second ones stand."""
     series = session.get_one(Series, label.series_id)
     policies = current_policies(session, heed.committer.rules.policy_defaults)
-    budgets = Budgets(session, policies, (each.series_id for those in standing for each in those))
+    silent = unanswered(session, standing[0] + standing[1])
+    budgets = Budgets(session, policies, (each.series_id for those in (*standing, silent) for each in those))
     return draw_up_receipt(
         session,
         heed.committer,
-        Worlds.of(*standing, now, budgets),
+        Worlds.of(*standing, now, budgets, silent),
         stored_labels.as_evidence(label, series.metric, label_id=label.id or NEWEST),
         series,
         action=action,
@@ -293,6 +297,7 @@ def _new_label(
         ended_at=span[1],
         direction=anomaly.direction if anomaly else 0,
         rarity=anomaly.rarity if anomaly else None,
+        evidence=stored_labels.kept_of(anomaly),
         author=signature.author,
         source=signature.source,
         weight=guards.identity_weight(signature.source),

@@ -10,6 +10,7 @@ import numpy as np
 from app.partitions.partition import Partition
 from detectors.calendar import local_seconds
 from detectors.contract import Floats, Points, Scores, take
+from feedback import guards
 from feedback.receipt import Band, Power
 from feedback.tolerance import Tolerances
 
@@ -55,9 +56,9 @@ def _coming(partition: Partition, slot: int, tolerances: Tolerances, *, count: i
     step = cadence if count == 1 else max(cadence, HOUR)
     timestamp = column["last_at"] + step * np.arange(1, count + 1)
     metric = partition.metrics.names[column["metric"]]
-    up, down = (
-        partition.bar(slot).threshold + tolerances.of(column["series_id"], metric, direction) for direction in (1, -1)
-    )
+    base = partition.bar(slot).threshold
+    general = (tolerances.of(column["series_id"], metric, direction) for direction in (1, -1))
+    up, down = (base + min(each, guards.GENERAL_CEILING) for each in general)
     return Points(
         row=np.full(count, column["row"]),
         timestamp=timestamp,

@@ -47,6 +47,8 @@ def receipt_json(receipt: Receipt) -> dict[str, Any]:
         "tolerance": _change_json(receipt.tolerance, _rounded) | {"unit": "decades"},
         "tolerance_of_siblings": _change_json(receipt.siblings, _rounded) | {"unit": "decades"},
         "threshold": _change_json(receipt.threshold, weeks) | {"unit": "rarity_weeks"},
+        "worth": _change_json(receipt.worth, _rounded),
+        "reasons": list(receipt.reasons),
         "band": _change_json(receipt.band, _band_json),
         "alerts_no_longer_sent": _hindsight_json(receipt.no_longer_sent),
         "alerts_now_sent": _hindsight_json(receipt.now_sent),

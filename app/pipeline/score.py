@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,15 +17,17 @@ from app.partitions.partition import Partition
 from app.pipeline.attempts import Attempts, UnusableError
 from app.pipeline.fall_back import FALL_BACK, FellBack, PastOf, stand_in, trained_on
 from app.pipeline.watchdog import Beat
+from app.pipeline.worth import Taught
 from detectors import training
 from detectors.calendar import local_seconds_of_many
 from detectors.contract import Detector, Fields, Floats, Ints, Points, Scores, put, take
+from feedback import guards
 from feedback.events import Explained, judge_in_events
 
 RULES = lives.LifeRules()
 MOST_ROUNDS = 3_000
 """Points of one series that a batch judges, its last ones: about half a second. What is longer is history to learn."""
-CANDIDATE_MARGIN = 0.6  # decades under the threshold from which a run is kept to learn from (four times as frequent)
+CANDIDATE_MARGIN = guards.MOST_LOWERED  # decades under the threshold from which a run is kept to learn from
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,8 @@ class Transition:
 
     changes: some of told, grew, ended, reopened. threshold: what the run's direction was measured against, log10 weeks;
     bar: the same without tolerance.
-    may_alert: False while the series is warming up. days_seen: whole days of history that it has.
+    may_alert: False while the series is warming up. days_seen: whole days of history that it has. kept: what triage
+    learns from and made of it, of a run when it is told, or ends untold.
     """
 
     slot: int
@@ -64,6 +68,7 @@ class Transition:
     bar: Bar
     may_alert: bool
     days_seen: int
+    kept: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -364,7 +369,8 @@ def _judge_with(
         points = series.points(who, rows, batch.timestamp[here], batch.value[here], lives.frozen(local_life))
         scores, local_state = _scored(model, points, local_state, explained, chunk)
         may_alert = series.may_alert(who, before, points.timestamp)
-        local_life, changes = series.advance(who, local_life, points, scores, may_alert)
+        asked = series.taught.thresholds(who, local_life, points, scores, model.detector.evidence, RULES)
+        local_life, changes = series.advance(who, local_life, points, scores, may_alert, asked)
         if everyone:
             state, life = local_state, local_life
         else:
@@ -372,7 +378,7 @@ def _judge_with(
             put(life, who, local_life)
         judged[:, chunk] = scores.expected, scores.lower, scores.upper, scores.rarity
         if changes.any():
-            transitions += _transitions(series, who, points, changes, local_life, model.detector, may_alert)
+            transitions += _transitions(series, who, points, changes, local_life, model.detector, may_alert, asked)
     unusable = _unusable(judged, batch.value[mine], model.baseline["trained"][rows][position])
     if unusable.any():
         raise UnusableError(slots[np.unique(position[unusable])])
@@ -412,6 +418,7 @@ class _SeriesFacts:
     first_at: Ints
     point_count: Ints  # before the batch
     siblings: Ints
+    taught: Taught
 
     @classmethod
     def of(cls, partition: Partition, begin: _Beginning, slots: Ints) -> _SeriesFacts:
@@ -427,6 +434,13 @@ class _SeriesFacts:
             first_at=begin.first_at[begin.rows(slots)],
             point_count=begin.point_count[begin.rows(slots)],
             siblings=column["siblings"][slots],
+            taught=Taught(
+                partition.tolerances,
+                column["series_id"][slots].astype(np.int64),
+                column["metric"][slots].astype(np.int64),
+                partition.metrics.names,
+                bars.threshold,
+            ),
         )
 
     def may_alert(self, who: Ints, before: int, timestamp: Ints) -> NDArray[np.bool_]:
@@ -452,9 +466,18 @@ class _SeriesFacts:
         )
 
     def advance(
-        self, who: Ints, life: Fields, points: Points, scores: Scores, may_alert: NDArray[np.bool_]
+        self,
+        who: Ints,
+        life: Fields,
+        points: Points,
+        scores: Scores,
+        may_alert: NDArray[np.bool_],
+        asked: tuple[Floats, Floats],
     ) -> tuple[Fields, lives.Changes]:
-        """A series still warming up may run, but is never told; nor is a side that nobody watches."""
+        """A series still warming up may run, but is never told; nor is a side that nobody watches.
+
+        asked: thresholds of rises and of falls, log10 weeks.
+        """
         held = ~may_alert
         bars = self.bars.only(who)
         return lives.advance(
@@ -462,8 +485,8 @@ class _SeriesFacts:
             points,
             scores,
             candidate=bars.threshold - CANDIDATE_MARGIN,
-            threshold_up=np.where(held | ~bars.up, np.inf, points.threshold_up),
-            threshold_down=np.where(held | ~bars.down, np.inf, points.threshold_down),
+            threshold_up=np.where(held | ~bars.up, np.inf, asked[0]),
+            threshold_down=np.where(held | ~bars.down, np.inf, asked[1]),
             rules=RULES,
             untolerated=np.where(held, np.inf, bars.threshold),
             least_relative=bars.relative,
@@ -484,6 +507,7 @@ def _transitions(
     life: Fields,
     detector: Detector,
     may_alert: NDArray[np.bool_],
+    asked: tuple[Floats, Floats],
 ) -> list[Transition]:
     """The few series of a round to which something happened that the database must know."""
     grew = changes.grew & (life["told_at"] > 0)
@@ -497,10 +521,19 @@ def _transitions(
             changes=frozenset(name for name, flags in what.items() if flags[row]),
             detector=detector.name,
             run=_run(life, row, detector.evidence),
-            threshold=float((points.threshold_down if life["direction"][row] < 0 else points.threshold_up)[row]),
+            threshold=float(asked[int(life["direction"][row] < 0)][row]),
             bar=series.bars.one(int(who[row])),
             may_alert=bool(may_alert[row]),
             days_seen=int(days_seen[row]),
+            kept=series.taught.of_run(
+                int(who[row]),
+                life,
+                int(row),
+                int(points.local[row] - points.timestamp[row] + life["peak_at"][row]),
+                detector.evidence,
+            )
+            if changes.told[row] or life["told_at"][row] == 0
+            else {},
         )
         for row in concerned
     ]

@@ -199,6 +199,28 @@ def decided_by_rarity(
     return [(anomaly, series) for anomaly, series in session.execute(query)]
 
 
+def unanswered(session: Session, *, since: datetime, until: datetime, limit: int) -> list[tuple[Anomaly, str]]:
+    """Anomalies that were over by `until` and whose alert, if there was one, nobody answered; with their metric.
+
+    The newest `limit` that began after `since`.
+    """
+    answered = sa.exists().where(Label.alert_id == Anomaly.alert_id, Label.revoked_at.is_(None))
+    query = (
+        sa.select(Anomaly, Series.metric)
+        .join(Series, Series.id == Anomaly.series_id)
+        .where(
+            Anomaly.started_at >= since,
+            Anomaly.ended_at < until,
+            Anomaly.outcome.in_(("told", *DECIDED_BY_RARITY)),
+            Anomaly.expected.is_not(None),
+            ~answered,
+        )
+        .order_by(Anomaly.started_at.desc(), Anomaly.id.desc())
+        .limit(limit)
+    )
+    return [(anomaly, metric) for anomaly, metric in session.execute(query)]
+
+
 def count_sent(session: Session, since: datetime) -> int:
     """Alerts about anomalies that people were told of since then, less those that bad data or an event explain."""
     bad = sa.exists().where(Label.alert_id == Alert.id, Label.revoked_at.is_(None), Label.verdict == "bad_data")

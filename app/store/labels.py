@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.store.tables import Alert, Anomaly, Label, Series
-from feedback.labels import EFFECTS, LabelEvidence, TrainingEffect, Verdict
+from feedback.labels import EFFECTS, LabelEvidence, Looks, TrainingEffect, Verdict
 from feedback.training_mask import Exclusions
 
 NOT_LEARNED = [verdict for verdict, does in EFFECTS.items() if does.training is TrainingEffect.EXCLUDED]
@@ -21,7 +22,7 @@ NOT_LEARNED = [verdict for verdict, does in EFFECTS.items() if does.training is 
 EVIDENCE = (
     Label.id.label("label_id"),
     *(getattr(Label, name) for name in ("verdict", "series_id", "direction", "rarity", "weight", "author", "alert_id")),
-    *(getattr(Label, name) for name in ("started_at", "ended_at", "created_at")),
+    *(getattr(Label, name) for name in ("started_at", "ended_at", "created_at", "evidence")),
     Series.metric,
 )
 """Columns of what learning needs; receipts are long, and are left where they are."""
@@ -86,8 +87,27 @@ def standing_evidence(session: Session, alert_id: int | None = None) -> list[Lab
     )
     if alert_id is not None:
         query = query.where(Label.alert_id == alert_id)
-    rows = session.execute(query).mappings()
-    return [LabelEvidence(**{**row, "verdict": Verdict(row["verdict"])}) for row in rows]
+    return [_evidence(dict(row)) for row in session.execute(query).mappings()]
+
+
+def _evidence(row: dict[str, Any]) -> LabelEvidence:
+    looks = looks_of(row.pop("evidence"))
+    return LabelEvidence(**row | {"verdict": Verdict(row["verdict"]), "looks": looks})
+
+
+def looks_of(kept: Mapping[str, Any] | None) -> Looks | None:
+    """What a label kept of its anomaly; None where it kept nothing, or nothing was expected."""
+    if kept is None or kept.get("expected") is None:
+        return None
+    return Looks(kept["actual"], kept["expected"], kept.get("features", {}))
+
+
+def kept_of(anomaly: Anomaly | None) -> dict[str, Any] | None:
+    """What a label keeps of its anomaly."""
+    if anomaly is None:
+        return None
+    features = (anomaly.evidence or {}).get("features", {})
+    return {"actual": anomaly.actual, "expected": anomaly.expected, "features": features}
 
 
 def as_evidence(label: Label, metric: str, label_id: int) -> LabelEvidence:
@@ -105,6 +125,7 @@ def as_evidence(label: Label, metric: str, label_id: int) -> LabelEvidence:
         ended_at=label.ended_at,
         created_at=label.created_at,
         alert_id=label.alert_id,
+        looks=looks_of(label.evidence),
     )
 
 

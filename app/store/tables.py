@@ -303,6 +303,7 @@ class Label(Base):
     author: Mapped[str]
     source: Mapped[str]  # api, link, slack
     weight: Mapped[float]
+    evidence: Mapped[dict[str, Any] | None] = mapped_column(default=None)  # looks of the labelled anomaly at that time
     comment: Mapped[str | None]
     once_key: Mapped[str | None] = mapped_column(unique=True)  # the same link pressed twice is one label
     created_at: Mapped[datetime]

@@ -186,6 +186,7 @@ def _why(facts: AlertFacts) -> dict[str, str]:
         "Expected": _expectation(anomaly),
         "What spoke": evidence_sentence(anomaly.evidence),
         "How rare": f"On normal days {rarity_in_words(anomaly.rarity_weeks)}.",
+        "What people taught": " ".join(anomaly.reasons),
     }
     return {name: line for name, line in lines.items() if line}
 

@@ -1,0 +1,126 @@
+"""What it takes to be heard: how much rarer than the alert budget asks a candidate must be, by all that was learned.
+
+What people taught of its like (triage) and of its series (tolerance) is bounded here, so that no label makes Heed deaf:
+
+* what is as rare as `guards.SEVERE` is told, unless it repeats a labelled false alarm: the same way, hardly larger, at
+  the same hour of the week;
+* what is halved is told from `guards.GENERAL_CEILING` decades on, and neither that nor what is tripled is a repeat;
+* what goes on when it was called a false alarm is silent to its end, if it does not grow;
+* a repeat of a real problem is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from detectors.contract import Bools, Floats, Ints
+from feedback import guards, triage
+from feedback.labels import Looks
+from feedback.tolerance import Judgement, Tolerances
+
+WEEK = 604_800
+
+
+@dataclass(frozen=True)
+class Heard:
+    """Candidates as they stand: arrays (n,). rarer: decades above the budget's threshold.
+
+    at: unix seconds of the point, opened_at: of the run's first one. cadence: seconds.
+    seen: (n, features), see `triage.features`; zeros where they are not known, which is then learned nothing from.
+    """
+
+    series_id: Ints
+    metric: Sequence[str]
+    direction: Floats
+    rarer: Floats
+    actual: Floats
+    expected: Floats
+    at: Ints
+    opened_at: Ints
+    cadence: Ints
+    seen: Floats
+
+
+def decades(learned: Tolerances, of: Heard, general: Floats, base_threshold: Floats) -> Floats:
+    """Decades that each must be rarer than the budget asks: (n,), negative where less will do.
+
+    general: tolerance of their series and direction. base_threshold: log10 weeks that their budgets ask for; (n,) each.
+    """
+    taught = learned.triage.decades(of.seen, of.series_id, of.metric)
+    taught = np.clip(taught, -guards.MOST_LOWERED, guards.most_taught(base_threshold))
+    general = np.minimum(general, guards.GENERAL_CEILING)
+    asked = np.where(taught > 0, np.maximum(taught, general), taught)
+    asked = np.where(_is_halved(of), np.minimum(asked, guards.GENERAL_CEILING), asked)
+    concerned = [row for row, each in enumerate(of.series_id.tolist()) if each in learned.judgements]
+    for row in concerned:
+        asked[row] = _by_judgements(learned, of, row, float(asked[row]))
+    return asked
+
+
+def _is_halved(of: Heard) -> Bools:
+    """Business stands still, or nearly."""
+    return np.asarray((of.direction < 0) & (of.expected - of.actual >= guards.SEVERE_FALL * np.abs(of.expected)))
+
+
+def _by_judgements(learned: Tolerances, of: Heard, row: int, asked: float) -> float:
+    """What people said of single anomalies: repeats of false alarms are silent, repeats of real problems told."""
+    series, direction = int(of.series_id[row]), int(of.direction[row])
+    repeated = [each for each in learned.judgements[series] if each.direction == direction]
+    severe = guards.is_severe(direction, float(of.actual[row]), float(of.expected[row]))
+    if any(_excuses(each, of, row, severe=severe) for each in repeated):
+        asked = max(asked, learned.of(series, of.metric[row], direction))
+    for each in repeated:
+        if each.is_real and asked > each.decades and _repeats(each, of, row):
+            asked -= each.hold * (asked - each.decades)
+    return asked
+
+
+def _excuses(judged: Judgement, of: Heard, row: int, *, severe: bool) -> bool:
+    """Whether a false alarm of this way was about the very same, or about the same an earlier week."""
+    if judged.is_real or abs(of.actual[row] - of.expected[row]) > judged.larger * judged.looks.deviation:
+        return False
+    return _goes_on(judged, of, row) or (not severe and _is_that_time_of_the_week(judged, int(of.at[row])))
+
+
+def _goes_on(judged: Judgement, of: Heard, row: int) -> bool:
+    """Whether the labelled anomaly simply went on: its run was let go when it was labelled."""
+    since = int(of.opened_at[row]) - judged.started_at
+    pause = max(2 * int(of.cadence[row]), guards.SAME_OCCURRENCE_SECONDS)
+    return 0 <= since <= judged.ended_at - judged.started_at + pause
+
+
+def _is_that_time_of_the_week(judged: Judgement, at: int) -> bool:
+    lasted = judged.ended_at - judged.started_at
+    room = min(max(guards.SAME_HOUR_SECONDS, lasted), guards.LONGEST_ROOM_SECONDS)
+    early = guards.SAME_HOUR_SECONDS
+    return (at - judged.started_at + early) % WEEK <= early + lasted + room
+
+
+def _repeats(judged: Judgement, of: Heard, row: int) -> bool:
+    """Whether a candidate is about as strong as a real problem, and of much the same evidence."""
+    if of.rarer[row] < judged.decades:
+        return False
+    if abs(of.actual[row] - of.expected[row]) < guards.SMALLER * judged.looks.deviation:
+        return False
+    if not judged.looks.features:
+        return True
+    return triage.shape_distance(of.seen[row], triage.vector(judged.looks.features)) <= guards.SHAPES_APART
+
+
+def one(series_id: int, metric: str, direction: int, rarer: float, looks: Looks, *, at: int, opened_at: int) -> Heard:
+    """A single candidate of which only its looks are left."""
+    return Heard(
+        np.array([series_id]),
+        [metric],
+        np.array([float(direction)]),
+        np.array([rarer]),
+        np.array([looks.actual]),
+        np.array([looks.expected]),
+        np.array([at]),
+        np.array([opened_at]),
+        np.array([0]),
+        triage.vector(looks.features)[None],
+    )

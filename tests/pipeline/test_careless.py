@@ -1,0 +1,80 @@
+"""Guarantee 17: a careless labeller calls everything a false alarm for thirty days, and hears of all that is severe."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from app.alerts.rules import Delivery
+from app.main import Heed
+from app.pipeline import train
+from app.pipeline.learn import label_alert
+from tests.pipeline.fleet import Fleet
+from tests.running import HOUR, MONDAY, alerts, running
+
+DAYS = 30
+COUNTRIES = ("DE", "FR", "GB", "ES", "IT", "NL", "PL", "SE")
+
+
+@dataclass(frozen=True)
+class Incident:
+    """Orders of one country are multiplied by a factor for some hours; an hour counts from MONDAY."""
+
+    country: str
+    first_hour: int
+    hours: int
+    factor: float
+
+
+def a_careless_month(heed: Heed, seed: int) -> tuple[int, list[Incident]]:
+    """A severe incident a day and milder ones between; returns how many labels were given, and what was not told."""
+    rng = np.random.default_rng(seed)
+    fleet = Fleet(heed, COUNTRIES, seed=seed)
+    fleet.send(5 * 168, delivery=Delivery.SILENT)
+    train.train(heed.committer, now=heed.clock.now(), reason="test", wanted=train.everything)
+    labels, hidden = 0, []
+    for _day in range(DAYS):
+        severe = _incident(rng, fleet.clock, [0.0, 0.25, 0.45, 3.2, 5.0])
+        mild = _incident(rng, fleet.clock + 12, [0.7, 0.75, 1.3, 1.4])
+        for incident in (severe, mild):
+            fleet.send(incident.first_hour - fleet.clock)
+            for _hour in range(incident.hours):
+                fleet.send(1, {incident.country: incident.factor})
+                labels += _call_everything_a_false_alarm(heed)
+            fleet.send(12 - fleet.clock % 12)
+            labels += _call_everything_a_false_alarm(heed)
+        if not _was_told(heed, severe):
+            hidden.append(severe)
+    return labels, hidden
+
+
+def _incident(rng: np.random.Generator, from_hour: int, factors: list[float]) -> Incident:
+    first = from_hour + int(rng.integers(1, 7))
+    return Incident(str(rng.choice(COUNTRIES)), first, int(rng.integers(2, 5)), float(rng.choice(factors)))
+
+
+def _call_everything_a_false_alarm(heed: Heed) -> int:
+    firing = [alert for alert in alerts(heed) if alert.status in ("firing", "resolved")]
+    for alert in firing:
+        label_alert(heed, alert.id, "false_alarm", author="careless", source="api", now=heed.clock.now())
+    return len(firing)
+
+
+def _was_told(heed: Heed, incident: Incident) -> bool:
+    start = MONDAY + HOUR * incident.first_hour
+    end = start + HOUR * incident.hours
+    return any(
+        incident.country in alert.title and start <= alert.created_at.timestamp() < end for alert in alerts(heed)
+    )
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_thirty_days_of_a_careless_labeller_hide_no_severe_incident(tmp_path: Path, seed: int) -> None:
+    """Guarantee 17."""
+    with running(f"sqlite:///{tmp_path / 'heed.db'}", tmp_path) as heed:
+        labels, hidden = a_careless_month(heed, seed)
+    assert labels > DAYS
+    assert hidden == []
