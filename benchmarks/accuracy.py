@@ -64,7 +64,7 @@ def main(arguments: list[str] | None = None) -> int:
     if not (folder / "bench" / "scores.py").exists():
         console.print(f"No labelled data in {folder}: accuracy is not measured (give --data or LABELLED_SERIES).")
         return 0
-    datasets, scores = (_module(folder / "bench" / f"{name}.py") for name in ("datasets", "scores"))
+    datasets, scores = (module_of(folder / "bench" / f"{name}.py") for name in ("datasets", "scores"))
     measured = [_measure(name, datasets, scores, options) for name in options.sets]
     console.print(_table(measured, options))
     return 0
@@ -81,7 +81,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _module(path: Path) -> ModuleType:
+def module_of(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(f"shared_{path.stem}", path)
     if spec is None or spec.loader is None:
         raise ImportError(f"{path} cannot be loaded")
