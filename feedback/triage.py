@@ -289,10 +289,10 @@ def fit(examples: Examples) -> Triage:
     """The most likely weights under the priors; the same in whatever order the examples come."""
     if not examples.is_said.any():
         return Triage()
-    order = np.lexsort((*examples.seen.T, examples.rarer, examples.weight, examples.worth, examples.series_id))
+    metrics, code = np.unique(np.asarray(examples.metric), return_inverse=True)
+    order = np.lexsort((*examples.seen.T, examples.rarer, examples.weight, examples.worth, code, examples.series_id))
     seen, worth, weight = examples.seen[order], examples.worth[order], examples.weight[order]
-    metric = np.asarray(examples.metric)[order]
-    metrics, of_metric = np.unique(metric, return_inverse=True)
+    of_metric = code[order]
     series, of_series = np.unique(examples.series_id[order], return_inverse=True)
     levels = (
         _Level(np.zeros(order.size, np.int64), ALL, seen),
@@ -309,7 +309,7 @@ def fit(examples: Examples) -> Triage:
         levels[0].learned()[0],
         dict(zip(metrics.tolist(), levels[1].learned(), strict=True)),
         dict(zip(series.tolist(), levels[2].learned(), strict=True)),
-        _tallies(metric[said].tolist(), direction, worth[said].tolist()),
+        _tallies(metrics[of_metric[said]].tolist(), direction, worth[said].tolist()),
         _tallies(examples.series_id[order][said].tolist(), direction, worth[said].tolist()),
     )
 
