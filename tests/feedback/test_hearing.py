@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from feedback import guards, hearing, triage
@@ -104,6 +104,7 @@ def test_triage_tells_sooner_but_never_below_where_candidates_begin() -> None:
     assert -guards.MOST_LOWERED <= asked(*missed, rarer=0.0, later=3 * DAY) < 0
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.builds(

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from feedback import triage
@@ -146,6 +146,7 @@ def test_reasons_name_what_speaks_against_telling() -> None:
     assert said_of_it[-1].endswith("speaks against telling it.")
 
 
+@settings(deadline=None)
 @given(st.lists(labels, max_size=10), st.randoms(use_true_random=False))
 def test_the_order_of_labels_does_not_matter(standing: list[LabelEvidence], random: object) -> None:
     """Guarantee 18, in triage."""
@@ -154,12 +155,14 @@ def test_the_order_of_labels_does_not_matter(standing: list[LabelEvidence], rand
     assert learned(*shuffled) == learned(*standing)
 
 
+@settings(deadline=None)
 @given(st.lists(labels, min_size=1, max_size=30))
 def test_whatever_is_said_the_outcome_is_a_number(standing: list[LabelEvidence]) -> None:
     assert np.isfinite(decades(learned(*standing), SPIKE))
     assert np.isfinite(decades(learned(*standing), OUTAGE, 99, "unseen"))
 
 
+@settings(deadline=None)
 @given(
     st.floats(allow_nan=True, allow_infinity=True),
     st.floats(allow_nan=True, allow_infinity=True),
