@@ -62,7 +62,7 @@ class Heed:
             IngestRules(
                 settings.timezone,
                 PARTITIONS,
-                {"alerts_per_week": settings.alerts_per_week, "timezone": settings.timezone},
+                {"alerts_per_week": settings.alerts_per_week},
             ),
             told=self.notifier.wake,
             committed=self._committed,

@@ -99,7 +99,7 @@ class PolicySettings:
     timezone: Annotated[
         str | None,
         AfterValidator(lambda name: name if name is None else _known_zone(name)),
-        Field(description="IANA zone in which days and weeks are counted. Null: the zone of HEED_TIMEZONE."),
+        Field(description="IANA zone in which days and weeks are counted. Null: HEED_TIMEZONE when it began."),
     ] = None
     country: Annotated[
         str | None,

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
+from sqlalchemy.orm import Session
 
 from app.alerts.policy import NAMES, read_settings
 from app.api.access import AnalystBearer, OpsBearer
@@ -89,22 +90,16 @@ def create_policy(new: NewPolicy, heed: Heed, _bearer: OpsBearer) -> PolicyAnswe
     """Make a policy. It acts on the next point of every series that it selects."""
     draft = Draft(new.name, _matcher(new.matcher), new.settings, new.continues, new.position)
 
-    def store() -> PolicyAnswer:
-        with heed.database.writing() as session:
-            return _answer(policies.create(session, draft, wall_now()))
-
-    return heed.committer.change_policies(store)
+    return heed.committer.change_policies(lambda session: _answer(policies.create(session, draft, wall_now())))
 
 
 @router.put("/order")
 def reorder_policies(new: NewOrder, heed: Heed, _bearer: OpsBearer) -> PolicyList:
     """Put all policies into another order."""
 
-    def store() -> list[PolicyAnswer]:
-        with heed.database.writing() as session:
-            return [_answer(row) for row in policies.reorder(session, new.order)]
-
-    found = heed.committer.change_policies(store)
+    found = heed.committer.change_policies(
+        lambda session: [_answer(row) for row in policies.reorder(session, new.order)]
+    )
     return PolicyList(policies=found, defaults=_shown(heed.committer.rules.policy_defaults))
 
 
@@ -120,34 +115,27 @@ def replace_policy(policy_id: Id, new: NewPolicy, heed: Heed, _bearer: OpsBearer
     """Replace all that a policy says. Its place stays where none is sent."""
     draft = Draft(new.name, _matcher(new.matcher), new.settings, new.continues, new.position)
 
-    def store() -> PolicyAnswer:
-        with heed.database.writing() as session:
-            return _answer(policies.replace(session, policy_id, draft, wall_now()))
-
-    return heed.committer.change_policies(store)
+    return heed.committer.change_policies(
+        lambda session: _answer(policies.replace(session, policy_id, draft, wall_now()))
+    )
 
 
 @router.patch("/{policy_id}")
 def change_policy(policy_id: Id, change: PolicyChange, heed: Heed, _bearer: OpsBearer) -> PolicyAnswer:
     """Change some of what a policy says. A setting that is null is left to other policies and the defaults."""
 
-    def store() -> PolicyAnswer:
-        with heed.database.writing() as session:
-            draft = _changed(policies.existing(session, policy_id), change)
-            return _answer(policies.replace(session, policy_id, draft, wall_now()))
+    def act(session: Session) -> PolicyAnswer:
+        draft = _changed(policies.existing(session, policy_id), change)
+        return _answer(policies.replace(session, policy_id, draft, wall_now()))
 
-    return heed.committer.change_policies(store)
+    return heed.committer.change_policies(act)
 
 
 @router.delete("/{policy_id}")
 def delete_policy(policy_id: Id, heed: Heed, _bearer: OpsBearer) -> PolicyAnswer:
     """Delete a policy. Its series go back to the policies after it and the defaults; no baseline is lost."""
 
-    def store() -> PolicyAnswer:
-        with heed.database.writing() as session:
-            return _answer(policies.delete(session, policy_id))
-
-    return heed.committer.change_policies(store)
+    return heed.committer.change_policies(lambda session: _answer(policies.delete(session, policy_id)))
 
 
 def _changed(row: StoredPolicy, change: PolicyChange) -> Draft:

@@ -54,6 +54,13 @@ class Learning(BaseModel):
     siblings: int = Field(description="Siblings whose past it learned from and bears out, so that it alerts sooner.")
 
 
+class SettingAnswer(BaseModel):
+    """One setting of a series."""
+
+    value: Any
+    origin: str = Field(description="The policy that it comes from, or `default`.")
+
+
 class WatchedSeries(SeriesAnswer):
     """A series and how it is watched right now."""
 
@@ -64,6 +71,8 @@ class WatchedSeries(SeriesAnswer):
     first_point_at: datetime | None
     last_point_at: datetime | None
     trained_at: datetime | None
+    policies: list[str] = Field(description="The policies that speak of it, the first to decide first.")
+    settings: dict[str, SettingAnswer] = Field(description="What holds for it, by setting.")
 
 
 class SeriesList(BaseModel):
@@ -187,6 +196,11 @@ def _watched_answer(series: Series, watch: Watch, reason: str) -> WatchedSeries:
         first_point_at=watch.first_point_at,
         last_point_at=watch.last_point_at,
         trained_at=watch.trained_at,
+        policies=list(watch.policy.policies),
+        settings={
+            name: SettingAnswer(value=getattr(watch.policy.settings, name), origin=origin)
+            for name, origin in watch.policy.origin.items()
+        },
     )
 
 

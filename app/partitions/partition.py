@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 import numpy as np
 
 from app.alerts import life as lives
-from app.alerts.policy import Policies, PolicySettings
+from app.alerts.policy import Policies, PolicySettings, Resolved
 from app.alerts.rules import Bar, Bars
 from app.partitions.happenings import Happenings
 from app.partitions.model import BLOCK, Model, grown
@@ -195,6 +195,7 @@ class Partition:
         self.regimes = Regimes(policies)
         slots = np.array([each.slot for each in members], np.int64)
         self.columns["regime"][slots] = self.regimes.codes([(each.metric, each.dimensions) for each in members])
+        self.columns["zone"][slots] = [self.zones.code(each.timezone) for each in members]
 
     def bars(self, slots: Ints) -> Bars:
         """What these series must pass to be told of, tolerance left aside."""
@@ -205,7 +206,11 @@ class Partition:
 
     def settings(self, slot: int) -> PolicySettings:
         """What holds for a series."""
-        return self.regimes.settings(int(self.columns["regime"][slot]))
+        return self.policy(slot).settings
+
+    def policy(self, slot: int) -> Resolved:
+        """What holds for a series, and which policy says so."""
+        return self.regimes.resolved[int(self.columns["regime"][slot])]
 
     def touch(self, slots: Ints) -> None:
         """These slots' blocks belong into the next checkpoint."""

@@ -55,4 +55,5 @@ class Regimes:
         self.bars = Bars.of([bar_of(each.settings) for each in self.resolved])
 
     def settings(self, code: int) -> PolicySettings:
+        """What holds for the series of this row."""
         return self.resolved[code].settings

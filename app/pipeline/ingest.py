@@ -29,7 +29,7 @@ from app.partitions.partition import NewSeries, Partition
 from app.pipeline import alert, fall_back, happenings, probe, recover, score
 from app.pipeline.happenings import Changed
 from app.pipeline.learn import current_tolerances
-from app.pipeline.policies import current_policies, members
+from app.pipeline.policies import current_policies, regulated, zone_of
 from app.pipeline.score import Judged, Transition
 from app.security import Bearer
 from app.store import points, series, tokens
@@ -199,25 +199,24 @@ class Committer:
         """Heed the labels as they stand now: they fade. Events are laid out further ahead."""
         self.call(lambda: self._labels_changed(()))
 
-    def change_policies(self, store: Callable[[], T]) -> T:
-        """Commit a change of policies and heed it from the next point on, with no point in between. `store` commits."""
+    def change_policies(self, change: Callable[[Session], T]) -> T:
+        """Change policies and heed them from the next point on, with no point in between. `change` does not commit."""
+        return self.call(lambda: self._change_policies(change))
 
-        def change() -> T:
-            changed = store()
-            self._policies_changed()
-            return changed
-
-        return self.call(change)
-
-    def _policies_changed(self) -> None:
-        with self.database.reading() as session:
+    def _change_policies(self, change: Callable[[Session], T]) -> T:
+        """One commit with a checkpoint: a replay must not judge what was before the change by what came after."""
+        with self.database.writing() as session:
+            changed = change(session)
             policies = current_policies(session, self.rules.policy_defaults)
             tolerances = current_tolerances(session, self.clock.now(), policies)  # a budget is what labels count from
-            everyone = {p.number: members(session, p.number) for p in self.partitions}
+            everyone = {p.number: regulated(session, p, policies, self.rules.timezone) for p in self.partitions}
+            for partition in self.partitions:
+                recover.save(session, partition)
         for partition in self.partitions:
+            recover.saved(partition)
             partition.regulate(policies, everyone[partition.number])
             partition.heed(tolerances)
-            self._checkpoint(partition)
+        return changed
 
     def band(self, series_id: int, tolerances: Tolerances) -> Band | None:
         """The next point's band under these tolerances; None while nothing can be said of the series."""
@@ -419,6 +418,8 @@ class Committer:
                 token_id=waiting.bearer.token_id if waiting.bearer else None,
                 now=wall_now(),
             )
+            for row in rows:
+                row.timezone = zone_of(self.partitions[row.partition].regimes.policies, row) or row.timezone
             created |= {row.key: Place(row.partition, row.slot, row.id) for row in rows}
             for number in {row.partition for row in rows}:
                 those = [

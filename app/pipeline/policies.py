@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from app.alerts.policy import MOST_POLICIES, Policies, Policy, Resolved, read_settings
 from app.errors import Conflict, NotFound, Unprocessable
-from app.partitions.partition import NewSeries
+from app.partitions.partition import NewSeries, Partition
 from app.partitions.regime import bar_of
 from app.store import policies as stored
 from app.store import series as stored_series
@@ -52,10 +52,11 @@ def as_policy(row: StoredPolicy) -> Policy:
 
 def members(session: Session, partition: int) -> list[NewSeries]:
     """All series of a partition, with what matchers select them by."""
-    return [
-        NewSeries(row.id, row.slot, row.metric, row.timezone, row.dimensions)
-        for row in stored_series.of_partition(session, partition)
-    ]
+    return _members(stored_series.of_partition(session, partition))
+
+
+def _members(rows: Iterable[Series]) -> list[NewSeries]:
+    return [NewSeries(row.id, row.slot, row.metric, row.timezone, row.dimensions) for row in rows]
 
 
 class Budgets:
@@ -100,6 +101,23 @@ class Budgets:
 
 def threshold_of(outcome: Resolved) -> float:
     return bar_of(outcome.settings).threshold
+
+
+def regulated(session: Session, partition: Partition, policies: Policies, timezone: str) -> list[NewSeries]:
+    """All series of a partition with their zones as these policies have them; where one let go, `timezone` is back."""
+    rows = stored_series.of_partition(session, partition.number)
+    for row in rows:
+        zone = zone_of(policies, row)
+        if zone is None and partition.settings(row.slot).timezone is not None:
+            zone = timezone
+        if zone is not None and zone != row.timezone:
+            row.timezone = zone
+    return _members(rows)
+
+
+def zone_of(policies: Policies, series: Series) -> str | None:
+    """The time zone that a policy says for a series."""
+    return policies.resolve(series.metric, series.dimensions).settings.timezone
 
 
 def create(session: Session, draft: Draft, now: datetime) -> StoredPolicy:

@@ -15,8 +15,6 @@ from feedback.receipt import Band, Power
 from feedback.tolerance import Tolerances
 
 WEEK, HOUR = 604_800, 3_600
-SIZE = 0.3
-"""Share of the expected value that injected drops and spikes have: a change that an owner would want to know of."""
 
 
 def band(partition: Partition, slot: int, tolerances: Tolerances) -> Band | None:
@@ -30,15 +28,16 @@ def band(partition: Partition, slot: int, tolerances: Tolerances) -> Band | None
 
 
 def power(partition: Partition, slot: int, tolerances: Tolerances) -> Power | None:
-    """Share of single drops and spikes of `SIZE` told, one at each phase of the coming week."""
+    """Share of single drops and spikes of the owner's size told, one at each phase of the coming week."""
+    size = partition.settings(slot).change_to_hear
     step = max(int(partition.columns["cadence"][slot]), HOUR)
     points = _coming(partition, slot, tolerances, count=max(WEEK // step, 1))
     expected = _score(partition, slot, points).expected
     if not np.isfinite(expected).all():
         return None
-    drops = _told(partition, slot, points, expected - SIZE * np.abs(expected), -1)
-    spikes = _told(partition, slot, points, expected + SIZE * np.abs(expected), 1)
-    return None if drops is None or spikes is None else Power(drops=drops, spikes=spikes, size=SIZE)
+    drops = _told(partition, slot, points, expected - size * np.abs(expected), -1)
+    spikes = _told(partition, slot, points, expected + size * np.abs(expected), 1)
+    return None if drops is None or spikes is None else Power(drops=drops, spikes=spikes, size=size)
 
 
 def _told(partition: Partition, slot: int, points: Points, value: Floats, direction: int) -> float | None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from app.alerts.policy import Resolved
 from app.partitions.partition import GROUND, Partition
 from app.pipeline.ingest import Committer
 from detectors.training import Progress, progress
@@ -23,6 +24,7 @@ class Watch:
     first_point_at: datetime | None
     last_point_at: datetime | None
     trained_at: datetime | None
+    policy: Resolved
 
 
 def watches(committer: Committer, series_ids: Iterable[int]) -> dict[int, Watch]:
@@ -48,6 +50,7 @@ def _watch(partition: Partition, slot: int) -> Watch:
         first_point_at=_time(column["first_at"]),
         last_point_at=_time(column["last_at"]),
         trained_at=_time(column["trained_at"]),
+        policy=partition.policy(slot),
     )
 
 

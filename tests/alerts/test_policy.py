@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -107,3 +108,8 @@ def test_each_setting_comes_from_the_first_policy_of_the_chain_that_gives_it(
         assert resolved.origin[name] == (giver.name if giver else DEFAULT)
         value = giver.given[name] if giver else getattr(read_settings({}), name)
         assert getattr(resolved.settings, name) == value
+
+
+def test_every_setting_is_in_the_reference() -> None:
+    reference = Path("docs/reference.md").read_text()
+    assert [name for name in NAMES if f"| `{name}` |" not in reference] == []

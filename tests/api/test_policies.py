@@ -64,3 +64,22 @@ def test_a_wrong_setting_is_refused_with_the_cure(shared: Served, settings: dict
 def test_two_policies_may_not_have_one_name(served: Served) -> None:
     assert served.client.post("/v1/policies", json=new("shop")).status_code == 201
     assert served.client.post("/v1/policies", json=new("shop")).status_code == 409
+
+
+def test_a_series_shows_what_holds_for_it_and_which_policy_says_so(served: Served) -> None:
+    served.client.post("/v1/policies", json=new("shop", settings={"timezone": "Asia/Tokyo", "alerts_per_week": 0.5}))
+    served.post("orders", 1_767_571_200, 1.0, country="JP")
+    [series] = served.client.get("/v1/series").json()["series"]
+    assert series["policies"] == ["shop"]
+    assert series["timezone"] == "Asia/Tokyo"
+    assert series["settings"]["alerts_per_week"] == {"value": 0.5, "origin": "shop"}
+    assert series["settings"]["change_to_hear"] == {"value": 0.3, "origin": "default"}
+    served.client.put(f"/v1/policies/{policy_id(served)}", json=new("shop", settings={}))
+    [series] = served.client.get("/v1/series").json()["series"]
+    assert series["timezone"] == "UTC"
+    assert series["settings"]["alerts_per_week"]["origin"] == "default"
+
+
+def policy_id(served: Served) -> int:
+    found: list[dict[str, Any]] = served.client.get("/v1/policies").json()["policies"]
+    return int(found[0]["id"])

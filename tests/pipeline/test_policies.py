@@ -13,26 +13,17 @@ from app.main import Heed
 from app.pipeline import policies
 from app.pipeline.policies import Draft
 from app.store.series import Matcher
-from app.store.tables import StoredPolicy
 from tests.running import Shop, alerts, anomalies, running
 
 
 def has_policy(heed: Heed, settings: dict[str, Any], name: str = "shop", **dimensions: list[str]) -> int:
     draft = Draft(name, Matcher("orders", dimensions), settings)
 
-    def store() -> StoredPolicy:
-        with heed.database.writing() as session:
-            return policies.create(session, draft, wall_now())
-
-    return heed.committer.change_policies(store).id
+    return heed.committer.change_policies(lambda session: policies.create(session, draft, wall_now())).id
 
 
 def drop_policy(heed: Heed, policy_id: int) -> None:
-    def store() -> None:
-        with heed.database.writing() as session:
-            policies.delete(session, policy_id)
-
-    heed.committer.change_policies(store)
+    heed.committer.change_policies(lambda session: policies.delete(session, policy_id))
 
 
 @pytest.mark.parametrize(
