@@ -7,16 +7,21 @@ from pathlib import Path
 from typing import Any
 
 from app.api.assessments import AssessmentAnswer
-from app.backtest.tables import read_table
+from app.backtest.tables import Table, read_table
 from app.pipeline.assess import Past, Report, assess_pasts
 from app.web.assessment import assessment_file
+from detectors.quality import arrival_of
 
 
 def assess_tables(files: Sequence[Path], *, alerts_per_week: float, timezone: str) -> list[Report]:
     """One report a CSV file of `timestamp,value`. Raises UnreadableTable."""
-    recorded = [read_table(file).recorded for file in files]
-    pasts = [Past(each.name, timezone, each.timestamp, each.value) for each in recorded]
+    pasts = [_past(read_table(file), timezone) for file in files]
     return assess_pasts(pasts, alerts_per_week=alerts_per_week)
+
+
+def _past(table: Table, timezone: str) -> Past:
+    recorded, arrival = table.recorded, arrival_of(table.row)  # rows in the order of the file, numbered by time
+    return Past(recorded.name, timezone, recorded.timestamp, recorded.value, arrival=arrival)
 
 
 def answers(reports: Sequence[Report]) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from app.pipeline.assess import Past, Report, assess_pasts, pasts_of
 from app.store.series import Matcher
 from app.web.assessment import assessment_page
 from detectors.assessment import Advice, Season
+from detectors.quality import arrival_of
 
 router = APIRouter(prefix="/v1/assessments", tags=["assessments"])
 
@@ -74,6 +75,10 @@ class QualityAnswer(BaseModel):
     missing: float = Field(description="Share of the steps without a value.")
     repeated: float = Field(description="Share of the values equal to the one before.")
     zero: float = Field(description="Share of the values that are 0.")
+    frozen: int = Field(description="Points of the longest run of one value that chance does not explain.")
+    outliers: int = Field(description="Single values far from all others at their time of the week.")
+    duplicates: int | None = Field(description="Points of a time that another has; null of stored series.")
+    late: int | None = Field(description="Points that came after a later one; null of stored series.")
     findings: list[str] = Field(description="What a reader should know, in words.")
 
 
@@ -240,7 +245,11 @@ def _posted_pasts(posted: PostedPoints, timezone: str) -> list[Past]:
         order = mine[np.argsort(posted.timestamp[mine], kind="stable")]
         time = posted.timestamp[order]
         last = order[np.append(time[1:] != time[:-1], True)]
-        pasts.append(Past(series.metric, timezone, posted.timestamp[last], posted.value[last], dict(series.dimensions)))
+        arrival = arrival_of(posted.timestamp[mine])
+        dimensions = dict(series.dimensions)
+        pasts.append(
+            Past(series.metric, timezone, posted.timestamp[last], posted.value[last], dimensions, arrival=arrival)
+        )
     return [past for past in pasts if len(past.timestamp)]
 
 

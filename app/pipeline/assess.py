@@ -21,6 +21,7 @@ from detectors import registry
 from detectors.assessment import Assessment, assess
 from detectors.calendar import local_seconds
 from detectors.contract import Floats, History, Ints
+from detectors.quality import Arrival
 from detectors.training import on_grid, usual_cadence
 
 MOST_COLUMNS = 50_000
@@ -32,7 +33,8 @@ UNKNOWN_CADENCE = 3_600
 class Past:
     """The known points of one series. timestamp: rising unix seconds; value: NaN where known to be missing.
 
-    series_id: None where the history was only shown to us. cadence: seconds, 0 where it is to be found.
+    series_id: None where the history was only shown to us. cadence: seconds, 0 where it is to be found. arrival: known
+    of points that were posted only.
     """
 
     metric: str
@@ -42,6 +44,7 @@ class Past:
     dimensions: Mapping[str, str] = field(default_factory=dict)
     series_id: int | None = None
     cadence: int = 0
+    arrival: Arrival = field(default_factory=Arrival)
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,8 @@ def assess_pasts(pasts: Sequence[Past], *, alerts_per_week: float) -> list[Repor
     grids = [_on_grid(past) for past in pasts]
     reports: dict[int, Report] = {}
     for members, together in _stacked(grids):
-        found = assess(together, detector=detector, alerts_per_week=alerts_per_week)
+        came = [pasts[member].arrival for member in members]
+        found = assess(together, detector=detector, alerts_per_week=alerts_per_week, arrivals=came)
         for member, assessment in zip(members, found, strict=True):
             reports[member] = Report(pasts[member], grids[member], assessment, alerts_per_week)
     return [reports[index] for index in range(len(pasts))]

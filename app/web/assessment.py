@@ -18,7 +18,8 @@ from app.store.points import PointBatch
 from app.web.chart import Chart, Mark, draw
 from app.web.figures import Figure, draw_power, draw_week
 from app.web.pages import STYLE, rendered
-from detectors.assessment import WITHIN_POINTS, Advice, Assessment, Season, SmallestChange
+from detectors.assessment import Advice, Assessment, Season
+from detectors.injection import WITHIN_POINTS, SmallestChange
 
 SHOWN_COLUMNS = 1_500
 ADVICE = {

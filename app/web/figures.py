@@ -12,9 +12,9 @@ import numpy as np
 
 from app.alerts.wording import quantity
 from app.web.chart import WIDTH, Tick, round_step
-from detectors.assessment import POWER, SIZES, WITHIN_POINTS
 from detectors.calendar import DAY, HOUR, day_of_week
 from detectors.contract import Floats, History
+from detectors.injection import POWER, SIZES, WITHIN_POINTS
 
 HEIGHT = 150
 TOP, BOTTOM = 10, 8

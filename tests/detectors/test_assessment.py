@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from detectors.assessment import BUDGETS, Advice, Assessment, Season, assess
+from detectors.assessment import Advice, Assessment, Season, assess
 from detectors.contract import Floats
+from detectors.injection import BUDGETS
+from detectors.quality import Arrival, Quality, arrival_of, qualities_of
 from detectors.seasonal import Seasonal
-from tests.detectors.checks import DAY, HOUR, history, seasonal_values, times
+from tests.detectors.checks import DAY, HOUR, history, judge, seasonal_values, times
 
 N = 6 * 168
 
@@ -107,3 +109,71 @@ def test_odd_values_are_survived(value: float) -> None:
     values[::3] = value
     _assessed(values)
     _assessed(values[:1])
+
+
+@pytest.mark.parametrize("kind", ["drop", "spike"])
+@pytest.mark.parametrize("points", [1, 3])
+def test_the_smallest_change_is_told_nine_times_of_ten_by_a_replay(kind: str, points: int) -> None:
+    """Live-like: trained on the same past, at starts of other seeds' days that the assessment has never seen."""
+    past = seasonal_values(times(N), 1)[0]
+    share = _share(_assessed(past), kind, points)
+    series, first = 60, N
+    after = seasonal_values(times(N + 14 * 24), series, seed=9)[:, first:]
+    starts = np.random.default_rng(2).integers(24, 14 * 24 - points, series)
+    for row, start in enumerate(starts.tolist()):
+        after[row, start : start + points] *= 1 - share if kind == "drop" else 1 + share
+    baseline, state = Seasonal().fit(history(past[None, :]))
+    told = 0
+    for row, start in enumerate(starts.tolist()):
+        one = judge(Seasonal(), baseline, state, times(N + 14 * 24)[first:][: start + points], after[row : row + 1])
+        told += bool((one.rarity[start:, 0] >= 0).any())
+    assert told / series >= 0.75
+
+
+def _quality(values: Floats, arrival: Arrival | None = None) -> Quality:
+    return qualities_of(history(values[None, :]), [arrival] if arrival else ())[0]
+
+
+def test_frozen_values_and_outliers_are_found_and_told_with_an_example() -> None:
+    values = seasonal_values(times(N), 1)[0]
+    clean = _quality(values)
+    assert (clean.frozen, clean.outliers, clean.findings) == (0, 0, ())
+    values[300:330] = values[300]
+    values[700] = 99_999.0
+    found = _quality(values)
+    assert (found.frozen, found.outliers) == (30, 1)
+    assert found.findings == (
+        f"it was stuck at {values[300]:g} for 30 points",
+        "one value is far from all others: 99999",
+    )
+
+
+def test_counts_that_repeat_by_chance_are_not_frozen() -> None:
+    assert _quality(np.random.default_rng(1).poisson(1.0, N).astype(float)).frozen == 0
+
+
+def test_what_came_twice_or_late_is_told() -> None:
+    found = _quality(seasonal_values(times(N), 1)[0], Arrival(duplicates=2, late=1)).findings
+    assert found == ("2 points came twice for one time: the last one counts", "1 point came after a later one")
+
+
+def test_a_history_written_newest_first_is_not_late() -> None:
+    assert arrival_of(times(50)[::-1]) == Arrival(duplicates=0, late=0)
+    assert arrival_of(times(50)[[0, 1, 3, 2, 4, 4]]) == Arrival(duplicates=1, late=1)
+
+
+def test_events_that_are_nearly_always_absent_want_a_fixed_limit() -> None:
+    rng = np.random.default_rng(1)
+    one = _assessed(np.where(rng.random(N) < 0.02, rng.integers(1, 4, N), 0).astype(float))
+    assert one.advice is Advice.FIXED_LIMIT
+
+
+def test_what_never_varies_has_no_season() -> None:
+    one = _assessed(np.full(N, 7.0))
+    assert (one.season, one.season_strength) == (Season.NONE, 0.0)
+
+
+def test_a_larger_budget_never_promises_fewer_alerts() -> None:
+    """At daily cadence, where all alerts of a week join into one run."""
+    counted = [each.alerts_per_week for each in _assessed(seasonal_values(times(400, DAY), 1)[0], DAY).alerts]
+    assert counted == sorted(counted)
