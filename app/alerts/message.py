@@ -121,9 +121,9 @@ class Answered:
 
 @dataclass(frozen=True)
 class Resemblance:
-    """Something of the past that this is like, and what somebody said of it."""
+    """Something of the past that this is like, and what somebody said of it; None where nobody answered."""
 
-    verdict: str
+    verdict: str | None
     at: datetime
 
 
@@ -146,7 +146,7 @@ class AlertFacts:
     explained_by: str | None = None  # the dimension values behind most of the change, in a sentence
     explanation: Explanation | None = None  # the same in numbers
     event: str | None = None  # the name of the event that explains it
-    resembles: Resemblance | None = None  # an earlier happening that people have judged
+    resembles: Resemblance | None = None  # an earlier happening that is like it
 
     @property
     def foremost(self) -> AnomalyFacts | None:
@@ -219,11 +219,13 @@ def further_lines(facts: AlertFacts) -> list[str]:
 
 
 def resemblance(facts: AlertFacts) -> str | None:
-    """`It is like the false alarm of Tue 27 Oct.`"""
+    """`It is like the false alarm of Tue 27 Oct.`, or `It is like the alert of Tue 27 Oct, which nobody answered.`"""
     if facts.resembles is None or facts.foremost is None:
         return None
-    judged = LIKE_WHAT.get(facts.resembles.verdict, "what happened")
-    return f"It is like {judged} of {day(facts.resembles.at, facts.foremost.series.timezone, facts.told_at)}."
+    when = day(facts.resembles.at, facts.foremost.series.timezone, facts.told_at)
+    if facts.resembles.verdict is None:
+        return f"It is like the alert of {when}, which nobody answered."
+    return f"It is like {LIKE_WHAT.get(facts.resembles.verdict, 'what happened')} of {when}."
 
 
 def remarks(facts: AlertFacts) -> tuple[str, ...]:

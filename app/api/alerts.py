@@ -113,7 +113,9 @@ class AlertAnswer(BaseModel):
         description="The values of a dimension behind most of the change; only of one alert."
     )
     contributions: list[ContributionAnswer] = Field(description="The same in numbers, the largest first.")
-    resembles: str | None = Field(description="An earlier happening that people have judged.")
+    resembles: str | None = Field(
+        description="An earlier happening of its series that is like it, and what people said."
+    )
     created_at: datetime
     event_id: int | None = Field(description="The event that explains it.")
     gap_id: int | None = Field(description="The gap that caused it or, where `kind` is `data`, of which it tells.")

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from app.alerts.message import AlertFacts, AnomalyFacts, Answered, Reason, Resemblance, SeriesFacts, WarmUp
+from app.pipeline.resemble import resembled
 from app.security import Links
 from app.store import alerts as stored_alerts
 from app.store import happenings
@@ -20,7 +21,8 @@ from feedback.labels import BUILT, Verdict
 OFFERED = [verdict.value for verdict in Verdict if verdict in BUILT and verdict is not Verdict.MISSED]
 """Verdicts that an alert's links offer."""
 
-ALIKE_WITHIN = 1.0  # log10 weeks: things further apart than this in rarity are not alike
+MOST_REMEMBERED = 500
+"""Earlier alerts that are looked through for one that is like a new one, the newest."""
 
 REASON_OF_STATUS = {
     "firing": Reason.FIRING,
@@ -41,6 +43,7 @@ def facts_of(
     series = stored_series.get_many(session, series_ids)
     judged = stored_labels.standing_of_series(session, series_ids)
     events = happenings.names_of(session, {alert.event_id for alert in alerts if alert.event_id is not None})
+    past = stored_alerts.told_anomalies(session, series_ids, limit=MOST_REMEMBERED)
     return {
         alert.id: AlertFacts(
             id=alert.id,
@@ -55,7 +58,7 @@ def facts_of(
             links=links.verdict_urls(alert.id, OFFERED, origin, now) if alert.id in anomalies else {},
             answered=_answered(labels.get(alert.id, [])),
             event=events.get(alert.event_id or 0),
-            resembles=_resembled(anomalies.get(alert.id, []), judged),
+            resembles=_resembled(anomalies.get(alert.id, []), past, judged, series),
         )
         for alert in alerts
     }
@@ -93,21 +96,11 @@ def _warm_up(evidence: Mapping[str, Any]) -> WarmUp | None:
     return WarmUp(int(left["days_seen"]), int(left["days_needed"])) if isinstance(left, Mapping) else None
 
 
-def _resembled(anomalies: Sequence[Anomaly], judged: Sequence[Label]) -> Resemblance | None:
-    """What of the past of the rarest series went the same way and was about as rare: the nearest of it."""
-    if not anomalies:
-        return None
-    rarest = anomalies[0]
-    alike = [
-        (abs(label.rarity - rarest.rarity), label)
-        for label in judged
-        if label.series_id == rarest.series_id
-        and label.direction == rarest.direction
-        and label.ended_at < rarest.started_at
-        and label.rarity is not None
-    ]
-    distance, label = min(alike, key=lambda pair: (pair[0], -pair[1].id), default=(ALIKE_WITHIN, None))
-    return Resemblance(label.verdict, label.started_at) if label is not None and distance < ALIKE_WITHIN else None
+def _resembled(
+    anomalies: Sequence[Anomaly], past: Sequence[Anomaly], judged: Sequence[Label], series: Mapping[int, Series]
+) -> Resemblance | None:
+    """What the rarest of them is like."""
+    return resembled(anomalies[0], past, judged, series[anomalies[0].series_id].timezone) if anomalies else None
 
 
 def _answered(labels: Sequence[Label]) -> Answered | None:

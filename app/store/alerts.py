@@ -152,6 +152,15 @@ def caused_by_gap(session: Session, gap_id: int) -> list[Alert]:
     return list(session.scalars(sa.select(Alert).where(Alert.gap_id == gap_id)))
 
 
+def told_anomalies(session: Session, series_ids: Iterable[int], *, limit: int) -> list[Anomaly]:
+    """The newest anomalies of these series that people were told of."""
+    of_series = (
+        sa.select(Anomaly).join(Alert, Alert.id == Anomaly.alert_id).where(Anomaly.series_id.in_(list(series_ids)))
+    )
+    told = of_series.where(Alert.delivery.in_(SENT), Alert.status != "withdrawn")
+    return list(session.scalars(told.order_by(Anomaly.started_at.desc(), Anomaly.id.desc()).limit(limit)))
+
+
 def strongest_anomaly(session: Session, series_id: int, start: datetime, end: datetime) -> Anomaly | None:
     """The rarest anomaly of the series that touches the span."""
     query = (

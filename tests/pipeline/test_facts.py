@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 import pytest
 import sqlalchemy as sa
 
-from app.alerts.message import AlertFacts, Answered, Reason, Resemblance, WarmUp, remarks, sentence
+from app.alerts.message import AlertFacts, Answered, Reason, Resemblance, WarmUp, remarks, resemblance, sentence
 from app.pipeline.facts import facts_of
 from app.store.database import Database
 from app.store.tables import Alert, Anomaly, Label
@@ -46,6 +46,31 @@ class Told:
             } | changes
             return session.scalars(sa.insert(Label).values(label).returning(Label.id)).one()
 
+    def earlier_alert(self, actual: float) -> int:
+        """An alert of the same series that was told a week before, its lowest value given."""
+        with self.database.writing() as session:
+            anomaly = session.scalars(sa.select(Anomaly).where(Anomaly.alert_id == self.alert_id)).one()
+            alert = session.get_one(Alert, self.alert_id)
+            earlier = Alert(**{name: getattr(alert, name) for name in ("kind", "severity", "title", "delivery")})
+            earlier.status, earlier.started_at, earlier.created_at = "resolved", A_WEEK_AGO, A_WEEK_AGO
+            session.add(earlier)
+            session.flush()
+            copied = {c.key: getattr(anomaly, c.key) for c in sa.inspect(Anomaly).column_attrs if c.key != "id"}
+            length = anomaly.last_abnormal_at - anomaly.started_at
+            session.add(
+                Anomaly(
+                    **copied
+                    | {
+                        "alert_id": earlier.id,
+                        "started_at": A_WEEK_AGO,
+                        "last_abnormal_at": A_WEEK_AGO + length,
+                        "peak_at": A_WEEK_AGO,
+                        "actual": actual,
+                    }
+                )
+            )
+            return earlier.id
+
 
 @pytest.fixture
 def told(database: Database) -> Told:
@@ -68,6 +93,27 @@ def test_the_nearest_of_several_is_named(told: Told) -> None:
     told.label("false_alarm", rarity=1.0)
     told.label("real", rarity=1.5, at=A_WEEK_AGO - timedelta(days=1))
     assert told.facts().resembles == Resemblance("real", A_WEEK_AGO - timedelta(days=1))
+
+
+@pytest.mark.parametrize(("actual", "is_like"), [(400.0, True), (950.0, False)], ids=["the same size", "far smaller"])
+def test_an_earlier_alert_that_nobody_answered_is_named_if_it_is_like_it(
+    told: Told, database: Database, actual: float, is_like: bool
+) -> None:
+    told.earlier_alert(actual)
+    assert told.facts().resembles == (Resemblance(None, A_WEEK_AGO) if is_like else None)
+    said = resemblance(told.facts())
+    assert said == ("It is like the alert of Tue 27 Oct, which nobody answered." if is_like else None)
+
+
+def test_what_people_judged_is_named_before_what_nobody_answered(told: Told) -> None:
+    told.earlier_alert(400.0)
+    told.label("real", at=A_WEEK_AGO - timedelta(days=7))
+    assert told.facts().resembles == Resemblance("real", A_WEEK_AGO - timedelta(days=7))
+
+
+def test_a_labelled_alert_is_compared_by_its_own_anomaly(told: Told) -> None:
+    told.label("false_alarm", alert_id=told.earlier_alert(950.0))
+    assert told.facts().resembles is None
 
 
 @pytest.mark.parametrize(
