@@ -1,8 +1,8 @@
-"""How far a few answers go: a fleet of sibling series in a simulated week, through the whole pipeline on the event clock.
+"""How far a few answers go: sibling series in a simulated week, through the whole pipeline on the event clock.
 
-Fifteen series of one metric blip by a quarter for an hour now and then, which nobody wants to hear of. In the first week
-somebody calls twenty such alerts on ten of them false alarms. In the second week the same blips come to all fifteen, once
-in a Heed that was answered and once in one that was not; so do real problems, falls that last.
+Fifteen series of one metric blip by a quarter for an hour now and then, which nobody wants to hear of. In the first
+week somebody calls twenty such alerts on ten of them false alarms. In the second week as many blips come to all
+fifteen, once in a Heed that was answered and once in one that was not; so do real problems, falls that last.
 """
 
 from __future__ import annotations

@@ -44,6 +44,8 @@ SEVERE = 3.0
 """Log10 weeks from which only a repeat of a labelled false alarm is silent: once in twenty years."""
 MOST_LOWERED = 0.6
 """Decades by which triage may tell sooner than the budget asks: candidates are not kept below."""
+SMALL_FALL, SMALL_RISE = 0.3, 0.5
+"""Shares of what was expected below which a fall, or a rise, is small: as rare as it may be, it may be learned away."""
 SEVERE_FALL, SEVERE_RISE = 0.5, 2.0
 """Shares of what was expected from which a fall, or a rise, is severe by its size alone: halved, tripled."""
 LARGER, GROWING_LARGER, SMALLER = 1.5, 2.0, 0.8

@@ -3,7 +3,7 @@
 What people taught of its like (triage) and of its series (tolerance) is bounded here, so that no label makes Heed deaf:
 
 * what is as rare as `guards.SEVERE` is told, unless it repeats a labelled false alarm: the same way, hardly larger, at
-  the same hour of the week;
+  the same hour of the week; or the change is small, and no rarer than what was called a false alarm on its metric;
 * what is halved is told from `guards.GENERAL_CEILING` decades on, and neither that nor what is tripled is a repeat;
 * what goes on when it was called a false alarm is silent to its end, if it does not grow;
 * a repeat of a real problem is told.
@@ -49,8 +49,8 @@ def decades(learned: Tolerances, of: Heard, general: Floats, base_threshold: Flo
 
     general: tolerance of their series and direction. base_threshold: log10 weeks that their budgets ask for; (n,) each.
     """
-    taught = learned.triage.decades(of.seen, of.series_id, of.metric)
-    taught = np.clip(taught, -guards.MOST_LOWERED, guards.most_taught(base_threshold))
+    taught = learned.triage.decades(of.seen, of.series_id, of.metric, of.direction)
+    taught = np.clip(taught, -guards.MOST_LOWERED, _most_taught(learned, of, base_threshold))
     general = np.minimum(general, guards.GENERAL_CEILING)
     asked = np.where(taught > 0, np.maximum(taught, general), taught)
     asked = np.where(_is_halved(of), np.minimum(asked, guards.GENERAL_CEILING), asked)
@@ -58,6 +58,18 @@ def decades(learned: Tolerances, of: Heard, general: Floats, base_threshold: Flo
     for row in concerned:
         asked[row] = _by_judgements(learned, of, row, float(asked[row]))
     return asked
+
+
+def _most_taught(learned: Tolerances, of: Heard, base_threshold: Floats) -> Floats:
+    """Decades that triage may ask of each: of small changes as many as false alarms on their metric called for."""
+    called = [learned.furthest(name, int(way)) for name, way in zip(of.metric, of.direction.tolist(), strict=True)]
+    most = guards.most_taught(base_threshold)
+    return np.where(_is_small(of), np.maximum(most, called), most)
+
+
+def _is_small(of: Heard) -> Bools:
+    share = np.where(of.direction < 0, guards.SMALL_FALL, guards.SMALL_RISE)
+    return np.asarray(np.abs(of.actual - of.expected) < share * np.abs(of.expected))
 
 
 def _is_halved(of: Heard) -> Bools:

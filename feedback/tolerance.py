@@ -67,12 +67,16 @@ class Lesson:
 
 @dataclass(frozen=True)
 class DirectionTolerance:
-    """Tolerance against rises, or against falls. `series` holds the final tolerance of series with labels."""
+    """Tolerance against rises, or against falls. `series` holds the final tolerance of series with labels.
+
+    furthest: by metric, the widest that false alarms on any of its series called for, in decades.
+    """
 
     everything: float = 0.0
     metrics: Mapping[str, float] = field(default_factory=dict)
     series: Mapping[int, float] = field(default_factory=dict)
     lessons: Mapping[int, Lesson] = field(default_factory=dict)
+    furthest: Mapping[str, float] = field(default_factory=dict)
 
     def decades(self, series_id: Ints, metric: Ints, metric_names: Sequence[str]) -> Floats:
         by_metric = np.array([self._unlabelled(name) for name in metric_names] or [self.everything])
@@ -143,6 +147,10 @@ class Tolerances:
         """The tolerance of one series and where it comes from."""
         return self._towards(direction).share(series_id, metric)
 
+    def furthest(self, metric: str, direction: int) -> float:
+        """The widest that false alarms on any series of a metric called for, in decades."""
+        return self._towards(direction).furthest.get(metric, 0.0)
+
     def of(self, series_id: int, metric: str, direction: int) -> float:
         """The tolerance of one series."""
         return self.share(series_id, metric, direction).total
@@ -211,7 +219,8 @@ def _fold_direction(
         series: _pinned(max(lesson.own, metrics[lesson.metric], everything), lesson.pins)
         for series, lesson in lessons.items()
     }
-    return DirectionTolerance(everything, metrics, series, lessons)
+    furthest = {metric: max(lesson.own for lesson in each) for metric, each in by_metric.items()}
+    return DirectionTolerance(everything, metrics, series, lessons, furthest)
 
 
 def _lesson(labels: Sequence[LabelEvidence], now: datetime, base_threshold: float) -> Lesson:

@@ -3,7 +3,7 @@
 A logistic model over the evidence of a candidate, pooled over series, metric and all: each level adds a little to the
 one above it and is drawn back to it by a Gaussian prior (Gelman and Hill 2007, chapters 14 and 18). A pure fold over
 the labels that stand. It speaks in decades: by how much rarer than the alert budget asks a candidate with this evidence
-must be to be told. While nobody has said anything that is 0, exactly.
+must be to be told. While nobody has said anything that is 0, exactly. Rises and falls are learned apart.
 """
 
 from __future__ import annotations
@@ -29,8 +29,6 @@ KINDS = ("step", "level", "run", "profile", "day")
 FEATURES = (
     "always",
     "rarer",
-    "up",
-    "rarer_up",
     "size",
     "outside",
     "points",
@@ -46,7 +44,7 @@ FEATURES = (
 )
 """What is learned from, in the order of the columns of `features`."""
 
-OWN = 8
+OWN = 6
 """So many of them, the first ones, a series or a metric may weigh in its own way."""
 
 DECADE_WORTH = 2.0
@@ -88,8 +86,8 @@ class Candidates:
 def features(of: Candidates) -> Floats:
     """What is learned from: (n, len(FEATURES)), finite, each within about -2 to 3."""
     rarer = np.clip(of.rarer, -2.0, 6.0) / 2
-    off = np.abs(of.actual - of.expected)
     with np.errstate(all="ignore"):
+        off = np.abs(of.actual - of.expected)
         size = np.clip(np.log10(off / np.abs(of.expected)), -2.0, 2.0) / 2
         outside = np.clip(np.log2(2 * off / (of.upper - of.lower)), -2.0, 4.0) / 2
         scale = np.clip(np.log10(np.abs(of.expected)), -3.0, 9.0) / 6 - 0.25
@@ -98,8 +96,6 @@ def features(of: Candidates) -> Floats:
     columns = [
         np.ones_like(rarer),
         rarer,
-        of.direction / 2,
-        rarer * of.direction / 2,
         size,
         outside,
         np.log2(np.maximum(of.points, 1)) / 4,
@@ -140,6 +136,7 @@ class Unanswered:
 
     series_id: int
     metric: str
+    direction: int
     rarity: float
     was_told: bool
     started_at: datetime
@@ -152,6 +149,7 @@ class Examples:
     """What people said of candidates: arrays (n,), `seen` (n, len(FEATURES)).
 
     worth: 1 they wanted to hear of it, 0 not. weight: in (0, 1]. is_said: False where silence is all the answer.
+    direction: int64, +1 or -1.
     """
 
     seen: Floats
@@ -159,6 +157,7 @@ class Examples:
     worth: Floats
     weight: Floats
     is_said: NDArray[np.bool_]
+    direction: Ints
     series_id: Ints
     metric: Sequence[str]
 
@@ -177,7 +176,9 @@ def learn(
     if not said:
         return Triage()
     newest = max(each.created_at for each in said)
-    silent = _not_spoken_of((each for each in unanswered if each.ended_at < newest), said)
+    ways = {each.direction for each in said}
+    over = (each for each in unanswered if each.ended_at < newest and each.direction in ways)
+    silent = _not_spoken_of(over, said)
     everything: list[LabelEvidence | Unanswered] = [*said, *silent]
     looks = [each.looks for each in everything if each.looks is not None]
     told = [guards.UNANSWERED_TOLD if each.was_told else guards.UNANSWERED_UNTOLD for each in silent]
@@ -188,6 +189,7 @@ def learn(
             worth=np.array([WORTH[each.verdict] for each in said] + [0.0] * len(silent)),
             weight=np.array([guards.strength(each.weight, each.created_at, now) for each in said] + told),
             is_said=np.arange(len(looks)) < len(said),
+            direction=np.array([each.direction for each in everything], np.int64),
             series_id=np.array([each.series_id for each in everything], np.int64),
             metric=[each.metric for each in everything],
         )
@@ -236,11 +238,11 @@ class Tally:
 
 @dataclass(frozen=True)
 class Triage:
-    """What was learned: what each level adds to the log odds, by feature, and what people said, by direction."""
+    """What was learned: what each level adds to the log odds, by feature, and what people said; all by direction."""
 
-    everything: Weights = ()
-    metrics: Mapping[str, Weights] = field(default_factory=dict)
-    series: Mapping[int, Weights] = field(default_factory=dict)
+    everything: Mapping[int, Weights] = field(default_factory=dict)
+    metrics: Mapping[tuple[str, int], Weights] = field(default_factory=dict)
+    series: Mapping[tuple[int, int], Weights] = field(default_factory=dict)
     of_metric: Mapping[tuple[str, int], Tally] = field(default_factory=dict)
     of_series: Mapping[tuple[int, int], Tally] = field(default_factory=dict)
 
@@ -249,26 +251,27 @@ class Triage:
         """Whether nobody has taught it anything."""
         return not self.everything
 
-    def decades(self, seen: Floats, series_id: Ints, metric: Sequence[str]) -> Floats:
+    def decades(self, seen: Floats, series_id: Ints, metric: Sequence[str], direction: Floats) -> Floats:
         """How much rarer than the budget asks candidates must be: (n,), negative where less will do."""
         if self.is_blank:
             return np.zeros(len(seen))
-        return decades_of(-self._added(seen, series_id, metric))
+        return decades_of(-self._added(seen, series_id, metric, direction))
 
-    def worth(self, seen: Floats, rarer: Floats, series_id: Ints, metric: Sequence[str]) -> Floats:
+    def worth(self, seen: Floats, rarer: Floats, series_id: Ints, metric: Sequence[str], direction: Floats) -> Floats:
         """Chance that people want to hear of each: (n,)."""
-        added = np.zeros(len(seen)) if self.is_blank else self._added(seen, series_id, metric)
+        added = np.zeros(len(seen)) if self.is_blank else self._added(seen, series_id, metric, direction)
         return _chance(log_odds_of(rarer) + _START + added)
 
-    def weights(self, series_id: int, metric: str) -> Floats:
-        none = np.zeros(len(FEATURES))
-        total = none + (self.everything or 0.0)
-        for own in (self.metrics.get(metric), self.series.get(series_id)):
+    def weights(self, series_id: int, metric: str, direction: int) -> Floats:
+        total = np.zeros(len(FEATURES))
+        total += self.everything.get(direction) or 0.0
+        for own in (self.metrics.get((metric, direction)), self.series.get((series_id, direction))):
             total[:OWN] += own or 0.0
         return total
 
-    def _added(self, seen: Floats, series_id: Ints, metric: Sequence[str]) -> Floats:
-        weights = [self.weights(int(each), name) for each, name in zip(series_id, metric, strict=True)]
+    def _added(self, seen: Floats, series_id: Ints, metric: Sequence[str], direction: Floats) -> Floats:
+        who = zip(series_id.tolist(), metric, direction.tolist(), strict=True)
+        weights = [self.weights(each, name, int(way)) for each, name, way in who]
         return np.asarray(np.einsum("nf,nf->n", seen, np.array(weights).reshape(-1, len(FEATURES))))
 
 
@@ -290,12 +293,15 @@ def fit(examples: Examples) -> Triage:
     if not examples.is_said.any():
         return Triage()
     metrics, code = np.unique(np.asarray(examples.metric), return_inverse=True)
-    order = np.lexsort((*examples.seen.T, examples.rarer, examples.weight, examples.worth, code, examples.series_id))
+    places = (examples.direction, code, examples.series_id)
+    order = np.lexsort((*examples.seen.T, examples.rarer, examples.weight, examples.worth, *places))
     seen, worth, weight = examples.seen[order], examples.worth[order], examples.weight[order]
-    of_metric = code[order]
-    series, of_series = np.unique(examples.series_id[order], return_inverse=True)
+    direction = examples.direction[order]
+    ways, of_way = np.unique(direction, return_inverse=True)
+    by_metric, of_metric = np.unique(np.stack([code[order], direction]), axis=1, return_inverse=True)
+    by_series, of_series = np.unique(np.stack([examples.series_id[order], direction]), axis=1, return_inverse=True)
     levels = (
-        _Level(np.zeros(order.size, np.int64), ALL, seen),
+        _Level(of_way, ALL, seen),
         _Level(of_metric, METRIC, seen[:, :OWN]),
         _Level(of_series, SERIES, seen[:, :OWN]),
     )
@@ -304,13 +310,15 @@ def fit(examples: Examples) -> Triage:
         for level in levels:
             log_odds = level.improve(log_odds, worth, weight)
     said = examples.is_said[order]
-    direction = np.sign(seen[said, FEATURES.index("up")]).astype(np.int64).tolist()
+    named = [(str(metrics[place]), way) for place, way in by_metric.T.tolist()]
+    numbered = [(each, way) for each, way in by_series.T.tolist()]
+    ways_said, worth_said = direction[said].tolist(), worth[said].tolist()
     return Triage(
-        levels[0].learned()[0],
-        dict(zip(metrics.tolist(), levels[1].learned(), strict=True)),
-        dict(zip(series.tolist(), levels[2].learned(), strict=True)),
-        _tallies(metrics[of_metric[said]].tolist(), direction, worth[said].tolist()),
-        _tallies(examples.series_id[order][said].tolist(), direction, worth[said].tolist()),
+        dict(zip(ways.tolist(), levels[0].learned(), strict=True)),
+        dict(zip(named, levels[1].learned(), strict=True)),
+        dict(zip(numbered, levels[2].learned(), strict=True)),
+        _tallies(metrics[code[order][said]].tolist(), ways_said, worth_said),
+        _tallies(examples.series_id[order][said].tolist(), ways_said, worth_said),
     )
 
 
@@ -376,13 +384,12 @@ TRAITS = {
 }
 
 
-def reasons(learned: Triage, seen: Floats, series_id: int, metric: str) -> list[str]:
+def reasons(learned: Triage, seen: Floats, series_id: int, metric: str, direction: int) -> list[str]:
     """Why a candidate (len(FEATURES),) is worth more, or less, than its rarity says, in plain sentences."""
     if learned.is_blank:
         return []
-    direction = int(np.sign(seen[FEATURES.index("up")]))
     said = _said(learned, series_id, metric, direction)
-    added = learned.weights(series_id, metric) * seen
+    added = learned.weights(series_id, metric, direction) * seen
     moved = float(added.sum())
     strongest = sorted((name for name in TRAITS), key=lambda name: -added[FEATURES.index(name)] * np.sign(moved))
     telling = [

@@ -97,7 +97,7 @@ class Worlds:
             return None
         seen = triage.vector(label.looks.features)[None]
         rarer = np.array([label.rarity - self.budgets(label.series_id)])
-        who = np.array([label.series_id]), [label.metric]
+        who = np.array([label.series_id]), [label.metric], np.array([float(label.direction)])
         before, after = self.tolerances.before.triage, self.tolerances.after.triage
         return Change(float(before.worth(seen, rarer, *who)[0]), float(after.worth(seen, rarer, *who)[0]))
 
@@ -106,7 +106,9 @@ class Worlds:
         if label.looks is None or not label.looks.features:
             return []
         learned = self.tolerances.after.triage
-        return triage.reasons(learned, triage.vector(label.looks.features), label.series_id, label.metric)
+        return triage.reasons(
+            learned, triage.vector(label.looks.features), label.series_id, label.metric, label.direction
+        )
 
     def threshold(self, series_id: int, metric: str, direction: int) -> Change[float]:
         decades = self.tolerance(series_id, metric, direction)

@@ -32,6 +32,7 @@ def unanswered(session: Session, labels: Sequence[LabelEvidence]) -> list[Unansw
             Unanswered(
                 series_id=anomaly.series_id,
                 metric=metric,
+                direction=anomaly.direction,
                 rarity=anomaly.rarity,
                 was_told=anomaly.outcome == "told",
                 started_at=anomaly.started_at,

@@ -60,8 +60,8 @@ class Taught:
         kept: dict[str, Any] = {"features": triage.named(seen[0])}
         if not self.learned.triage.is_blank:
             series_id, metric = self.series_id[[who]], [self.metric_names[self.metric[who]]]
-            chance = self.learned.triage.worth(seen, of.rarer, series_id, metric)
-            why = triage.reasons(self.learned.triage, seen[0], int(series_id[0]), metric[0])
+            chance = self.learned.triage.worth(seen, of.rarer, series_id, metric, of.direction)
+            why = triage.reasons(self.learned.triage, seen[0], int(series_id[0]), metric[0], int(of.direction[0]))
             kept["triage"] = {"worth": round(float(chance[0]), 3), "reasons": why}
         return kept
 

@@ -64,7 +64,13 @@ def test_a_repeat_of_a_false_alarm_at_the_same_hour_of_the_week_is_silent() -> N
 
 
 def test_as_severe_a_thing_at_another_time_is_told() -> None:
-    assert asked(said(Verdict.FALSE_ALARM), later=3 * DAY) < 5.0
+    assert asked(said(Verdict.FALSE_ALARM, actual=160.0), actual=160.0, later=3 * DAY) < 5.0
+
+
+def test_a_small_change_may_be_learned_away_as_far_as_it_was_called_a_false_alarm_and_no_further() -> None:
+    often = [said(Verdict.FALSE_ALARM, actual=130.0, series=each % 3 + 1) for each in range(20)]
+    assert asked(*often, actual=130.0, rarer=5.0) > 5.0
+    assert asked(*often, actual=130.0, rarer=8.0) < 8.0
 
 
 def test_a_much_larger_thing_at_the_same_hour_is_told() -> None:

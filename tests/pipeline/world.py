@@ -79,7 +79,7 @@ class World:
             statuses = session.scalars(sa.select(Alert.status).order_by(Alert.id)).all()
         sides = [(each.everything, each.metrics, sorted(each.series.items())) for each in (learned.up, learned.down)]
         decades = [(everything, metrics, [d for _, d in series]) for everything, metrics, series in sides]
-        of_series = [weights for _, weights in sorted(learned.triage.series.items())]
+        of_series = [(key[1], weights) for key, weights in sorted(learned.triage.series.items())]
         triage = [learned.triage.everything, learned.triage.metrics, of_series, learned.triage.of_metric]
         judgements = [sorted(map(repr, each)) for _, each in sorted(learned.judgements.items())]
         return [decades, triage, judgements, spans.start.tolist(), spans.end.tolist(), statuses]
@@ -131,7 +131,7 @@ def an_anomaly(
             point_count=2,
             threshold=THRESHOLD,
             detector="seasonal",
-            evidence={"features": {"always": 1.0, "rarer": min(rarity, 6.0) / 2, "up": 0.5, "size": -0.15}},
+            evidence={"features": {"always": 1.0, "rarer": min(rarity, 6.0) / 2, "size": -0.15}},
             outcome=outcome,
         )
     )
