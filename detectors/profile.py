@@ -82,17 +82,23 @@ def by_week(values: Floats, local: Ints, slots: int) -> Floats:
 
 
 def _shrunk_profile(weeks: Floats, slots: int) -> Profile:
-    """Daily pattern + day-of-week level + hour-of-week rest, each kept as far as its signal exceeds its noise."""
+    """Day-of-week level + daily pattern times the day's swing + hour-of-week rest, each shrunk by its noise.
+
+    The swing makes the profile multiplicative where the data are: a weekend of 60 % has 60 % of the daily pattern too.
+    """
     series, count = weeks.shape[:2]
     day_level = median(weeks, 3)
     inside = weeks - day_level[..., None]
     daily, trust_daily, n_daily = _pattern(inside.reshape(series, count * 7, slots))
+    by_day = daily[:, None, :] * (1.0 + _swing(inside, daily)[:, :, None])
+    rest = inside - by_day[:, None]
+    shift = median(rest, 3)  # a day's level shows once its pattern is taken away
+    day_level, rest = day_level + shift, rest - shift[..., None]
     week_level = median(day_level, 2)
     week_level[(~np.isnan(day_level)).sum(axis=2) < 4] = np.nan
     weekday, trust_weekday, n_weekly = _pattern(day_level - week_level[..., None])
-    rest = (inside - daily[:, None, None, :]).reshape(series, count, 7 * slots)
-    own, trust_rest, _ = _pattern(rest)
-    by_hour = daily[:, None, :] + weekday[:, :, None] + own.reshape(series, 7, slots)
+    own, trust_rest, _ = _pattern(rest.reshape(series, count, 7 * slots))
+    by_hour = by_day + weekday[:, :, None] + own.reshape(series, 7, slots)
     leverage = trust_rest / n_weekly + (1 - trust_rest) * (trust_daily / n_daily)
     leverage = np.maximum(leverage, trust_weekday / (n_weekly * max(slots // 4, 1)))
     return Profile(
@@ -101,6 +107,18 @@ def _shrunk_profile(weeks: Floats, slots: int) -> Profile:
         daily=trust_daily,
         weekly=np.maximum(trust_weekday, trust_rest),
     )
+
+
+def _swing(inside: Floats, daily: Floats) -> Floats:
+    """How much larger than usual the daily pattern (S, slots) is on each day of the week, as a share: (S, 7).
+
+    inside: (S, weeks, 7, slots), deviations from the day's level.
+    """
+    shape = daily[:, None, None, :]
+    size = mean(np.where(np.isnan(inside), np.nan, shape * shape), 3)
+    share = mean(inside * shape, 3) / np.maximum(size, 1e-300) - 1.0
+    swing, _, _ = _pattern(np.where(size > 1e-12, share, np.nan))
+    return np.clip(swing, -1.0, 2.0)
 
 
 def hours_of_week(hours: Floats, slots: int) -> Floats:
