@@ -105,7 +105,7 @@ def reorder_policies(new: NewOrder, heed: Heed, _bearer: OpsBearer) -> PolicyLis
 
 @router.get("/{policy_id}")
 def get_policy(policy_id: Id, heed: Heed, _bearer: AnalystBearer) -> PolicyAnswer:
-    """One policy."""
+    """One policy by its id, with all that it sets."""
     with heed.database.reading() as session:
         return _answer(policies.existing(session, policy_id))
 
