@@ -22,13 +22,16 @@ from rich.console import Console
 from rich.table import Table
 
 from app.backtest import Recorded, Replayed, replay
+from benchmarks.chosen import Chosen
+from detectors import registry
 from detectors.contract import Bools, Floats
-from detectors.registry import DETECTORS
 
 SETS = ("mscloud", "aiops", "nab")
 LOWEST = 10.0
 """Added to the rarity (log10 weeks), so that all scores are positive, which is what `recall_at` searches."""
 DELAY_POINTS = 7
+CHOSEN = "chosen"
+"""Not one detector, but for each series the one that did best on its own past."""
 
 
 @dataclass(frozen=True)
@@ -65,9 +68,19 @@ def main(arguments: list[str] | None = None) -> int:
         console.print(f"No labelled data in {folder}: accuracy is not measured (give --data or LABELLED_SERIES).")
         return 0
     datasets, scores = (module_of(folder / "bench" / f"{name}.py") for name in ("datasets", "scores"))
+    chosen = _choice_of_all()
+    if options.detector == CHOSEN:
+        registry.DETECTORS[CHOSEN] = chosen
     measured = [_measure(name, datasets, scores, options) for name in options.sets]
     console.print(_table(measured, options))
+    if chosen.counted:
+        console.print("Choices made:", ", ".join(f"{name} {count}" for name, count in chosen.counted.most_common()))
     return 0
+
+
+def _choice_of_all() -> Chosen:
+    """As in service: the default against every other that is registered."""
+    return Chosen(registry.get("seasonal"), [each for name, each in registry.DETECTORS.items() if name != "seasonal"])
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
@@ -75,7 +88,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sets", nargs="*", default=list(SETS), help=f"among {', '.join(SETS)}; all if none is named")
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("LABELLED_SERIES", beside)))
-    parser.add_argument("--detector", default="seasonal", choices=sorted(DETECTORS))
+    parser.add_argument("--detector", default="seasonal", choices=[*sorted(registry.DETECTORS), CHOSEN])
     parser.add_argument("--alerts-per-week", type=float, default=1.0)
     parser.add_argument("--series", type=int, default=None, help="only so many of each set, for a quick look")
     return parser.parse_args(arguments)
