@@ -8,6 +8,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
+from datetime import timedelta
 from typing import Self
 
 import structlog
@@ -73,6 +74,7 @@ class Heed:
             settings.timezone,
             choice_budget_ms=CHOICE_BUDGET_MS[settings.clock],
             picture_lifetime=self.links.lifetime,
+            retention=timedelta(days=settings.retention_days) if settings.retention_days else None,
         )
         self.schedule = Schedule(self.database, self.clock, settings.timezone, self.jobs)
         self._held = ExitStack()

@@ -19,7 +19,7 @@ from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
 from app.clock import Clock, wall_now
-from app.pipeline import choose, events, gaps, rescore, shadow, stale, train
+from app.pipeline import choose, erase, events, gaps, rescore, shadow, stale, train
 from app.pipeline.ingest import Committer
 from app.pipeline.notify import Notifier
 from app.store import jobs
@@ -49,13 +49,20 @@ class Job:
 
 
 def jobs_of(
-    committer: Committer, notifier: Notifier, timezone: str, *, choice_budget_ms: float, picture_lifetime: timedelta
+    committer: Committer,
+    notifier: Notifier,
+    timezone: str,
+    *,
+    choice_budget_ms: float,
+    picture_lifetime: timedelta,
+    retention: timedelta | None,
 ) -> list[Job]:
     """Everything that Heed does by itself. `choice_budget_ms`: what trying dear detectors may cost a night."""
     zone = ZoneInfo(timezone)
     nightly = CronTrigger(hour=NIGHTLY_HOUR, minute=NIGHTLY_MINUTE, timezone=zone)
     return [
         Job("train-nightly", nightly, lambda now: _choose_and_train(committer, now, choice_budget_ms), once_a_day=True),
+        Job("retention", nightly, lambda now: _drop_old_points(committer, now, retention), once_a_day=True),
         Job("train-young", every(minutes=1), lambda now: _train_young(committer, now)),
         Job("events", every(minutes=10), lambda now: _learn_events(committer, now)),
         Job("gaps", every(minutes=1), lambda now: _fill_gaps(committer, now)),
@@ -164,6 +171,13 @@ def _choose_and_train(committer: Committer, now: datetime, budget_ms: float) -> 
     compared = choose.choose_detectors(committer, now=now, budget_ms=budget_ms)
     report = train.train(committer, now=now, reason="nightly", wanted=train.everything)
     return f"{compared} series compared, {report.trained} trained, {report.skipped} skipped"
+
+
+def _drop_old_points(committer: Committer, now: datetime, retention: timedelta | None) -> str:
+    if retention is None:
+        return ""
+    erase.drop_old_points(committer, now, retention)
+    return f"points older than {retention.days} days dropped"
 
 
 def _train_young(committer: Committer, now: datetime) -> str:

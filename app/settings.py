@@ -156,6 +156,15 @@ class Settings(BaseSettings):
         ge=0,
     )
 
+    retention_days: int | None = _set_by(
+        None,
+        meaning="How many days points are kept, to a week or so of hourly ones. Training looks back 70 at least.",
+        cure="Give a whole number from 70 to 36500, such as 800, or unset it to keep everything.",
+        default_in_words="everything is kept",
+        ge=70,
+        le=36_500,
+    )
+
     @field_validator("host")
     @classmethod
     def _check_host(cls, host: str) -> str:

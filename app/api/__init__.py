@@ -10,6 +10,7 @@ from fastapi.routing import APIRoute
 from app.api import (
     alerts,
     assessments,
+    audit,
     channels,
     docs,
     events,
@@ -50,6 +51,7 @@ ROUTERS = (
     assessments.router,
     channels.router,
     tokens.router,
+    audit.router,
     links.router,
     leave.router,
     slack.router,

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 
-from app.api.access import AnalystBearer
+from app.api.access import AdminBearer, AnalystBearer
 from app.api.parts import Cursor, Id, Limit, Text, Time, read_cursor, read_dimensions, write_cursor
 from app.api.service import Heed, Service
 from app.errors import BadRequest, NotFound
+from app.pipeline import erase
 from app.pipeline.fall_back import NOT_COMPARED
 from app.pipeline.watch import Watch, watches
 from app.store import choices, points
@@ -146,6 +147,12 @@ def get_points(
         batch = points.read_points(session, [series_id], int(start.timestamp()), int(end.timestamp()))
     answer = {"series": _answer(series).model_dump(), "points": _points(batch)}
     return Response(msgspec.json.encode(answer), media_type="application/json")
+
+
+@router.delete("/{series_id}", status_code=204)
+def erase_series(series_id: Id, heed: Heed, bearer: AdminBearer) -> None:
+    """Erase a series for ever: points, models, labels, anomalies and its alerts. An audit entry says who did it."""
+    erase.erase_series(heed.committer, series_id, by=bearer.name)
 
 
 def existing(session: Session, series_id: int) -> Series:

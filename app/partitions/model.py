@@ -42,6 +42,10 @@ class Model:
         self._touch(self.dirty_baselines, rows)
         self._touch(self.dirty_states, rows)
 
+    def forget(self, rows: Ints) -> None:
+        """Whoever these rows belonged to is judged by another detector, or erased: nothing of it stays."""
+        self.learn(rows, *self.detector.cold(rows.size))
+
     def remember(self, rows: Ints, state: Fields) -> None:
         """The state after a batch of points."""
         put(self.state, rows, state)

@@ -154,6 +154,9 @@ class Partition:
         code = self.model_code(detector)
         moving = slots[self.columns["model"][slots] != code]
         if moving.size:
+            for left in np.unique(self.columns["model"][moving]).tolist():
+                leaving = moving[self.columns["model"][moving] == left]
+                self.models[left].forget(self.columns["row"][leaving].astype(np.int64))
             self.columns["row"][moving] = self.models[code].add_rows(moving.size)
             self.columns["model"][moving] = code
             self.anchor(moving)
@@ -179,6 +182,20 @@ class Partition:
         """The transaction that would have created these series failed; their slots go to the next ones."""
         for newcomer in newcomers:
             self._slots.pop(newcomer.series_id, None)
+
+    def erase(self, slot: int) -> None:
+        """Nothing is left of the series in this slot, as if there had never been one."""
+        slots = np.array([slot], np.int64)
+        series_id = int(self.columns["series_id"][slot])
+        model, row = (self.columns[name][slots].astype(np.int64) for name in ("model", "row"))
+        self.models[int(model[0])].forget(row)
+        del self._slots[series_id]
+        for name in self.columns.keys() - {"model", "row"}:
+            self.columns[name][slot] = 0
+        self.tail = [batch.of_others(series_id) for batch in self.tail]
+        self.tail_points = sum(batch.timestamp.size for batch in self.tail)
+        put(self.life, slots, lives.newborn(1, KINDS))
+        self.anchor(slots)
 
     def heed(self, tolerances: Tolerances) -> None:
         """Take in what the labels that stand have taught; it counts from the next point on."""

@@ -234,6 +234,10 @@ class Committer:
                 return partition, slot
         raise LookupError("no partition holds this series")
 
+    def forget_place(self, key: bytes) -> None:
+        """The series of this key is gone: should it come again, it is new. Only for use inside `call`."""
+        self._places.pop(key, None)
+
     def reload(self, number: int) -> None:
         """Forget what is in memory of a partition and rebuild it from the database."""
         with self.database.reading() as session:

@@ -378,6 +378,17 @@ class Silence(Concerned, Base):
     settled_at: Mapped[datetime | None]  # it is over, and what still lasts was told
 
 
+class AuditEntry(Base):
+    """What was done that nothing else leaves a trace of."""
+
+    __tablename__ = "audit_entry"
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    at: Mapped[datetime]
+    actor: Mapped[str]
+    action: Mapped[str]
+    subject: Mapped[dict[str, Any]]  # ids and counts, never names
+
+
 class JobSlot(Base):
     """A schedule's slot that some process has taken, so that a job fires once however many processes there are."""
 

@@ -45,6 +45,12 @@ class PointBatch:
     def __len__(self) -> int:
         return len(self.value)
 
+    def of_others(self, series_id: int) -> PointBatch:
+        """All points but those of this series."""
+        others = self.series != series_id
+        scores = {name: getattr(self, name)[others] for name in SCORES}
+        return PointBatch(self.series[others], self.timestamp[others], self.value[others], **scores)
+
     def of_series(self, series_ids: Ints) -> PointBatch:
         """Only the points of these series."""
         mine = np.isin(self.series, series_ids)

@@ -1,0 +1,54 @@
+"""Erase a series, or what is older than anybody wants to keep. On the committer's thread, in one commit each."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import structlog
+
+from app.clock import wall_now
+from app.errors import NotFound
+from app.pipeline import recover
+from app.pipeline.ingest import Committer
+from app.store import audit, erasure, points
+from app.store import series as stored_series
+
+log = structlog.get_logger()
+
+ERASED = "series_erased"
+
+
+def erase_series(committer: Committer, series_id: int, *, by: str) -> None:
+    """Points in log and tiles, models, labels, anomalies, alerts and the series itself; an audit entry is left.
+
+    Raises NotFound where there is no such series. What its labels taught its siblings is gone with them. Should points
+    of it come again, it is a new series.
+    """
+    committer.call(lambda: _erase(committer, series_id, by))
+
+
+def _erase(committer: Committer, series_id: int, by: str) -> None:
+    with committer.database.reading() as session:
+        series = stored_series.get(session, series_id)
+    if series is None:
+        raise NotFound("There is no series with this id. GET /v1/series finds them.")
+    partition, slot = committer.partition_of(series_id)
+    with committer.reloading(partition.number), committer.database.writing() as session:
+        erased = erasure.erase(session, stored_series.get_many(session, [series_id])[series_id])
+        partition.erase(slot)
+        audit.record(session, ERASED, actor=by, subject={"series": series_id} | erased, now=wall_now())
+        recover.save(session, partition)
+    recover.saved(partition)
+    committer.forget_place(series.key)
+    committer.labels_changed()
+    log.info(ERASED, series=series_id, by=by)
+
+
+def drop_old_points(committer: Committer, now: datetime, keep: timedelta) -> None:
+    """Drop the tiles of points that ended so long ago."""
+
+    def drop() -> None:
+        with committer.database.writing() as session:
+            points.drop_before(session, int((now - keep).timestamp()))
+
+    committer.call(drop)

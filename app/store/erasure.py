@@ -1,0 +1,53 @@
+"""Erase a series: every row that speaks of it, whichever table it lies in."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from app.store.points import erase_series
+from app.store.tables import (
+    Alert,
+    Anomaly,
+    Base,
+    DetectorChoice,
+    Event,
+    Gap,
+    Label,
+    Notification,
+    Series,
+    Silence,
+)
+
+
+def erase(session: Session, series: Series) -> dict[str, int]:
+    """Forget the series, its points, labels, anomalies, and the alerts that tell of it alone; returns how many."""
+    alone = _alerts_of_it_alone(session, series.id)
+    erase_series(session, [series.id])
+    erased = {
+        "labels": _delete(session, Label, sa.or_(Label.series_id == series.id, Label.alert_id.in_(alone))),
+        "anomalies": _delete(session, Anomaly, Anomaly.series_id == series.id),
+    }
+    _delete(session, Notification, Notification.alert_id.in_(alone))
+    erased["alerts"] = _delete(session, Alert, Alert.id.in_(alone))
+    for concerned in (Event, Gap, Silence):
+        _delete(session, concerned, concerned.series_id == series.id)
+    _delete(session, DetectorChoice, DetectorChoice.series_id == series.id)
+    session.delete(series)
+    session.flush()
+    return erased
+
+
+def _alerts_of_it_alone(session: Session, series_id: int) -> list[int]:
+    """Alerts with an anomaly of this series, or a label, and with no anomaly of another."""
+    others = sa.select(Anomaly.alert_id).where(Anomaly.series_id != series_id, Anomaly.alert_id.is_not(None))
+    of_it = sa.union(
+        sa.select(Anomaly.alert_id).where(Anomaly.series_id == series_id, Anomaly.alert_id.is_not(None)),
+        sa.select(Label.alert_id).where(Label.series_id == series_id, Label.alert_id.is_not(None)),
+    ).subquery()
+    return list(session.scalars(sa.select(of_it.c.alert_id).where(of_it.c.alert_id.not_in(others))))
+
+
+def _delete(session: Session, table: type[Base], condition: sa.ColumnElement[bool]) -> int:
+    deleted = session.connection().execute(sa.delete(table).where(condition))
+    return int(deleted.rowcount)
