@@ -15,6 +15,7 @@ from app.store.tables import (
     Gap,
     Label,
     Notification,
+    Picture,
     Series,
     Silence,
 )
@@ -29,6 +30,7 @@ def erase(session: Session, series: Series) -> dict[str, int]:
         "anomalies": _delete(session, Anomaly, Anomaly.series_id == series.id),
     }
     _delete(session, Notification, Notification.alert_id.in_(alone))
+    _delete(session, Picture, Picture.alert_id.in_(alone))
     erased["alerts"] = _delete(session, Alert, Alert.id.in_(alone))
     for concerned in (Event, Gap, Silence):
         _delete(session, concerned, concerned.series_id == series.id)
