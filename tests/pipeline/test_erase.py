@@ -107,6 +107,7 @@ def test_points_older_than_the_retention_are_dropped_every_night(tmp_path: Path)
     url = f"sqlite:///{tmp_path / 'heed.db'}"
     with running(url, tmp_path, retention_days=70) as heed:
         Shop(heed).has_history(weeks=20)
+        heed.committer.call(lambda: None)  # jobs run behind the answer
         assert 7 * 20 - 70 - 8 <= first_day(heed) <= 7 * 20 - 70 + 2
 
 
