@@ -157,13 +157,18 @@ def _columnar(history: History, first: int, end: int) -> dict[str, Any]:
 
 def _series(history: History, points: NDArray[np.int64]) -> dict[str, Any]:
     metric, dimensions = history.series[int(history.which[points[0]])]
-    values = history.value[points]
+    values, weights = (_with_nulls(column[points]) for column in (history.value, history.weight))
     return {
         "metric": metric,
         "dimensions": dict(dimensions),
         "timestamps": history.timestamp[points].tolist(),
-        "values": [None if value != value else value for value in values.tolist()],
+        "values": values,
+        "weights": weights if any(weight is not None for weight in weights) else None,
     }
+
+
+def _with_nulls(numbers: NDArray[np.float64]) -> list[float | None]:
+    return [None if number != number else number for number in numbers.tolist()]
 
 
 def _check(answer: httpx.Response) -> Any:

@@ -79,7 +79,7 @@ def _tried(detector: Detector, history: History, rows: Ints) -> Trial:
     held = columns - min(int(columns * HELD_OUT), MOST_HELD_OUT)
     if not len(rows) or held < 2 or held == columns:
         return Trial(error, told)
-    past = History(history.values[rows, :held], history.timestamp[:held], history.local[:held], history.cadence)
+    past = history.of_series(rows).within(slice(held))
     expected, rarity = _judged(detector, past, history, rows, held)
     value = history.values[rows, held:]
     _, unit = center_and_unit(history.values[rows])
@@ -110,6 +110,7 @@ def _judged(detector: Detector, past: History, history: History, rows: Ints, hel
             frozen=np.zeros(count, bool),
             threshold_up=nothing,
             threshold_down=nothing,
+            weight=None if history.weights is None else history.weights[rows, held + step],
         )
         scores, state = detector.score(points, baseline, state)
         expected[:, step], rarity[:, step] = scores.expected, scores.rarity
@@ -173,7 +174,7 @@ def train_best(
         rows = np.flatnonzero(names == detector.name)
         if not len(rows):
             continue
-        fitted = detector.fit(History(history.values[rows], history.timestamp, history.local, history.cadence))
+        fitted = detector.fit(history.of_series(rows))
         for whole, fields in zip((baselines[detector.name], states[detector.name]), fitted, strict=True):
             for field, array in fields.items():
                 whole[field][rows] = array

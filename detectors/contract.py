@@ -36,12 +36,25 @@ class History:
     timestamp: int64 (N,), unix seconds of each column, rising by `cadence`.
     local: int64 (N,), the same instants as wall-clock seconds in the series' zone (unix seconds + UTC offset).
     cadence: seconds between two columns.
+    weights: float64 (S, N), for ratios: the number of events behind each value, NaN where it was not given; None if
+        none was.
     """
 
     values: Floats
     timestamp: Ints
     local: Ints
     cadence: int
+    weights: Floats | None = None
+
+    def of_series(self, rows: Ints | slice) -> History:
+        """The same of some series only."""
+        weights = None if self.weights is None else self.weights[rows]
+        return History(self.values[rows], self.timestamp, self.local, self.cadence, weights)
+
+    def within(self, columns: slice) -> History:
+        """The same in some columns only."""
+        weights = None if self.weights is None else self.weights[:, columns]
+        return History(self.values[:, columns], self.timestamp[columns], self.local[columns], self.cadence, weights)
 
 
 @dataclass(frozen=True)
@@ -56,6 +69,7 @@ class Points:
     frozen: bool; True while the series has an open anomaly, whose points must not be learned.
     threshold_up, threshold_down: float64, log10 weeks; the rarity from which a rise, or a fall, is abnormal.
         They decide only how wide the reported band is.
+    weight: float64, for ratios: the number of events behind the value, NaN where it was not given; None if none was.
     """
 
     row: Ints
@@ -66,6 +80,7 @@ class Points:
     frozen: Bools
     threshold_up: Floats
     threshold_down: Floats
+    weight: Floats | None = None
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ from detectors.peaks import (
 from detectors.profile import HOUR, WEEK_HOURS, fit_profile, phase
 from detectors.rarity import DECADE, RAREST, WEEK_SECONDS
 from detectors.robust import mean, median, spread
+from detectors.weights import Chance, evened, unweighted
 
 Reals = NDArray[np.floating]
 """float64 when scoring, float32 when a history is replayed."""
@@ -72,6 +73,7 @@ class Seasonal:
             "blocks": np.zeros(count),
             "daily": np.zeros(count),
             "weekly": np.zeros(count),
+            **unweighted(count),
         }
         return baseline, _quiet_state(count)
 
@@ -84,7 +86,7 @@ class Seasonal:
         if not enough.any():
             return baseline, state
         with np.errstate(all="ignore"):
-            learned, after = _fit(values[enough], recent)
+            learned, after = _fit(values[enough], recent.of_series(np.flatnonzero(enough)))
         for fields, new in ((baseline, learned), (state, after)):
             for name, array in new.items():
                 fields[name][enough] = array
@@ -118,6 +120,9 @@ def _score(points: Points, season: _Season, rows: Fields, state: Fields) -> tupl
     center, unit = rows["center"], rows["unit"]
     value = np.where(np.isfinite(points.value), points.value, np.nan)
     y = np.clip(value / unit - center / unit, -LARGEST, LARGEST)
+    chance = Chance.at(rows, points.weight, season.usual + center / unit)
+    if chance is not None:
+        y = season.usual + chance.evened(y - season.usual, rows)
     steps = np.clip((points.timestamp - state["timestamp"]) / np.maximum(points.cadence, 1), 1.0, 1e4)
     signed, after = _judge(y, season, steps, ~points.frozen, rows, state)
     after["timestamp"] = np.where(np.isnan(value), state["timestamp"], points.timestamp)
@@ -127,9 +132,10 @@ def _score(points: Points, season: _Season, rows: Fields, state: Fields) -> tupl
     rarity = np.minimum((_joint(excess) - JOINT_LEVEL) / (JOINT_EXCESS * DECADE) - log_rate, RAREST)
     known = rows["trained"].astype(bool) & ~np.isnan(value)
     loudest = np.take_along_axis(signed, np.argmax(np.nan_to_num(excess), axis=1)[:, None], axis=1)[:, 0]
-    expected, lower, upper = (
-        np.where(rows["trained"], center + unit * edge, np.nan) for edge in _band(points, season, rows, state)
-    )
+    edges: tuple[Floats, ...] = _band(points, season, rows, state)
+    if chance is not None:
+        edges = tuple(season.usual + chance.back(edge - season.usual, rows) for edge in edges)
+    expected, lower, upper = (np.where(rows["trained"], center + unit * edge, np.nan) for edge in edges)
     return (
         Scores(
             expected=expected,
@@ -220,15 +226,14 @@ def _quiet_state(count: int) -> Fields:
 def _recent(history: History) -> History:
     """The last ten weeks, or the last 200 points where those are longer."""
     columns = max(70 * DAY // max(history.cadence, 1), 200)
-    return History(
-        history.values[:, -columns:], history.timestamp[-columns:], history.local[-columns:], history.cadence
-    )
+    return history.within(slice(-columns, None))
 
 
 def _fit(values: Floats, history: History) -> tuple[Fields, Fields]:
     cadence, series = history.cadence, len(values)
     center, unit = _center_and_unit(values)
     y = np.clip(values / unit[:, None] - (center / unit)[:, None], -LARGEST, LARGEST)
+    y, weighed = evened(y, history, -center / unit)
     season = fit_profile(y, history.local, cadence)
     hour, following, weight = phase(history.local, cadence)
     hours = season.hours
@@ -255,6 +260,7 @@ def _fit(values: Floats, history: History) -> tuple[Fields, Fields]:
         "day_rate": np.full(series, 1.0 / max(DAY / cadence, LEVEL_POINTS)),
         "daily": season.daily,
         "weekly": season.weekly,
+        **weighed,
     }
     evidence, state = _replay(y, residual * stretch[:, None], rough_there, cadence, baseline)
     evidence[:, 3] *= ((1.0 - absorbed) / (1.0 - season.leverage)).astype(np.float32)[:, None]

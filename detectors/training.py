@@ -148,7 +148,7 @@ def _fit_each(detector: Detector, history: History, fall_back: Detector) -> Trai
         baselines[either.name], states[either.name] = either.cold(series)
     used, reasons = [], []
     for row in range(series):
-        one = History(history.values[row : row + 1], history.timestamp, history.local, history.cadence)
+        one = history.of_series(slice(row, row + 1))
         name, reason, fields = _fit_one(detector, one, fall_back)
         if fields is not None:
             put(baselines[name], np.array([row]), fields[0])

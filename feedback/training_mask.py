@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -57,7 +57,7 @@ def training_mask(excluded: Exclusions, series_id: Ints, timestamp: Ints, cadenc
 
 def without(history: History, mask: Bools) -> History:
     """The same history with what is masked taken for missing."""
-    return History(np.where(mask, np.nan, history.values), history.timestamp, history.local, history.cadence)
+    return replace(history, values=np.where(mask, np.nan, history.values))
 
 
 def _rows_of(series_id: Ints, ordered: Ints, wanted: Ints) -> tuple[Ints, Ints]:

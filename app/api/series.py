@@ -88,6 +88,7 @@ class PointAnswer(BaseModel):
     lower: float | None
     upper: float | None
     rarity_weeks: float | None
+    weight: float | None = Field(description="Of a ratio, the number of events behind it; null where not given.")
 
 
 class PointList(BaseModel):
@@ -102,6 +103,7 @@ class _Point(msgspec.Struct):
     lower: float
     upper: float
     rarity_weeks: float
+    weight: float
 
 
 @router.get("")
@@ -215,7 +217,7 @@ def _points(batch: PointBatch) -> list[_Point]:
     """NaN is written as null by msgspec."""
     weeks = 10.0 ** np.minimum(batch.rarity.astype(np.float64), RAREST)
     scores = (_rounded(each, 7) for each in (batch.expected, batch.lower, batch.upper))
-    columns = (batch.value, *scores, _rounded(weeks, 3))
+    columns = (batch.value, *scores, _rounded(weeks, 3), _rounded(batch.weight, 7))
     times = [datetime.fromtimestamp(second, UTC) for second in batch.timestamp.tolist()]
     return [_Point(*each) for each in zip(times, *(column.tolist() for column in columns), strict=True)]
 

@@ -25,6 +25,7 @@ LONGEST_METRIC = 200
 LONGEST_DIMENSION_NAME = 100
 LONGEST_DIMENSION_VALUE = 200
 MOST_DIMENSIONS = 20
+FAULT_OF_WEIGHT = "weight must be the number of events behind the value: a number of at least 0, or null"
 CACHED_IDENTITIES = 100_000
 LONGEST_CACHED_KEY = 1_000
 
@@ -55,6 +56,7 @@ class PostedPoints:
     timestamp: int64 unix seconds.
     value: float64, NaN where the point is known to be missing.
     index: int64, the point's place in the request.
+    weight: float64, of a ratio the events behind it, NaN where not given; None if none was.
     """
 
     identities: list[SeriesIdentity]
@@ -63,6 +65,7 @@ class PostedPoints:
     value: Floats
     index: Ints
     rejected: list[Rejection]
+    weight: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.index)
@@ -162,12 +165,13 @@ def assemble(
     value: Floats,
     *,
     index: Ints,
+    weight: Floats | None = None,
     rejected: Sequence[Rejection] = (),
     limits: Limits,
 ) -> PostedPoints:
     """The points that stand every check, and the others among the rejected, in the order of the request."""
     place = np.asarray(places, dtype=np.int64)
-    faults = _faults(table, place, timestamp, value, limits)
+    faults = _faults(table, place, timestamp, value, limits) | _faults_of_weight(weight)
     all_rejected = list(rejected)
     identities = [entry for entry in table.entries if not isinstance(entry, str)]
     if faults:
@@ -177,8 +181,17 @@ def assemble(
         is_identity = np.array([not isinstance(entry, str) for entry in table.entries], dtype=np.int64)
         place = (np.cumsum(is_identity) - 1)[place[kept]]
         timestamp, value, index = timestamp[kept], value[kept], index[kept]
+        weight = None if weight is None else weight[kept]
     all_rejected.sort(key=lambda rejection: rejection.index)
-    return PostedPoints(identities, place.astype(np.int32), timestamp, value, index, all_rejected)
+    return PostedPoints(identities, place.astype(np.int32), timestamp, value, index, all_rejected, weight)
+
+
+def _faults_of_weight(weight: Floats | None) -> dict[int, str]:
+    if weight is None:
+        return {}
+    with np.errstate(invalid="ignore"):
+        rows = np.flatnonzero((weight < 0) | (weight > LARGEST_VALUE))
+    return dict.fromkeys(rows.tolist(), FAULT_OF_WEIGHT)
 
 
 def _faults(table: IdentityTable, place: Ints, timestamp: Ints, value: Floats, limits: Limits) -> dict[int, str]:
@@ -214,6 +227,7 @@ class PointCollector:
         self._places: list[int] = []
         self._timestamps: list[int] = []
         self._values: list[float] = []
+        self._weights: list[float] = []
         self._indices: list[int] = []
         self._rejected: list[Rejection] = []
         self._place_of_names: dict[tuple[str, tuple[tuple[str, str], ...]], int] = {}
@@ -223,16 +237,17 @@ class PointCollector:
         self._rejected.append(Rejection(self.count, reason))
         self.count += 1
 
-    def add(self, metric: Any, dimensions: Any, timestamp: Any, value: Any) -> None:
+    def add(self, metric: Any, dimensions: Any, timestamp: Any, value: Any, weight: Any = None) -> None:
         try:
             place = self._place(metric, dimensions)
-            seconds, number = read_timestamp(timestamp), read_value(value)
+            seconds, number, events = read_timestamp(timestamp), read_value(value), read_weight(weight)
         except ValueError as fault:
             self.reject(str(fault))
             return
         self._places.append(place)
         self._timestamps.append(seconds)
         self._values.append(number)
+        self._weights.append(events)
         self._indices.append(self.count)
         self.count += 1
 
@@ -254,6 +269,7 @@ class PointCollector:
             np.array(self._timestamps, dtype=np.int64),
             np.array(self._values, dtype=np.float64),
             index=np.array(self._indices, dtype=np.int64),
+            weight=given_weights(self._weights),
             rejected=self._rejected,
             limits=limits,
         )
@@ -302,3 +318,17 @@ def read_value(value: Any) -> float:
     if not abs(value) <= LARGEST_VALUE:
         raise ValueError(f"value must be finite and lie within ±{LARGEST_VALUE:.0e}")
     return float(value)
+
+
+def read_weight(weight: Any) -> float:
+    """The events behind a ratio, NaN for null. Raises ValueError with the reason."""
+    try:
+        return read_value(weight)
+    except ValueError:
+        raise ValueError(FAULT_OF_WEIGHT) from None
+
+
+def given_weights(weights: Sequence[float | None]) -> Floats | None:
+    """The weights as an array; None where no point has one."""
+    given = np.array(weights, dtype=np.float64)
+    return None if np.isnan(given).all() else given

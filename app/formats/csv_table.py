@@ -1,4 +1,4 @@
-"""CSV with a header: `metric`, `timestamp`, `value`; every other column is a dimension."""
+"""CSV with a header: `metric`, `timestamp`, `value`, perhaps `weight`; every other column is a dimension."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from app.errors import BadRequest
 from app.formats.contract import Limits, PointCollector, PostedPoints, refuse_too_many
 
 COLUMNS = ("metric", "timestamp", "value")
-SHAPE = "The first line of a CSV body must name the columns metric, timestamp and value; others are dimensions."
+SHAPE = (
+    "The first line of a CSV body must name the columns metric, timestamp and value; "
+    "weight is the number of events behind a ratio, others are dimensions."
+)
 
 
 def decode_csv(body: bytes, limits: Limits) -> PostedPoints:
@@ -41,9 +44,11 @@ def _collect(collector: PointCollector, header: Sequence[str], row: Sequence[str
         return
     fields = dict(zip(header, row, strict=True))
     metric, timestamp, value = (fields.pop(name) for name in COLUMNS)
+    weight = fields.pop("weight", "").strip()
     dimensions = {name: text for name, text in fields.items() if text}
     try:
-        collector.add(metric, dimensions, _timestamp(timestamp), _number(value) if value.strip() else None)
+        number, events = (_number(text) if text.strip() else None for text in (value, weight))
+        collector.add(metric, dimensions, _timestamp(timestamp), number, events)
     except ValueError as fault:
         collector.reject(str(fault))
 
@@ -61,4 +66,4 @@ def _number(text: str) -> float:
             return float(text)
     except ValueError:
         pass
-    raise ValueError("value must be a number or empty")
+    raise ValueError("value and weight must be numbers or empty")

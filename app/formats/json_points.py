@@ -24,6 +24,7 @@ from app.formats.contract import (
     PointCollector,
     PostedPoints,
     assemble,
+    given_weights,
     refuse_too_many,
 )
 
@@ -42,6 +43,7 @@ class Row(msgspec.Struct, gc=False):
     timestamp: Timestamp
     value: float | None
     dimensions: msgspec.Raw = NO_DIMENSIONS
+    weight: float | None = None
 
 
 class Column(msgspec.Struct, gc=False):
@@ -49,6 +51,7 @@ class Column(msgspec.Struct, gc=False):
     timestamps: list[Timestamp]
     values: list[float | None]
     dimensions: msgspec.Raw = NO_DIMENSIONS
+    weights: list[float | None] | None = None
 
 
 class Body(msgspec.Struct, gc=False):
@@ -83,13 +86,14 @@ def assemble_rows(rows: list[Row], limits: Limits) -> PostedPoints:
     places = [table.place(row.metric, bytes(row.dimensions)) for row in rows]
     timestamp = _seconds([row.timestamp for row in rows])
     value = np.array([row.value for row in rows], dtype=np.float64)
-    return assemble(table, places, timestamp, value, index=np.arange(len(rows)), limits=limits)
+    weight = given_weights([row.weight for row in rows])
+    return assemble(table, places, timestamp, value, index=np.arange(len(rows)), weight=weight, limits=limits)
 
 
 def assemble_columns(columns: list[Column], limits: Limits) -> PostedPoints:
     """Points of columns that have the right types. Raises Unsound where two of a series differ in length."""
     lengths = [len(column.timestamps) for column in columns]
-    if lengths != [len(column.values) for column in columns]:
+    if lengths != [len(column.values) for column in columns] or not _weights_fit(columns, lengths):
         raise Unsound
     count = sum(lengths)
     refuse_too_many(count, limits)
@@ -98,7 +102,23 @@ def assemble_columns(columns: list[Column], limits: Limits) -> PostedPoints:
     place = np.repeat(np.array(places, dtype=np.int64), lengths)
     timestamp = _seconds(list(chain.from_iterable(column.timestamps for column in columns)))
     value = _floats(list(chain.from_iterable(column.values for column in columns)))
-    return assemble(table, place, timestamp, value, index=np.arange(count), limits=limits)
+    weight = _weights(columns, lengths)
+    return assemble(table, place, timestamp, value, index=np.arange(count), weight=weight, limits=limits)
+
+
+def _weights_fit(columns: list[Column], lengths: list[int]) -> bool:
+    return all(
+        column.weights is None or len(column.weights) == length for column, length in zip(columns, lengths, strict=True)
+    )
+
+
+def _weights(columns: list[Column], lengths: list[int]) -> Floats | None:
+    """The weights of all columns, one after the other; None where no column has any."""
+    if all(column.weights is None for column in columns):
+        return None
+    none: list[float | None] = [None]
+    parts = (column.weights or none * length for column, length in zip(columns, lengths, strict=True))
+    return given_weights(list(chain.from_iterable(parts)))
 
 
 def _floats(values: list[float | None]) -> Floats:
@@ -143,7 +163,9 @@ def collect_row(collector: PointCollector, row: Any) -> None:
     elif "timestamp" not in row:
         collector.reject("timestamp is missing")
     else:
-        collector.add(row.get("metric"), row.get("dimensions"), row["timestamp"], row["value"])
+        collector.add(
+            row.get("metric"), row.get("dimensions"), row["timestamp"], row["value"], weight=row.get("weight")
+        )
 
 
 def _collect_column(collector: PointCollector, column: Any) -> None:
@@ -153,8 +175,9 @@ def _collect_column(collector: PointCollector, column: Any) -> None:
             collector.reject(fault)
         return
     parts = (column.get("metric"), column.get("dimensions"))
-    for timestamp, value in zip(column["timestamps"], column["values"], strict=True):
-        collector.add(*parts, timestamp, value)
+    weights = column.get("weights")
+    for place, (timestamp, value) in enumerate(zip(column["timestamps"], column["values"], strict=True)):
+        collector.add(*parts, timestamp, value, weight=None if weights is None else weights[place])
 
 
 def _fault_of_column(column: Any) -> str | None:
@@ -165,6 +188,9 @@ def _fault_of_column(column: Any) -> str | None:
         return "timestamps and values must be lists"
     if len(timestamps) != len(values):
         return "timestamps and values must be of one length"
+    weights = column.get("weights")
+    if weights is not None and not (isinstance(weights, list) and len(weights) == len(values)):
+        return "weights must be a list as long as values"
     return None
 
 

@@ -124,16 +124,22 @@ def _read(session: Session, partition: Partition, slots: Ints, until: Ints, excl
     start = end - min(WINDOW_SECONDS, MOST_STEPS * cadence)
     stored = points.read_points(session, ids.tolist(), start, end + 1)
     timestamp = (np.arange(start // cadence, end // cadence + 1) * cadence).astype(np.int64)
-    values = np.full((slots.size, timestamp.size), np.nan)
-    _fill(values, stored, ids, until, timestamp)
+    values, weights = _cells(stored, ids, until, timestamp)
     zone = partition.zones.names[int(partition.columns["zone"][slots[0]])]
-    history = History(values, timestamp, local_seconds(timestamp, zone), cadence)
+    history = History(values, timestamp, local_seconds(timestamp, zone), cadence, weights)
     return Past(slots, without(history, training_mask(excluded, ids, timestamp, cadence)))
 
 
-def _fill(values: Floats, stored: PointBatch, ids: Ints, until: Ints, timestamp: Ints) -> None:
+def _cells(stored: PointBatch, ids: Ints, until: Ints, timestamp: Ints) -> tuple[Floats, Floats | None]:
+    """Values and weights on the grid, (S, N): what lies after a series' `until` left out."""
     order = np.argsort(ids)
     row = order[np.searchsorted(ids[order], stored.series)]
-    column = np.searchsorted(timestamp, stored.timestamp, side="right") - 1
-    known = stored.timestamp <= until[row]
-    values[row[known], column[known]] = stored.value[known]
+    known = np.flatnonzero(stored.timestamp <= until[row])
+    cells = row[known], np.searchsorted(timestamp, stored.timestamp[known], side="right") - 1
+    values = np.full((ids.size, timestamp.size), np.nan)
+    values[cells] = stored.value[known]
+    if np.isnan(stored.weight).all():
+        return values, None
+    weights = np.full_like(values, np.nan)
+    weights[cells] = stored.weight[known]
+    return values, weights

@@ -93,6 +93,7 @@ class _Arrivals:
     series_id: Ints
     timestamp: Ints
     value: Floats
+    weight: Floats
     post: Ints
 
     def only(self, rows: Bools | Ints) -> _Arrivals:
@@ -372,7 +373,8 @@ class Committer:
                 for number in np.unique(kept.partition).tolist():
                     mine = kept.only(kept.partition == number)
                     partition = self.partitions[number]
-                    judged = score.judge(partition, mine.slot, mine.timestamp, mine.value, past)
+                    arrived = score.Batch(mine.slot, mine.timestamp, mine.value, score.given(mine.weight))
+                    judged = score.judge(partition, arrived, past)
                     fall_back.record(session, partition, judged.fell_back)
                     batch = _as_batch(mine, judged)
                     log_id = points.append_log(
@@ -479,8 +481,9 @@ class Committer:
 
 def _as_batch(arrivals: _Arrivals, judged: Judged) -> PointBatch:
     with np.errstate(over="ignore"):
-        scores = [a.astype(np.float32) for a in (judged.expected, judged.lower, judged.upper, judged.rarity)]
-    return PointBatch(arrivals.series_id, arrivals.timestamp, arrivals.value, *scores)
+        beside = (judged.expected, judged.lower, judged.upper, judged.rarity, arrivals.weight)
+        columns = [column.astype(np.float32) for column in beside]
+    return PointBatch(arrivals.series_id, arrivals.timestamp, arrivals.value, *columns)
 
 
 def _unknown(posted: PostedPoints, places: dict[bytes, Place], created: dict[bytes, Place]) -> list[SeriesIdentity]:
@@ -503,7 +506,13 @@ def _arrivals(group: Sequence[_Waiting], places: Mapping[bytes, Place], refused:
         table = np.array([(p.partition, p.slot, p.series_id) if p else (-1, -1, -1) for p in found], np.int64)
         where = table.reshape(-1, 3)[posted.identity]
         part = _Arrivals(
-            where[:, 0], where[:, 1], where[:, 2], posted.timestamp, posted.value, np.full(len(posted), index)
+            where[:, 0],
+            where[:, 1],
+            where[:, 2],
+            posted.timestamp,
+            posted.value,
+            np.broadcast_to(np.nan, len(posted)) if posted.weight is None else posted.weight,
+            np.full(len(posted), index),
         )
         parts.append(part.only(part.slot >= 0) if refused.get(index) else part)
     return _Arrivals(*(np.concatenate([getattr(p, n) for p in parts]) for n in _Arrivals.__dataclass_fields__))

@@ -154,7 +154,8 @@ def _replay(session: Session, partition: Partition) -> int:
         slots = partition.slots_of(batch.series)
         new = slots != UNKNOWN
         new[new] = partition.columns["seen_log"][slots[new]] < log_id
-        judged = score.judge(partition, slots[new], batch.timestamp[new], batch.value[new], past)
+        known = score.Batch(slots[new], batch.timestamp[new], batch.value[new], score.given(batch.weight[new]))
+        judged = score.judge(partition, known, past)
         score.install(partition, judged, log_id)
         partition.keep_tail(batch, log_id, wall_now())
         replayed += int(new.sum())

@@ -7,7 +7,7 @@ points cost one scoring; series that have nothing late cost nothing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
@@ -61,7 +61,8 @@ def _portion_again(committer: Committer, number: int, slots: Ints, now: datetime
     with committer.reloading(number), committer.database.writing() as session:
         since = _since_training(session, partition, slots)
         past = fall_back.stored_past(session)
-        judged = score.judge_again(partition, since.slot, since.batch.timestamp, since.batch.value, past)
+        known = score.Batch(since.slot, since.batch.timestamp, since.batch.value, score.given(since.batch.weight))
+        judged = score.judge_again(partition, known, past)
         fall_back.record(session, partition, judged.fell_back)
         rescored = _with_scores(since, judged, partition.columns["late_at"])
         log_id = partition.newest_log
@@ -122,7 +123,9 @@ def _with_scores(since: _Since, judged: Judged, late_at: Ints) -> PointBatch:
     rows = np.flatnonzero(since.batch.timestamp >= late_at[since.slot])
     with np.errstate(over="ignore"):
         fresh = [getattr(judged, name)[rows].astype(np.float32) for name in SCORES]
-    return PointBatch(since.batch.series[rows], since.batch.timestamp[rows], since.batch.value[rows], *fresh)
+    expected, lower, upper, rarity = fresh
+    batch = _only(since.batch, rows)
+    return replace(batch, expected=expected, lower=lower, upper=upper, rarity=rarity)
 
 
 def _known_before(partition: Partition, slots: Ints) -> list[Transition]:

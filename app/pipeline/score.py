@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -87,15 +87,32 @@ class Judged:
     fell_back: list[FellBack] = field(default_factory=list)
 
 
-def judge(partition: Partition, slot: Ints, timestamp: Ints, value: Floats, past: PastOf) -> Judged:
+@dataclass(frozen=True)
+class Batch:
+    """Points to judge, (n,) each; no slot and time twice. timestamp: unix seconds. value: NaN if known to be missing.
+
+    weight: of a ratio the events behind it, NaN where not given; None if none was.
+    """
+
+    slot: Ints
+    timestamp: Ints
+    value: Floats
+    weight: Floats | None = None
+
+
+def given(weight: NDArray[np.floating]) -> Floats | None:
+    """The weights of a batch; None where no point has one, as nearly always."""
+    return None if np.isnan(weight).all() else weight.astype(np.float64)
+
+
+def judge(partition: Partition, batch: Batch, past: PastOf) -> Judged:
     """Score the points that are newer than what their series has seen, each series in time order.
 
-    slot, timestamp (unix seconds), value (NaN: known to be missing) have shape (n,); no (slot, timestamp) twice.
     Late points keep NaN scores.
     `past` is asked only for series that fall back to `basic` at these points.
     """
-    judged = Judged(*_unjudged(slot.size))
-    judged.slots, judged.columns = _advanced_columns(partition, slot, timestamp)
+    judged = Judged(*_unjudged(batch.slot.size))
+    judged.slots, judged.columns = _advanced_columns(partition, batch.slot, batch.timestamp)
     before = take({name: partition.columns[name] for name in ("last_at", "point_count")}, judged.slots)
     begin = _Beginning(
         Model.state_of,
@@ -105,18 +122,18 @@ def judge(partition: Partition, slot: Ints, timestamp: Ints, value: Floats, past
         first_at=judged.columns["first_at"],
         point_count=before["point_count"],
     )
-    known = partition.happenings.without_lost(slot, timestamp, value)
-    _judge(partition, begin, _Batch(slot, timestamp, known), past, judged)
+    known = partition.happenings.without_lost(batch.slot, batch.timestamp, batch.value)
+    _judge(partition, begin, replace(batch, value=known), past, judged)
     return judged
 
 
-def judge_again(partition: Partition, slot: Ints, timestamp: Ints, value: Floats, past: PastOf) -> Judged:
+def judge_again(partition: Partition, batch: Batch, past: PastOf) -> Judged:
     """Score all points since their series' last training once more, each series in time order, from what it left.
 
     Arguments as in `judge`, and for every series that is named, all of its points after `anchor_at`.
     """
-    judged = Judged(*_unjudged(slot.size))
-    slots, counts = np.unique(slot, return_counts=True)
+    judged = Judged(*_unjudged(batch.slot.size))
+    slots, counts = np.unique(batch.slot, return_counts=True)
     column = take({n: partition.columns[n] for n in ("anchor_at", "first_at", "point_count", "since_anchor")}, slots)
     before = column["point_count"] - column["since_anchor"]
     judged.slots = slots
@@ -133,18 +150,9 @@ def judge_again(partition: Partition, slot: Ints, timestamp: Ints, value: Floats
         first_at=column["first_at"],
         point_count=before,
     )
-    known = partition.happenings.without_lost(slot, timestamp, value)
-    _judge(partition, begin, _Batch(slot, timestamp, known), past, judged)
+    known = partition.happenings.without_lost(batch.slot, batch.timestamp, batch.value)
+    _judge(partition, begin, replace(batch, value=known), past, judged)
     return judged
-
-
-@dataclass(frozen=True)
-class _Batch:
-    """The points to judge, (n,) each."""
-
-    slot: Ints
-    timestamp: Ints
-    value: Floats
 
 
 @dataclass(frozen=True)
@@ -180,7 +188,7 @@ class _Part:
     transitions: list[Transition]
 
 
-def _judge(partition: Partition, begin: _Beginning, batch: _Batch, past: PastOf, judged: Judged) -> None:
+def _judge(partition: Partition, begin: _Beginning, batch: Batch, past: PastOf, judged: Judged) -> None:
     order = np.lexsort((batch.timestamp, batch.slot))
     order = order[batch.timestamp[order] > begin.last_at[begin.rows(batch.slot[order])]]
     order = order[_places_from_the_end(batch.slot[order]) < MOST_ROUNDS]
@@ -199,7 +207,7 @@ def _judge(partition: Partition, begin: _Beginning, batch: _Batch, past: PastOf,
         _fall_back(partition, begin, batch, past, order, failed, judged)
 
 
-def _attempts(partition: Partition, begin: _Beginning, batch: _Batch, model: Model, row: Ints) -> Attempts[_Part]:
+def _attempts(partition: Partition, begin: _Beginning, batch: Batch, model: Model, row: Ints) -> Attempts[_Part]:
     """`row`: where each slot lies in the model."""
     work = partial(_judge_with, partition, begin, batch, model, row)
     return Attempts(work, batch.slot, model.detector.name)
@@ -208,7 +216,7 @@ def _attempts(partition: Partition, begin: _Beginning, batch: _Batch, model: Mod
 def _fall_back(
     partition: Partition,
     begin: _Beginning,
-    batch: _Batch,
+    batch: Batch,
     past: PastOf,
     order: Ints,
     failed: dict[int, str],
@@ -339,7 +347,7 @@ def _oldest_late(columns: Fields, inverse: Ints, timestamp: Ints, again: NDArray
 def _judge_with(
     partition: Partition,
     begin: _Beginning,
-    batch: _Batch,
+    batch: Batch,
     model: Model,
     row: Ints,
     mine: Ints,
@@ -366,7 +374,7 @@ def _judge_with(
         everyone = who.size == slots.size
         local_state = state if everyone else take(state, who)
         local_life = life if everyone else take(life, who)
-        points = series.points(who, rows, batch.timestamp[here], batch.value[here], lives.frozen(local_life))
+        points = series.points(who, rows, batch, here, lives.frozen(local_life))
         scores, local_state = _scored(model, points, local_state, explained, chunk)
         may_alert = series.may_alert(who, before, points.timestamp)
         asked = series.taught.thresholds(who, local_life, points, scores, model.detector.evidence, RULES)
@@ -453,16 +461,18 @@ class _SeriesFacts:
         """Whole days of history that each series had just before its point."""
         return np.asarray((timestamp - self.first_at[who]) // training.DAY, np.int64)
 
-    def points(self, who: Ints, rows: Ints, timestamp: Ints, value: Floats, frozen: NDArray[np.bool_]) -> Points:
+    def points(self, who: Ints, rows: Ints, batch: Batch, here: Ints, frozen: NDArray[np.bool_]) -> Points:
+        timestamp = batch.timestamp[here]
         return Points(
             row=rows[who],
             timestamp=timestamp,
             local=local_seconds_of_many(timestamp, self.zones, self.zone[who]),
-            value=value,
+            value=batch.value[here],
             cadence=self.cadence[who],
             frozen=frozen,
             threshold_up=self.threshold_up[who],
             threshold_down=self.threshold_down[who],
+            weight=None if batch.weight is None else batch.weight[here],
         )
 
     def advance(

@@ -103,7 +103,7 @@ def would_tell(
     columns = history.timestamp.size
     if first < 2 or first >= columns:
         return 0
-    past = History(history.values[:, :first], history.timestamp[:first], history.local[:first], history.cadence)
+    past = history.within(slice(first))
     fitted = training.fit_many(candidate, past, fall_back=registry.get(FALL_BACK))
     rows = np.flatnonzero(np.array(fitted.detector) == candidate.name)
     if not rows.size:
@@ -123,6 +123,7 @@ def would_tell(
             frozen=lives.frozen(life),
             threshold_up=up,
             threshold_down=down,
+            weight=None if history.weights is None else history.weights[rows, column],
         )
         scores, state = candidate.score(here, baseline, state)
         life, changes = lives.advance(

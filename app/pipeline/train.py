@@ -233,22 +233,28 @@ def history_of(partition: Partition, grid: points.Grid, excluded: Exclusions) ->
     ids = grid.series_ids
     slot = int(partition.slots_of(ids[:1])[0])
     zone = partition.zones.names[partition.columns["zone"][slot]]
-    history = History(overlaid(partition, grid), grid.timestamp, local_seconds(grid.timestamp, zone), grid.cadence)
+    weights = None if grid.weights is None else _overlaid(partition, grid, grid.weights, "weight")
+    history = History(
+        overlaid(partition, grid), grid.timestamp, local_seconds(grid.timestamp, zone), grid.cadence, weights
+    )
     return without(history, training_mask(excluded, ids, grid.timestamp, grid.cadence))
 
 
 def overlaid(partition: Partition, grid: points.Grid) -> Floats:
     """The values of the grid with what the log holds laid over them."""
-    values = grid.values.copy()
-    ids = grid.series_ids
+    return _overlaid(partition, grid, grid.values, "value")
+
+
+def _overlaid(partition: Partition, grid: points.Grid, stored: Floats, name: str) -> Floats:
+    """What is stored of the points' column of that name, with what the log holds laid over it."""
+    cells, ids = stored.copy(), grid.series_ids
     for batch in tuple(partition.tail):
         mine = np.flatnonzero(np.isin(batch.series, ids))
         column = batch.timestamp[mine] // grid.cadence - grid.timestamp[0] // grid.cadence
         inside = (column >= 0) & (column < grid.timestamp.size)
-        values[np.searchsorted(ids, batch.series[mine][inside], sorter=np.argsort(ids)), column[inside]] = batch.value[
-            mine
-        ][inside]
-    return values
+        rows = np.searchsorted(ids, batch.series[mine][inside])
+        cells[rows, column[inside]] = getattr(batch, name)[mine][inside]
+    return cells
 
 
 def _learn(session: Session, partition: Partition, grid: points.Grid, lesson: Lesson, now: datetime) -> dict[int, str]:
@@ -262,7 +268,7 @@ def _learn(session: Session, partition: Partition, grid: points.Grid, lesson: Le
     failed: dict[int, str] = {}
     for code in np.unique(chosen).tolist():
         mine = np.flatnonzero(chosen == code)
-        part = History(history.values[mine], history.timestamp, history.local, history.cadence)
+        part = history.of_series(mine)
         fitted = training.fit_many(partition.models[code].detector, part, fall_back=registry.get(FALL_BACK))
         _install(partition, slots[mine], fitted)
         failed |= {int(i): why for i, why in zip(ids[mine], fitted.reason, strict=True) if why}

@@ -129,5 +129,6 @@ def _write_tiles(session: Session, touched: Sequence[Share], batch: StoredPoints
         tile = written.setdefault((share.group, share.start), Tile.empty(share.start, share.cadence))
         mine = share.positions
         judged = None if batch.judgement is None else batch.judgement[mine]
-        tile.write(share.row, batch.timestamp[mine], batch.value[mine], judged)
+        weight = None if batch.weight is None else batch.weight[mine]
+        tile.write(share.row, batch.timestamp[mine], batch.value[mine], judged, weight)
     save_tiles(session, written)

@@ -194,8 +194,8 @@ def tile_points(session: Session, places: Places, start: int, end: int) -> Store
         series_of_row = np.zeros(ROWS, np.int64)
         series_of_row[members.row] = members.series
         for tile in _tiles_between(session, group, cadence, start, end):
-            row, timestamp, value, judged = tile.points(members.row)
-            points = StoredPoints(series_of_row[row], timestamp, value, judged)
+            row, timestamp, value, judged, weight = tile.points(members.row)
+            points = StoredPoints(series_of_row[row], timestamp, value, judged, weight)
             found.append(points.take((timestamp >= start) & (timestamp < end)))
     return StoredPoints.joined(found)
 

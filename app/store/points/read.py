@@ -21,7 +21,7 @@ from app.store.points.placement import (
     shares,
     tile_points,
 )
-from app.store.points.tiles import COLUMNS, find_sorted, last_of_each, unpack_grid
+from app.store.points.tiles import COLUMNS, find_sorted, last_of_each, unpack_grid, unpack_weights
 from app.store.tables import Tile as TileRow
 from app.store.tables import TileGroup, TileMember
 
@@ -85,7 +85,8 @@ class Grid:
     """Points of up to 256 series of one cadence on a common grid, as training wants them.
 
     `series_ids` (S,), ascending; `timestamp` (N,) unix seconds of the steps; `values` (S, N), NaN where absent or known
-    to be missing; `offset` (S, N) seconds by which a point lies after its step, or None if all lie on the grid.
+    to be missing; `offset` (S, N) seconds by which a point lies after its step, or None if all lie on the grid;
+    `weights` (S, N) float64, NaN where not given, or None if none was.
     """
 
     series_ids: Ints
@@ -93,6 +94,7 @@ class Grid:
     values: Floats
     cadence: int
     offset: NDArray[np.int32] | None
+    weights: Floats | None = None
 
 
 def read_grids(
@@ -121,7 +123,7 @@ def _read_grid(session: Session, members: Places, start: int, end: int) -> Grid:
     group, cadence = int(members.group[0]), int(members.cadence[0])
     first, stop = start // cadence, -(-end // cadence)
     values = np.full((int(members.row.max()) + 1, stop - first), np.nan)
-    offset = None
+    offset, weights = None, None
     query = sa.select(TileRow.start, TileRow.values).where(
         TileRow.group_id == group, TileRow.start > start - COLUMNS * cadence, TileRow.start < end
     )
@@ -135,6 +137,10 @@ def _read_grid(session: Session, members: Places, start: int, end: int) -> Grid:
         if tile_offset is not None:
             offset = np.zeros(values.shape, np.int32) if offset is None else offset
             offset[:rows, to] = tile_offset[:rows, inside]
+        tile_weights = unpack_weights(packed, cadence)
+        if tile_weights is not None:
+            weights = np.full(values.shape, np.nan) if weights is None else weights
+            weights[:rows, to] = tile_weights[:rows, inside]
     in_order = np.array_equal(members.row, np.arange(len(members.row)))
     wanted = slice(len(members.row)) if in_order else members.row
     return Grid(
@@ -143,4 +149,5 @@ def _read_grid(session: Session, members: Places, start: int, end: int) -> Grid:
         values[wanted],
         cadence,
         None if offset is None else offset[wanted],
+        None if weights is None else weights[wanted],
     )

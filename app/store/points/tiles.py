@@ -8,7 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.store.packing import Packed, Plane, pack
-from app.store.points.batch import Floats, Ints, joined_judgements, judgement_planes, unpack_judgements
+from app.store.points.batch import (
+    Floats,
+    Ints,
+    Weights,
+    joined_judgements,
+    joined_weights,
+    judgement_planes,
+    unpack_judgements,
+)
 from app.store.points.judgement import JUDGEMENT, NOT_JUDGED, Judgements
 
 ROWS = 256
@@ -20,24 +28,27 @@ class Loose:
     """Points that lie off the grid of their tile, by row and then time, each array (m,).
 
     `key` is row x span + seconds since the tile's start; `value` is NaN if known to be missing; `judged` is None if
-    none was.
+    none was, `weight` if none has one.
     """
 
     key: Ints = field(default_factory=lambda: np.empty(0, np.int64))
     value: Floats = field(default_factory=lambda: np.empty(0))
     judged: Judgements | None = None
+    weight: Weights | None = None
 
-    def with_written(self, key: Ints, value: Floats, judged: Judgements | None) -> Loose:
+    def with_written(self, key: Ints, value: Floats, judged: Judgements | None, weight: Weights | None) -> Loose:
         """These and those, where the last of a key wins."""
         both = Loose(
             np.concatenate([self.key, key]),
             np.concatenate([self.value, value]),
             joined_judgements([(self.judged, len(self.key)), (judged, len(key))]),
+            joined_weights([(self.weight, len(self.key)), (weight, len(key))]),
         )
         return both.take(last_of_each(both.key))
 
     def take(self, chosen: Ints | NDArray[np.bool_]) -> Loose:
-        return Loose(self.key[chosen], self.value[chosen], _chosen(self.judged, chosen))
+        weight = None if self.weight is None else self.weight[chosen]
+        return Loose(self.key[chosen], self.value[chosen], _chosen(self.judged, chosen), weight)
 
 
 @dataclass
@@ -45,7 +56,8 @@ class Tile:
     """Points on the grid as 2-D arrays, a row a series and a column a step; those off the grid listed beside them.
 
     `values` (rows, 168) float64, NaN where there is no point or it is known to be missing; `missing` (rows, 168) tells
-    the two apart; `judged` (rows, 168) as judged live, None if nothing was.
+    the two apart; `judged` (rows, 168) as judged live, None if nothing was; `weights` (rows, 168), None if there
+    are none.
     """
 
     start: int  # unix seconds of the first column
@@ -54,6 +66,7 @@ class Tile:
     missing: NDArray[np.bool_]
     judged: Judgements | None = None
     loose: Loose = field(default_factory=Loose)
+    weights: Weights | None = None
 
     @classmethod
     def empty(cls, start: int, cadence: int) -> Tile:
@@ -63,7 +76,9 @@ class Tile:
     def span(self) -> int:
         return COLUMNS * self.cadence
 
-    def write(self, row: Ints, timestamp: Ints, value: Floats, judged: Judgements | None) -> None:
+    def write(
+        self, row: Ints, timestamp: Ints, value: Floats, judged: Judgements | None, weight: Weights | None = None
+    ) -> None:
         """Set points, each array (n,), in order: the last of a row and time wins."""
         self._grow(int(row.max()) + 1)
         seconds = timestamp - self.start
@@ -71,9 +86,13 @@ class Tile:
         off_grid = column * self.cadence != seconds
         if off_grid.any():
             key = row * self.span + seconds
-            self.loose = self.loose.with_written(key[off_grid], value[off_grid], _chosen(judged, off_grid))
+            loose_weight = None if weight is None else weight[off_grid]
+            self.loose = self.loose.with_written(
+                key[off_grid], value[off_grid], _chosen(judged, off_grid), loose_weight
+            )
             on_grid = ~off_grid
             row, column, value, judged = row[on_grid], column[on_grid], value[on_grid], _chosen(judged, on_grid)
+            weight = None if weight is None else weight[on_grid]
         # numpy keeps the last of a cell that is assigned twice.
         cell = row * COLUMNS + column
         self.values.ravel()[cell] = value
@@ -82,6 +101,10 @@ class Tile:
             self.judged = np.zeros(self.values.shape, JUDGEMENT)
         if self.judged is not None:
             self.judged.ravel()[cell] = NOT_JUDGED if judged is None else judged
+        if self.weights is None and weight is not None:
+            self.weights = np.full(self.values.shape, np.nan, np.float32)
+        if self.weights is not None:
+            self.weights.ravel()[cell] = np.nan if weight is None else weight
 
     def _grow(self, rows: int) -> None:
         more = (rows - len(self.values), COLUMNS)
@@ -90,6 +113,8 @@ class Tile:
             self.missing = np.concatenate([self.missing, np.zeros(more, np.bool_)])
             if self.judged is not None:
                 self.judged = np.concatenate([self.judged, np.zeros(more, JUDGEMENT)])
+            if self.weights is not None:
+                self.weights = np.concatenate([self.weights, np.full(more, np.nan, np.float32)])
 
     def clear(self, rows: Ints) -> None:
         """Forget every point of these rows."""
@@ -98,21 +123,25 @@ class Tile:
         self.missing[rows_here] = False
         if self.judged is not None:
             self.judged[rows_here] = NOT_JUDGED
+        if self.weights is not None:
+            self.weights[rows_here] = np.nan
         self.loose = self.loose.take(~np.isin(self.loose.key // self.span, rows))
 
-    def points(self, rows: Ints) -> tuple[Ints, Ints, Floats, Judgements | None]:
-        """Row, timestamp, value and judgement of the points of these rows, each (n,), in no order."""
+    def points(self, rows: Ints) -> tuple[Ints, Ints, Floats, Judgements | None, Weights | None]:
+        """Row, timestamp, value, judgement and weight of the points of these rows, each (n,), in no order."""
         rows = rows[rows < len(self.values)]
         at, column = np.nonzero(~np.isnan(self.values[rows]) | self.missing[rows])
         row = rows[at]
         loose = self.loose.take(np.isin(self.loose.key // self.span, rows))
         loose_row, seconds = np.divmod(loose.key, self.span)
         judged = None if self.judged is None else self.judged[row, column]
+        weight = None if self.weights is None else self.weights[row, column]
         return (
             np.concatenate([row, loose_row]),
             self.start + np.concatenate([column * self.cadence, seconds]),
             np.concatenate([self.values[row, column], loose.value]),
             joined_judgements([(judged, len(row)), (loose.judged, len(loose_row))]),
+            joined_weights([(weight, len(row)), (loose.weight, len(loose_row))]),
         )
 
     def look_up(self, row: Ints, timestamp: Ints) -> tuple[Floats, NDArray[np.bool_]]:
@@ -134,6 +163,10 @@ class Tile:
             planes["missing"] = missing.astype(np.uint16)
         if self.loose.key.size:
             planes |= {"loose_key": self.loose.key, "loose_value": self.loose.value}
+        if self.weights is not None:
+            planes["weights"] = self.weights
+        if self.loose.weight is not None:
+            planes["loose_weight"] = self.loose.weight
         judged = judgement_planes(self.judged) | judgement_planes(self.loose.judged, "loose_")
         return pack(planes), pack(judged) if judged else None
 
@@ -146,7 +179,9 @@ def unpack_tile(start: int, cadence: int, values: bytes, judgements: bytes | Non
     if "missing" in planes:
         tile.missing.ravel()[planes["missing"]] = True
     if "loose_key" in planes:
-        tile.loose = Loose(planes["loose_key"], planes["loose_value"])
+        tile.loose = Loose(planes["loose_key"], planes["loose_value"], weight=planes.get("loose_weight"))
+    if "weights" in planes:
+        tile.weights = planes["weights"].copy()
     if judgements is not None:
         judged = Packed(judgements)
         tile.judged, tile.loose.judged = unpack_judgements(judged), unpack_judgements(judged, "loose_")
@@ -170,6 +205,21 @@ def unpack_grid(values: bytes, cadence: int) -> tuple[Floats, NDArray[np.int32] 
     grid.ravel()[cell] = planes["loose_value"][first]
     offset.ravel()[cell] = seconds[first] % cadence
     return grid, offset
+
+
+def unpack_weights(values: bytes, cadence: int) -> Weights | None:
+    """The weights (rows, 168) of what `unpack_grid` gives; None if there are none."""
+    planes = Packed(values)
+    if "weights" not in planes and "loose_weight" not in planes:
+        return None
+    grid = planes["values"]
+    weights = planes["weights"].copy() if "weights" in planes else np.full(grid.shape, np.nan, np.float32)
+    if "loose_weight" in planes:
+        row, seconds = np.divmod(planes["loose_key"], COLUMNS * cadence)
+        cell, first = np.unique(row * COLUMNS + seconds // cadence, return_index=True)
+        empty = np.isnan(grid.ravel()[cell])
+        weights.ravel()[cell[empty]] = planes["loose_weight"][first[empty]]
+    return weights
 
 
 def last_of_each(keys: Ints) -> Ints:
