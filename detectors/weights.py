@@ -59,7 +59,7 @@ class Chance:
         """Deviations as they would be at the usual weight: a rise by its square root, as counts of few events lean."""
         unit = self._unit(rows)
         rise = np.maximum(deviation, 0.0) / unit
-        upright = 2 * self.lean * (np.sqrt(1 + rise / self.lean) - 1)
+        upright = 2 * rise / (np.sqrt(1 + rise / self.lean) + 1)
         leans = np.isfinite(self.lean) & (deviation > 0)
         return np.where(leans, unit * upright, deviation) / self.width
 

@@ -1,0 +1,57 @@
+"""Weights are kept with their points, in log and tiles, and cost nothing where there are none."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from app.store.database import Database
+from app.store.points import erase_series, fold, read_grids, read_points
+from tests.store.factories import PARTITION, append, batch_of, new_series
+
+START = 1_767_225_600  # 2026-01-01
+HOUR = 3_600
+EVER = (0, 1 << 40)
+NAN = float("nan")
+
+
+def test_weights_outlive_folds_corrections_and_the_company_of_points_without(database: Database) -> None:
+    with database.writing() as session:
+        ids = new_series(session, 3)
+        append(session, batch_of([(ids[0], START + n * HOUR, 1.0) for n in range(3)]))
+        fold(session, PARTITION, dict.fromkeys(ids, HOUR))
+        points = [(ids[0], START + HOUR, 2.0), (ids[1], START, 3.0), (ids[1], START + 90, 4.0)]  # the last off the grid
+        append(session, batch_of(points, weight=[20.0, 30.0, 40.0]))
+        in_log = read_points(session, ids, *EVER).weight.tolist()
+        fold(session, PARTITION, {})
+        append(session, batch_of([(ids[2], START, 5.0), (ids[1], START, 6.0)], weight=[NAN, 60.0]))
+        fold(session, PARTITION, {})
+        in_tiles = read_points(session, ids, *EVER)
+        (grid,) = read_grids(session, PARTITION, START, START + 3 * HOUR)
+        erase_series(session, [ids[1]])
+        left = read_points(session, ids, *EVER).weight
+    np.testing.assert_array_equal(in_log, [NAN, 20.0, NAN, 30.0, 40.0])
+    np.testing.assert_array_equal(in_tiles.weight, [NAN, 20.0, NAN, 60.0, 40.0, NAN])
+    assert in_tiles.value.tolist() == [1.0, 2.0, 1.0, 6.0, 4.0, 5.0]
+    assert grid.weights is not None
+    np.testing.assert_array_equal(grid.weights[:2], [[NAN, 20.0, NAN], [60.0, NAN, NAN]])
+    np.testing.assert_array_equal(left, [NAN, 20.0, NAN, NAN])
+
+
+def test_a_correction_without_a_weight_takes_it_away(database: Database) -> None:
+    with database.writing() as session:
+        (series_id,) = new_series(session, 1)
+        for value, weight in ((1.0, 20.0), (2.0, NAN)):
+            append(session, batch_of([(series_id, START, value)], weight=[weight]))
+            fold(session, PARTITION, {series_id: HOUR})
+        assert np.isnan(read_points(session, [series_id], *EVER).weight).all()
+
+
+def test_points_without_weights_are_stored_as_ever(database: Database) -> None:
+    with database.writing() as session:
+        (series_id,) = new_series(session, 1)
+        plain = batch_of([(series_id, START, 1.0)])
+        assert plain.to_stored().weight is None
+        append(session, plain)
+        fold(session, PARTITION, {})
+        (grid,) = read_grids(session, PARTITION, START, START + HOUR)
+    assert grid.weights is None
