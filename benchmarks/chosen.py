@@ -62,8 +62,7 @@ class Chosen:
             rows = np.flatnonzero(which == code)
             if not rows.size:
                 continue
-            mine = Points(*(getattr(points, field)[rows] for field in Points.__dataclass_fields__))
-            scores, learned = each.score(mine, _of(name, baseline), take(_of(name, state), rows))
+            scores, learned = each.score(points.only(rows), _of(name, baseline), take(_of(name, state), rows))
             for field, array in numbers.items():
                 array[rows] = getattr(scores, field)
             direction[rows] = scores.direction

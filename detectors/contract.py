@@ -82,6 +82,10 @@ class Points:
     threshold_down: Floats
     weight: Floats | None = None
 
+    def only(self, rows: Ints) -> Points:
+        """The same of some of the series."""
+        return Points(**{name: column[rows] for name, column in vars(self).items() if column is not None})
+
 
 @dataclass(frozen=True)
 class Scores:
@@ -103,6 +107,10 @@ class Scores:
     rarity: Floats
     direction: NDArray[np.int8]
     evidence: NDArray[np.float32]
+
+    def only(self, rows: Ints) -> Scores:
+        """The same of some of the series."""
+        return Scores(**{name: column[rows] for name, column in vars(self).items()})
 
 
 class Detector(Protocol):

@@ -115,7 +115,7 @@ def judge_in_events(
     Nothing is learned of points within an event.
     """
     rows = np.flatnonzero(explained.active)
-    inside = Points(*(getattr(points, name)[rows] for name in Points.__dataclass_fields__))
+    inside = points.only(rows)
     plain, _ = detector.score(inside, baseline, take(state, rows))
     value = points.value.copy()
     value[rows] = explained.only(rows).unexplained(inside.value, plain.expected)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import structlog
@@ -59,7 +59,7 @@ def lessons(
 
 
 def _alone(rows: Ints, history: History) -> Lesson:
-    return Lesson(rows, replace(history, values=history.values[rows]), np.zeros(rows.size, np.int64))
+    return Lesson(rows, history.of_series(rows), np.zeros(rows.size, np.int64))
 
 
 def _with_siblings(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -13,8 +13,6 @@ from feedback import guards, hearing, triage
 from feedback.hearing import Heard
 from feedback.tolerance import Tolerances
 from feedback.triage import Candidates
-
-Arrays = TypeVar("Arrays", Points, Scores)
 
 
 @dataclass(frozen=True)
@@ -41,7 +39,7 @@ class Taught:
         if not rows.size:
             return up, down
         base = self.base[who[rows]]
-        of = _as_they_stand(take(life, rows), _some(points, rows), _some(scores, rows), kinds, base, rules)
+        of = _as_they_stand(take(life, rows), points.only(rows), scores.only(rows), kinds, base, rules)
         falls = of.direction < 0
         general = np.where(falls, down[rows], up[rows]) - base
         heard = self._heard(who[rows], of, points.timestamp[rows], points.cadence[rows])
@@ -78,10 +76,6 @@ class Taught:
             cadence=cadence,
             seen=triage.features(of),
         )
-
-
-def _some(of: Arrays, rows: Ints) -> Arrays:
-    return type(of)(**{name: getattr(of, name)[rows] for name in of.__dataclass_fields__})
 
 
 def _as_they_stand(
