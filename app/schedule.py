@@ -19,7 +19,7 @@ from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
 from app.clock import Clock, wall_now
-from app.pipeline import choose, erase, events, gaps, rescore, shadow, stale, train
+from app.pipeline import choose, desensitise, erase, events, gaps, rescore, shadow, stale, train
 from app.pipeline.ingest import Committer
 from app.pipeline.notify import Notifier
 from app.store import jobs
@@ -71,6 +71,7 @@ def jobs_of(
         Job("outbox", every(seconds=30), lambda _now: _wake(notifier)),
         Job("staleness", every(minutes=5), lambda now: _end_silent(committer, now)),
         Job("pictures", every(hours=24), lambda _now: _forget_pictures(committer.database, picture_lifetime)),
+        Job("new-normals", every(hours=1), lambda now: desensitise.follow(committer, now)),
         Job("tolerance", every(hours=12), lambda _now: _fade(committer)),
     ]
 

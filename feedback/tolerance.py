@@ -124,12 +124,16 @@ class Judgement:
 
 @dataclass(frozen=True)
 class Tolerances:
-    """What the standing labels taught, for every series. judgements: by series, of anomalies whose looks are known."""
+    """What the standing labels taught, for every series.
+
+    judgements: by series, of anomalies whose looks are known. widened: decades more for those with a new normal.
+    """
 
     up: DirectionTolerance = DirectionTolerance()
     down: DirectionTolerance = DirectionTolerance()
     triage: Triage = field(default_factory=Triage)
     judgements: Mapping[int, tuple[Judgement, ...]] = field(default_factory=dict)
+    widened: Mapping[int, float] = field(default_factory=dict)
 
     @property
     def are_blank(self) -> bool:
@@ -141,7 +145,10 @@ class Tolerances:
 
         series_id, metric: integers (n,); `metric[i]` is the place of that series' metric in `metric_names`.
         """
-        return self._towards(direction).decades(series_id, metric, metric_names)
+        decades = self._towards(direction).decades(series_id, metric, metric_names)
+        for each, more in self.widened.items():
+            decades[series_id == each] += more
+        return decades
 
     def share(self, series_id: int, metric: str, direction: int) -> Share:
         """The tolerance of one series and where it comes from."""
@@ -153,7 +160,7 @@ class Tolerances:
 
     def of(self, series_id: int, metric: str, direction: int) -> float:
         """The tolerance of one series."""
-        return self.share(series_id, metric, direction).total
+        return self.share(series_id, metric, direction).total + self.widened.get(series_id, 0.0)
 
     def _towards(self, direction: int) -> DirectionTolerance:
         return self.up if direction > 0 else self.down

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from detectors.contract import Bools, History, Ints
+from feedback.desensitise import LevelChange, relevelled
 
 
 @dataclass(frozen=True)
@@ -24,13 +25,14 @@ class Exclusions:
     """All that trainings must not learn from.
 
     series_id, start, end: int64 (n,), one span of one series each; unix seconds, both ends included. shared: spans of
-    events and gaps, each for all the series that it concerns.
+    events and gaps, each for all the series that it concerns. level_changes: since when series have a new level.
     """
 
     series_id: Ints
     start: Ints
     end: Ints
     shared: Sequence[SharedSpans] = ()
+    level_changes: Sequence[LevelChange] = ()
 
     @classmethod
     def none(cls) -> Exclusions:
@@ -53,6 +55,12 @@ def training_mask(excluded: Exclusions, series_id: Ints, timestamp: Ints, cadenc
         starts, ends = (np.tile(times, rows.size) for times in (spans.start, spans.end))
         _lay(depth, every, timestamp, cadence, starts, ends)
     return np.asarray(np.cumsum(depth[:, :-1], axis=1) > 0)
+
+
+def learnable(history: History, series_id: Ints, excluded: Exclusions) -> History:
+    """What a training may learn of these series (S,): without what is excluded, and at their present level."""
+    mask = training_mask(excluded, series_id, history.timestamp, history.cadence)
+    return relevelled(without(history, mask), series_id, excluded.level_changes)
 
 
 def without(history: History, mask: Bools) -> History:

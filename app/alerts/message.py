@@ -58,6 +58,7 @@ class Reason(StrEnum):
     RESOLVED = "resolved"
     CLOSED = "closed"
     WITHDRAWN = "withdrawn"
+    SETTLED = "settled"
 
 
 @dataclass(frozen=True)
@@ -146,6 +147,7 @@ class AlertFacts:
     explained_by: str | None = None  # the dimension values behind most of the change, in a sentence
     explanation: Explanation | None = None  # the same in numbers
     event: str | None = None  # the name of the event that explains it
+    offer: str | None = None  # the verdict that Heed itself proposes
     resembles: Resemblance | None = None  # an earlier happening that is like it
 
     @property
@@ -185,7 +187,7 @@ def sentence(facts: AlertFacts, reason: Reason) -> str:
             return f"{said}; {_rarity(anomaly)}."
         case Reason.UPDATED:
             return f"It goes on: {said}; {_rarity(anomaly)}."
-        case Reason.RESOLVED:
+        case Reason.RESOLVED | Reason.SETTLED:
             return f"{anomaly.series.name} {_recovered(anomaly)}: it {_change(anomaly)}, {_when(anomaly, facts)}."
         case Reason.CLOSED:
             return f"{_closed(facts)}: {said}."
@@ -234,6 +236,8 @@ def remarks(facts: AlertFacts) -> tuple[str, ...]:
     if anomaly is None:
         return ()
     said = []
+    if facts.offer == "new_normal":
+        said.append("New normal? It has kept to this level ever since: if it is to stay so, say so and Heed adapts.")
     if anomaly.warm_up:
         seen, needed = anomaly.warm_up.days_seen, anomaly.warm_up.days_needed
         said.append(f"Still getting to know this series: {seen} of {needed} days seen, so this may be normal for it.")

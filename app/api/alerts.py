@@ -113,6 +113,7 @@ class AlertAnswer(BaseModel):
         description="The values of a dimension behind most of the change; only of one alert."
     )
     contributions: list[ContributionAnswer] = Field(description="The same in numbers, the largest first.")
+    offer: str | None = Field(description="The verdict that Heed itself proposes, such as `new_normal`.")
     resembles: str | None = Field(
         description="An earlier happening of its series that is like it, and what people said."
     )
@@ -229,6 +230,7 @@ def _answer(alert: Alert, facts: AlertFacts, labels: list[Label]) -> AlertAnswer
         anomalies=[_anomaly(each) for each in facts.anomalies],
         explained_by=facts.explained_by,
         contributions=_contributions(facts),
+        offer=facts.offer,
         resembles=resemblance(facts),
         created_at=alert.created_at,
         event_id=alert.event_id,

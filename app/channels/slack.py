@@ -24,6 +24,7 @@ SIGNS = {
     Reason.RESOLVED: ":large_green_circle:",
     Reason.CLOSED: ":white_circle:",
     Reason.WITHDRAWN: ":white_circle:",
+    Reason.SETTLED: ":large_green_circle:",
 }
 Block = dict[str, Any]
 T = TypeVar("T")

@@ -25,6 +25,7 @@ STATUSES = {
     Reason.RESOLVED: "resolved",
     Reason.CLOSED: "resolved",
     Reason.WITHDRAWN: "withdrawn",
+    Reason.SETTLED: "resolved",
 }
 
 
@@ -86,6 +87,7 @@ def payload(notice: Notice) -> dict[str, Any]:
         "links": dict(facts.links),
         "anomalies": [_anomaly(anomaly) for anomaly in _rarest_first(facts)],
         "chart_url": facts.chart_url,
+        "offer": facts.offer,
     }
 
 

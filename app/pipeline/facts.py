@@ -58,6 +58,7 @@ def facts_of(
             links=links.verdict_urls(alert.id, OFFERED, origin, now) if alert.id in anomalies else {},
             answered=_answered(labels.get(alert.id, [])),
             event=events.get(alert.event_id or 0),
+            offer=alert.offer,
             resembles=_resembled(anomalies.get(alert.id, []), past, judged, series),
         )
         for alert in alerts

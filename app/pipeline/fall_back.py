@@ -18,7 +18,7 @@ from app.store.points import PointBatch
 from detectors import registry, training
 from detectors.calendar import local_seconds
 from detectors.contract import Fields, Floats, History, Ints
-from feedback.training_mask import Exclusions, training_mask, without
+from feedback.training_mask import Exclusions, learnable
 
 log = structlog.get_logger()
 
@@ -127,7 +127,7 @@ def _read(session: Session, partition: Partition, slots: Ints, until: Ints, excl
     values, weights = _cells(stored, ids, until, timestamp)
     zone = partition.zones.names[int(partition.columns["zone"][slots[0]])]
     history = History(values, timestamp, local_seconds(timestamp, zone), cadence, weights)
-    return Past(slots, without(history, training_mask(excluded, ids, timestamp, cadence)))
+    return Past(slots, learnable(history, ids, excluded))
 
 
 def _cells(stored: PointBatch, ids: Ints, until: Ints, timestamp: Ints) -> tuple[Floats, Floats | None]:

@@ -24,6 +24,7 @@ from app.pipeline.receipts import receipt_json
 from app.pipeline.silence import unanswered
 from app.security import Links
 from app.store import alerts as stored_alerts
+from app.store import desensitisations
 from app.store import labels as stored_labels
 from app.store import series as stored_series
 from app.store.database import Database
@@ -90,11 +91,12 @@ class _Signature:
 
 
 def current_tolerances(session: Session, now: datetime, policies: Policies) -> Tolerances:
-    """What the labels that stand in the database teach, each beside the alert budget of its series."""
+    """What the labels that stand teach, each beside its series' alert budget; wider for those with a new normal."""
     standing = stored_labels.standing_evidence(session)
     silent = unanswered(session, standing)
     budgets = Budgets(session, policies, (each.series_id for those in (standing, silent) for each in those))
-    return fold(standing, now, budgets, silent)
+    taught = fold(standing, now, budgets, silent)
+    return replace(taught, widened=desensitisations.widening(session))
 
 
 def label_alert(
@@ -178,7 +180,7 @@ def revoke_label(heed: Heed, label_id: int, *, by: str, now: datetime, dry_run: 
                 return []
             undone = True
             stored_labels.revoke(label, by, now)
-            return _settle_alert(session, label.alert_id, now)
+            return settle_alert(session, label.alert_id, now)
 
     heed.committer.relabel(undo)
     if not undone:
@@ -214,7 +216,7 @@ def _store(heed: Heed, label: Label, receipt: Receipt) -> list[int]:
         session.add(label)
         session.flush()
         label.receipt = receipt_json(replace(receipt, label_id=label.id))
-        return _settle_alert(session, label.alert_id, label.created_at)
+        return settle_alert(session, label.alert_id, label.created_at)
 
 
 def _first_answer(heed: Heed, once_key: str | None) -> Answer:
@@ -257,7 +259,7 @@ def _receipt(
     )
 
 
-def _settle_alert(session: Session, alert_id: int | None, now: datetime) -> list[int]:
+def settle_alert(session: Session, alert_id: int | None, now: datetime) -> list[int]:
     """Bring the alert's status in line with the labels that stand; returns the ids of series whose run is let go.
 
     A run that was told goes on without a word, even where it reopens far stranger; so the run of a closed alert is

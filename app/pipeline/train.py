@@ -28,7 +28,7 @@ from app.store.points.cadence import estimate_cadences
 from detectors import choice, registry, training
 from detectors.calendar import local_seconds
 from detectors.contract import Bools, Floats, History, Ints, take
-from feedback.training_mask import Exclusions, training_mask, without
+from feedback.training_mask import Exclusions, learnable
 
 log = structlog.get_logger()
 
@@ -229,7 +229,7 @@ def window(partition: Partition, slots: Ints) -> tuple[int, int]:
 
 
 def history_of(partition: Partition, grid: points.Grid, excluded: Exclusions) -> History:
-    """The grid with what the log holds laid over it, and without what must not be learned."""
+    """The grid with what the log holds laid over it, without what must not be learned and at the present level."""
     ids = grid.series_ids
     slot = int(partition.slots_of(ids[:1])[0])
     zone = partition.zones.names[partition.columns["zone"][slot]]
@@ -237,7 +237,7 @@ def history_of(partition: Partition, grid: points.Grid, excluded: Exclusions) ->
     history = History(
         overlaid(partition, grid), grid.timestamp, local_seconds(grid.timestamp, zone), grid.cadence, weights
     )
-    return without(history, training_mask(excluded, ids, grid.timestamp, grid.cadence))
+    return learnable(history, ids, excluded)
 
 
 def overlaid(partition: Partition, grid: points.Grid) -> Floats:

@@ -10,6 +10,7 @@ import numpy as np
 import sqlalchemy as sa
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from app.store.desensitisations import level_changes
 from app.store.labels import labelled_and_open_spans
 from app.store.series import Matcher, selected_by
 from app.store.tables import Concerned, Event, Gap, Label, Series
@@ -86,7 +87,8 @@ def exclusions(session: Session, until: datetime) -> Exclusions:
     alone = labelled_and_open_spans(session)
     shared = [_of_event(session, event, until) for event in standing(session, Event)]
     shared += [_of_gap(session, gap) for gap in standing(session, Gap) if gap.filled_at is None]
-    return Exclusions(alone.series_id, alone.start, alone.end, [each for each in shared if each.series_id.size])
+    spans = [each for each in shared if each.series_id.size]
+    return Exclusions(alone.series_id, alone.start, alone.end, spans, level_changes(session))
 
 
 def _of_event(session: Session, event: Event, until: datetime) -> SharedSpans:

@@ -19,6 +19,7 @@ from app.store.channels import enabled_channel_ids
 from app.store.tables import Alert, Channel, Notification
 
 PENDING, SENT, DEAD, SKIPPED = "pending", "sent", "dead", "skipped"
+SENT_TO_ALL = frozenset({"firing", "settled"})
 HELD_WHILE_SNOOZED = frozenset({"updated", "resolved"})
 ALERTS_A_QUERY = 500
 
@@ -58,7 +59,7 @@ def add_notifications(session: Session, alert_ids: Iterable[int], reason: str, n
         _overtake_updates(session, part)
         for alert_id in part:
             heard = last.get(alert_id, {})
-            for channel_id in everyone if reason == "firing" else sorted(heard):
+            for channel_id in everyone if reason in SENT_TO_ALL else sorted(heard):
                 step = heard.get(channel_id, -1) + 1
                 rows.append(_new_row(alert_id, channel_id, step, reason, max(now, due.get(alert_id, now))))
     if rows:

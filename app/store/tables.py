@@ -212,6 +212,7 @@ class Alert(Base):
     delivery: Mapped[str]  # live, digest, silent, stale: whether anybody is told, and why not
     event_id: Mapped[int | None] = mapped_column(index=True)  # the event that explains it
     gap_id: Mapped[int | None] = mapped_column(index=True)  # the gap that caused it, or of which it tells
+    offer: Mapped[str | None]  # the verdict that Heed itself proposes
 
 
 class Anomaly(Base):
@@ -387,6 +388,39 @@ class AuditEntry(Base):
     actor: Mapped[str]
     action: Mapped[str]
     subject: Mapped[dict[str, Any]]  # ids and counts, never names
+
+
+class Desensitisation(Concerned, Base):
+    """Series that have a new level, and are judged with more tolerance until they have settled on it."""
+
+    __tablename__ = "desensitisation"
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    longest_seconds: Mapped[int]  # after which a series that has not settled counts as settled
+    reason: Mapped[str]
+    author: Mapped[str]
+    created_at: Mapped[datetime]  # event time
+    label_id: Mapped[int | None]  # the label that made it: it stands only as long as that
+    ended_at: Mapped[datetime | None]  # event time: every series has settled, or somebody ended it
+    ended_by: Mapped[str | None]
+    revoked_at: Mapped[datetime | None]
+    revoked_by: Mapped[str | None]
+    undone_at: Mapped[datetime | None]  # it no longer stands, and its series were trained without it
+
+
+class DesensitisedSeries(Base):
+    """One series of a desensitisation, which settles by itself."""
+
+    __tablename__ = "desensitised_series"
+    desensitisation_id: Mapped[int] = mapped_column(sa.ForeignKey("desensitisation.id"), primary_key=True)
+    series_id: Mapped[int] = mapped_column(sa.ForeignKey("series.id"), primary_key=True, index=True)
+    alert_id: Mapped[int | None]  # the alert that it closed
+    started_at: Mapped[datetime]  # event time since which the level is new, as the other times
+    until: Mapped[datetime]
+    progress: Mapped[float]  # 0 to 1
+    lacks: Mapped[str]  # what is still missing, in words
+    adapted_until: Mapped[datetime | None]  # newest point when it was last trained at the new level
+    ended_at: Mapped[datetime | None]
+    outcome: Mapped[str | None]  # settled, expired, ended
 
 
 class JobSlot(Base):

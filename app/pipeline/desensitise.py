@@ -1,0 +1,366 @@
+"""New normals: series that have a new level are trained on it at once, tolerated more, and followed until they settle.
+
+What stands is in the database: tolerance follows from the progress that is stored there, and every training moves the
+history before a change onto the level since, so a restart or an undo needs nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import structlog
+from sqlalchemy.orm import Session
+
+from app.alerts.message import Reason
+from app.alerts.wording import name_in_words
+from app.clock import wall_now
+from app.errors import Unprocessable
+from app.partitions.partition import UNKNOWN, Partition
+from app.pipeline.consequences import status_under
+from app.pipeline.ingest import Committer
+from app.pipeline.notify import enqueue
+from app.pipeline.train import history_of, portions, train, window
+from app.store import alerts as stored_alerts
+from app.store import desensitisations as stored
+from app.store import labels as stored_labels
+from app.store import points, series
+from app.store.happenings import exclusions
+from app.store.series import Matcher
+from app.store.tables import Alert, Anomaly, Desensitisation, DesensitisedSeries
+from detectors.contract import Floats, History, Ints
+from feedback.desensitise import LONGEST, Settling, persists, settling
+from feedback.training_mask import Exclusions
+
+log = structlog.get_logger()
+
+MOST_SERIES = 1_000
+"""Of one desensitisation: they are trained at once, while posted points wait."""
+GROWN = 1.5
+"""The new level is learned again when so many times as much is known of it."""
+LEAST_STEP = 0.02
+"""Progress that is worth a new tolerance."""
+OFFER_WITHIN = timedelta(days=8)
+LONGEST_ALLOWED = timedelta(days=90)
+
+
+@dataclass(frozen=True)
+class NewNormal:
+    """What is asked for. start: since when the level is new; else since each series' open anomaly, or `now`."""
+
+    reason: str
+    author: str
+    now: datetime
+    matcher: Matcher | None = None
+    series_id: int | None = None
+    start: datetime | None = None
+    longest: timedelta = LONGEST
+    label_id: int | None = None
+
+
+def begin(committer: Committer, wanted: NewNormal) -> int:
+    """Let series settle on a new level from the next point on; returns the desensitisation's id.
+
+    Raises Unprocessable where it is about no series, or too many, or starts in the future.
+    """
+    entered: list[int] = []
+
+    def store() -> Sequence[int]:
+        with committer.database.writing() as session:
+            row, released = enter(session, wanted)
+            entered.append(row.id)
+            return released
+
+    def together() -> None:
+        committer.relabel(store)
+        with committer.database.reading() as session:
+            members = stored.members_of(session, entered)
+        adapt(committer, [each.series_id for each in members], wanted.now)
+
+    committer.call(together)
+    return entered[0]
+
+
+def enter(session: Session, wanted: NewNormal) -> tuple[Desensitisation, list[int]]:
+    """Store it within the caller's transaction, and close the alerts that it explains unless a label made it.
+
+    Returns it, and the ids of its series, whose runs are to be let go. `adapt` them once it is committed.
+    """
+    ids = _series_of(session, wanted)
+    if wanted.start is not None and wanted.start > wanted.now:
+        raise Unprocessable("`start` lies in the future. Send when the new level began, or leave it out.")
+    matcher = wanted.matcher or Matcher()
+    row = Desensitisation(
+        metric=matcher.metric,
+        dimensions={name: list(allowed) for name, allowed in matcher.dimensions.items()},
+        series_id=wanted.series_id,
+        longest_seconds=int(wanted.longest.total_seconds()),
+        reason=wanted.reason,
+        author=wanted.author,
+        created_at=wanted.now,
+        label_id=wanted.label_id,
+    )
+    session.add(row)
+    session.flush()
+    running = stored.open_anomalies(session, ids)
+    for series_id in ids:
+        anomaly = running.get(series_id)
+        session.add(
+            DesensitisedSeries(
+                desensitisation_id=row.id,
+                series_id=series_id,
+                alert_id=anomaly.alert_id if anomaly else None,
+                started_at=wanted.start or (anomaly.started_at if anomaly else wanted.now),
+                until=wanted.now + wanted.longest,
+                progress=0.0,
+                lacks="no points yet since the change",
+            )
+        )
+    if wanted.label_id is None:
+        _close(session, [anomaly.alert_id for anomaly in running.values() if anomaly.alert_id], set(ids), wanted.now)
+    log.info("desensitised", desensitisation=row.id, series=len(ids), reason=wanted.reason)
+    return row, ids
+
+
+def _series_of(session: Session, wanted: NewNormal) -> list[int]:
+    if wanted.series_id is not None:
+        ids = [wanted.series_id] if series.get(session, wanted.series_id) else []
+    else:
+        ids = [each.id for each in series.matching(session, wanted.matcher or Matcher())]
+    if not ids:
+        raise Unprocessable("No series matches. GET /v1/series lists what there is.")
+    if len(ids) > MOST_SERIES:
+        raise Unprocessable(f"{len(ids)} series match, more than {MOST_SERIES}: narrow the matcher, or send several.")
+    return ids
+
+
+def _close(session: Session, alert_ids: Iterable[int], series_ids: set[int], now: datetime) -> None:
+    """Alerts about these series alone are explained."""
+    wanted = sorted(set(alert_ids))
+    anomalies = stored_alerts.anomalies_of(session, wanted)
+    for alert in stored_alerts.by_id(session, wanted).values():
+        if all(each.series_id in series_ids for each in anomalies[alert.id]):
+            stored_alerts.close(alert, anomalies[alert.id], now)
+            session.flush()
+            if alert.delivery == "live":
+                enqueue(session, alert.id, Reason.CLOSED, wall_now())
+
+
+def adapt(committer: Committer, series_ids: Sequence[int], now: datetime) -> None:
+    """Train these series at the level that they have now."""
+    wanted = np.array(sorted(set(series_ids)), np.int64)
+
+    def slots(partition: Partition) -> Ints:
+        found = partition.slots_of(wanted)
+        found = found[found != UNKNOWN]
+        return np.asarray(found[partition.columns["point_count"][found] > 0])
+
+    train(committer, now=now, reason="new normal", wanted=slots)
+    newest = {
+        int(partition.columns["series_id"][slot]): int(partition.columns["last_at"][slot])
+        for partition in committer.partitions
+        for slot in slots(partition).tolist()
+    }
+    with committer.database.writing() as session:
+        for member in stored.settling_of(session, newest).values():
+            member.adapted_until = datetime.fromtimestamp(newest[member.series_id], UTC)
+
+
+def end(committer: Committer, desensitisation_id: int, *, by: str, now: datetime) -> None:
+    """Judge the series as usual again. The new level stays learned."""
+
+    def store() -> Sequence[int]:
+        with committer.database.writing() as session:
+            row = session.get_one(Desensitisation, desensitisation_id, with_for_update=True)
+            if row.ended_at is None:
+                row.ended_at, row.ended_by = now, by
+            for member in stored.members_of(session, [row.id]):
+                if member.ended_at is None:
+                    member.ended_at, member.outcome = now, "ended"
+        return ()
+
+    committer.relabel(store)
+
+
+def take_back(committer: Committer, desensitisation_id: int, *, by: str, now: datetime) -> None:
+    """As if it had never been: the old level counts again, and alerts that it closed are as they would be."""
+
+    def store() -> Sequence[int]:
+        with committer.database.writing() as session:
+            row = session.get_one(Desensitisation, desensitisation_id, with_for_update=True)
+            if row.revoked_at is None:
+                row.revoked_at, row.revoked_by = now, by
+                _reopen(session, [m.alert_id for m in stored.members_of(session, [row.id]) if m.alert_id])
+        return ()
+
+    def together() -> None:
+        committer.relabel(store)
+        _undo(committer, now)
+
+    committer.call(together)
+
+
+def _reopen(session: Session, alert_ids: Iterable[int]) -> None:
+    wanted = sorted(set(alert_ids))
+    anomalies = stored_alerts.anomalies_of(session, wanted)
+    for alert in stored_alerts.by_id(session, wanted).values():
+        standing = stored_labels.standing_evidence(session, alert_id=alert.id)
+        if alert.status == "closed" and status_under(standing, alert, anomalies[alert.id]) != "closed":
+            stored_alerts.unclose(alert, anomalies[alert.id])
+
+
+def follow(committer: Committer, now: datetime) -> str:
+    """The hourly job: undo what was taken back, see how far series have settled, and say when they have."""
+    undone = _undo(committer, now)
+    with committer.database.reading() as session:
+        members = stored.still_settling(session)
+        proposable = stored.without_offer(session, now - OFFER_WITHIN)
+    offered = _offer(committer, proposable)
+    ended = _follow_members(committer, members, now) if members else 0
+    if members:
+        _announce(committer, now)
+    said = {"taken back": undone, "settling": len(members), "over": ended, "offered": offered}
+    return ", ".join(f"{count} {what}" for what, count in said.items() if count)
+
+
+def _undo(committer: Committer, now: datetime) -> int:
+    with committer.database.reading() as session:
+        rows = stored.to_undo(session)
+        ids = [each.series_id for each in stored.members_of(session, [row.id for row in rows])]
+    if not rows:
+        return 0
+    adapt(committer, ids, now)
+    with committer.database.writing() as session:
+        for row in rows:
+            session.get_one(Desensitisation, row.id).undone_at = now
+    return len(rows)
+
+
+def _follow_members(committer: Committer, members: Sequence[DesensitisedSeries], now: datetime) -> int:
+    """Store how far each has settled, widen tolerance accordingly, and train what has grown; returns how many ended."""
+    found = _settlings(committer, members, now)
+    steps = [(m, found[m.series_id]) for m in members if m.series_id in found]
+    over = [(m, s) for m, s in steps if s.settled or now >= m.until]
+    moved = [(m, s) for m, s in steps if abs(s.progress - m.progress) >= LEAST_STEP or s.reason != m.lacks]
+
+    def store() -> Sequence[int]:
+        with committer.database.writing() as session:
+            for member, step in [*moved, *over]:
+                row = session.get_one(DesensitisedSeries, (member.desensitisation_id, member.series_id))
+                row.progress, row.lacks = step.progress, step.reason
+                if now >= row.until or step.settled:
+                    row.ended_at, row.outcome = now, "settled" if step.settled else "expired"
+        return ()
+
+    if moved or over:
+        committer.relabel(store)
+    grown = [m.series_id for m, _ in steps if _has_grown(committer, m)]
+    grown += [m.series_id for m, _ in over]
+    if grown:
+        adapt(committer, grown, now)
+    for member, step in over:
+        log.info("desensitisation_over", series=member.series_id, settled=step.settled, lacks=step.reason)
+    return len(over)
+
+
+def _has_grown(committer: Committer, member: DesensitisedSeries) -> bool:
+    if member.adapted_until is None:
+        return True
+    partition, slot = committer.partition_of(member.series_id)
+    start, last = int(member.started_at.timestamp()), int(partition.columns["last_at"][slot])
+    return last - start >= GROWN * max(int(member.adapted_until.timestamp()) - start, 1)
+
+
+def _settlings(committer: Committer, members: Sequence[DesensitisedSeries], now: datetime) -> dict[int, Settling]:
+    starts = {each.series_id: int(each.started_at.timestamp()) for each in members}
+    with committer.database.reading() as session:
+        excluded = exclusions(session, now)
+    earlier = [c for c in excluded.level_changes if c.start != starts.get(c.series_id)]  # the newest is what is judged
+    return {
+        series_id: settling(values, history, starts[series_id])
+        for series_id, values, history in _histories(committer, starts, replace(excluded, level_changes=earlier))
+    }
+
+
+def _histories(
+    committer: Committer, series_ids: Iterable[int], excluded: Exclusions
+) -> Iterator[tuple[int, Floats, History]]:
+    """Of each series its id, and its values (N,) within the history that holds them."""
+    ids = list(series_ids)
+    for number, partition in enumerate(list(committer.partitions)):
+        slots = partition.slots_of(ids)
+        for portion in portions(committer, number, slots[slots != UNKNOWN]):
+            for grid_ids, history in committer.call(lambda p=portion, n=number: _read(committer, n, p, excluded)):  # type: ignore[misc]
+                yield from zip(grid_ids.tolist(), history.values, [history] * len(grid_ids), strict=True)
+
+
+def _read(committer: Committer, number: int, slots: Ints, excluded: Exclusions) -> list[tuple[Ints, History]]:
+    partition = committer.partitions[number]
+    start, until = window(partition, slots)
+    ids = partition.columns["series_id"][slots].tolist()
+    with committer.database.reading() as session:
+        grids = points.read_grids(session, number, start, until, series_ids=ids)
+        return [(grid.series_ids, history_of(partition, grid, excluded)) for grid in grids]
+
+
+def _announce(committer: Committer, now: datetime) -> None:
+    """Say of what is over that it is."""
+    told = 0
+    with committer.database.writing() as session:
+        for row in stored.finished(session):
+            row.ended_at = now
+            alert = Alert(
+                kind="data",
+                status="resolved",
+                severity="warning",
+                title=_in_words(session, row),
+                started_at=row.created_at,
+                ended_at=now,
+                created_at=now,
+                delivery="live",
+            )
+            session.add(alert)
+            session.flush()
+            told += enqueue(session, alert.id, Reason.SETTLED, wall_now())
+    if told:
+        committer.told()
+
+
+def _in_words(session: Session, row: Desensitisation) -> str:
+    members = stored.members_of(session, [row.id])
+    settled = all(each.outcome == "settled" for each in members)
+    named = series.get(session, members[0].series_id)
+    if len(members) == 1 and named is not None:
+        name, has = name_in_words(named.metric, named.dimensions), "has"
+    else:
+        name, has = f"{len(members)} series of {row.metric}", "have"
+    if settled:
+        return f"{name} {has} settled at the new level"
+    days = round(timedelta(seconds=row.longest_seconds) / timedelta(days=1))
+    return f"{name} {has} not settled within {days} days at the new level, and will be judged as usual again"
+
+
+def _offer(committer: Committer, proposable: Sequence[tuple[Alert, Anomaly]]) -> int:
+    """Propose a new normal where a series has kept to one side since its alert."""
+    starts = {a.series_id: (alert, int(a.started_at.timestamp())) for alert, a in proposable}
+    if not starts:
+        return 0
+    with committer.database.reading() as session:
+        excluded = replace(Exclusions.none(), level_changes=stored.level_changes(session))
+    persistent = [
+        starts[series_id][0]
+        for series_id, values, history in _histories(committer, starts, excluded)
+        if persists(values, history, starts[series_id][1])
+    ]
+    due = 0
+    with committer.database.writing() as session:
+        for alert in stored_alerts.by_id(session, [each.id for each in persistent]).values():
+            alert.offer = "new_normal"
+            if alert.status == "firing" and alert.delivery == "live":
+                due += enqueue(session, alert.id, Reason.UPDATED, wall_now())
+            log.info("new_normal_offered", alert=alert.id)
+    if due:
+        committer.told()
+    return len(persistent)

@@ -1,0 +1,112 @@
+"""Series that have a new normal: entered, listed, followed until they have settled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from app.store.tables import Alert, Anomaly, Desensitisation, DesensitisedSeries, Label
+from feedback.desensitise import LevelChange, widened
+
+
+def get(session: Session, desensitisation_id: int) -> Desensitisation | None:
+    return session.get(Desensitisation, desensitisation_id)
+
+
+def find(session: Session, *, limit: int, before_id: int) -> list[Desensitisation]:
+    """A page, the newest first."""
+    query = sa.select(Desensitisation).where(Desensitisation.id < before_id)
+    return list(session.scalars(query.order_by(Desensitisation.id.desc()).limit(limit)))
+
+
+def stands(desensitisation: type[Desensitisation]) -> sa.ColumnElement[bool]:
+    """Nobody has taken it back, nor the label that made it."""
+    undone = sa.exists().where(Label.id == desensitisation.label_id, Label.revoked_at.is_not(None))
+    return desensitisation.revoked_at.is_(None) & ~undone
+
+
+def is_standing(session: Session, row: Desensitisation) -> bool:
+    found = sa.select(Desensitisation.id).where(Desensitisation.id == row.id, stands(Desensitisation))
+    return session.scalar(found) is not None
+
+
+def members_of(session: Session, ids: Iterable[int]) -> list[DesensitisedSeries]:
+    """The series of these desensitisations, in order."""
+    query = sa.select(DesensitisedSeries).where(DesensitisedSeries.desensitisation_id.in_(list(ids)))
+    return list(session.scalars(query.order_by(DesensitisedSeries.desensitisation_id, DesensitisedSeries.series_id)))
+
+
+def settling_of(session: Session, series_ids: Iterable[int]) -> dict[int, DesensitisedSeries]:
+    """Of these series those that still settle, by id; the newest change of each."""
+    query = _standing_members().where(
+        DesensitisedSeries.series_id.in_(list(series_ids)), DesensitisedSeries.ended_at.is_(None)
+    )
+    return {each.series_id: each for each in session.scalars(query)}
+
+
+def still_settling(session: Session) -> list[DesensitisedSeries]:
+    return list(session.scalars(_standing_members().where(DesensitisedSeries.ended_at.is_(None))))
+
+
+def level_changes(session: Session) -> list[LevelChange]:
+    """All changes of level that stand, settled or not: what came before them was at another level."""
+    members = session.scalars(_standing_members())
+    return [LevelChange(each.series_id, int(each.started_at.timestamp())) for each in members]
+
+
+def widening(session: Session) -> dict[int, float]:
+    """Decades of tolerance more, by series, while they settle."""
+    return {each.series_id: widened(each.progress) for each in still_settling(session)}
+
+
+def to_undo(session: Session) -> list[Desensitisation]:
+    """Those that no longer stand, and whose series were not trained without them yet."""
+    query = sa.select(Desensitisation).where(~stands(Desensitisation), Desensitisation.undone_at.is_(None))
+    return list(session.scalars(query.order_by(Desensitisation.id)))
+
+
+def finished(session: Session) -> list[Desensitisation]:
+    """Those that stand and are not over, though all their series are."""
+    going_on = sa.exists().where(
+        DesensitisedSeries.desensitisation_id == Desensitisation.id, DesensitisedSeries.ended_at.is_(None)
+    )
+    query = sa.select(Desensitisation).where(stands(Desensitisation), Desensitisation.ended_at.is_(None), ~going_on)
+    return list(session.scalars(query.order_by(Desensitisation.id)))
+
+
+def open_anomalies(session: Session, series_ids: Iterable[int]) -> dict[int, Anomaly]:
+    """The newest told anomaly of each of these series whose alert is still firing."""
+    query = (
+        sa.select(Anomaly)
+        .join(Alert, Alert.id == Anomaly.alert_id)
+        .where(Anomaly.series_id.in_(list(series_ids)), Alert.status == "firing", Anomaly.ended_at.is_(None))
+    )
+    return {each.series_id: each for each in session.scalars(query.order_by(Anomaly.started_at))}
+
+
+def without_offer(session: Session, since: datetime) -> list[tuple[Alert, Anomaly]]:
+    """Alerts of anomalies that nobody has answered and for which nothing was proposed, with their rarest anomaly."""
+    answered = sa.exists().where(Label.alert_id == Alert.id, Label.revoked_at.is_(None))
+    query = (
+        sa.select(Alert, Anomaly)
+        .join(Anomaly, Anomaly.alert_id == Alert.id)
+        .where(
+            Alert.kind == "anomaly",
+            Alert.status.in_(("firing", "resolved")),
+            Alert.offer.is_(None),
+            Anomaly.started_at >= since,
+            ~answered,
+        )
+    )
+    found = {alert.id: (alert, anomaly) for alert, anomaly in session.execute(query.order_by(Anomaly.rarity))}
+    return list(found.values())
+
+
+def _standing_members() -> sa.Select[DesensitisedSeries]:
+    joined = sa.select(DesensitisedSeries).join(
+        Desensitisation, Desensitisation.id == DesensitisedSeries.desensitisation_id
+    )
+    return joined.where(stands(Desensitisation)).order_by(DesensitisedSeries.started_at)
