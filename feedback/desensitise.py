@@ -18,8 +18,8 @@ from detectors.profile import fit_profile, phase
 from detectors.robust import median, spread
 
 DAY, WEEK = 86_400, 604_800
-WIDEST = 0.7
-"""Decades by which tolerance is widened at first: five times as rare. Half of a new level is rarer still."""
+WIDEST = 1.0
+"""Decades by which tolerance is widened at first: ten times as rare. A fall by a third is rarer still."""
 LONGEST = timedelta(weeks=2)
 FEWEST_OLD = 14
 """Known points before the change from which a shape can be told."""
@@ -27,6 +27,8 @@ NEW_SPAN = 2 * WEEK
 """So much of what followed the change tells the new level; what drifts later is learned as any drift is."""
 CLEARLY = 0.9
 """A difference must leave so much less unexplained than a factor, which keeps the spread in proportion too."""
+BEYOND_NOISE = 1.2
+"""And the factor must leave more than noise does: a few points at one phase can't tell the two apart."""
 WEEKLY = 0.3
 """How far the weekly pattern must be believed for the season to be a week."""
 FEWEST_OF_SEASON = 0.8
@@ -103,7 +105,8 @@ def shift_between(values: Floats, history: History, before: Bools, since: Bools)
         return Shift(1.0, difference)
     factor = float(np.median(new[sizeable] / usual[sizeable]))
     unexplained = [float(np.median(np.abs(new - each))) for each in (usual * factor, usual + difference)]
-    if factor <= 0 or unexplained[1] < CLEARLY * unexplained[0]:
+    told_apart = unexplained[0] > BEYOND_NOISE * old.noise * max(factor, 1.0)
+    if factor <= 0 or (told_apart and unexplained[1] < CLEARLY * unexplained[0]):
         return Shift(1.0, difference)
     return Shift(factor, 0.0)
 

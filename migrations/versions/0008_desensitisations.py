@@ -34,12 +34,12 @@ def upgrade() -> None:
     )
     op.create_table(
         "desensitised_series",
-        sa.Column("desensitisation_id", sa.BigInteger(), sa.ForeignKey("desensitisation.id"), primary_key=True),
-        sa.Column("series_id", sa.BigInteger(), sa.ForeignKey("series.id"), primary_key=True),
+        sa.Column("desensitisation_id", Id, sa.ForeignKey("desensitisation.id"), primary_key=True),
+        sa.Column("series_id", Id, sa.ForeignKey("series.id"), primary_key=True),
         sa.Column("alert_id", sa.BigInteger(), nullable=True),
         sa.Column("started_at", Time, nullable=False),
         sa.Column("until", Time, nullable=False),
-        sa.Column("progress", sa.Float(), nullable=False),
+        sa.Column("progress", sa.Double(), nullable=False),
         sa.Column("lacks", sa.String(), nullable=False),
         sa.Column("adapted_until", Time, nullable=True),
         sa.Column("ended_at", Time, nullable=True),

@@ -1,0 +1,52 @@
+"""New normals over HTTP."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from app.security import Scope
+from tests.serving import Served
+
+
+def test_a_new_normal_closes_the_alert_and_is_listed_followed_and_undone(served: Served) -> None:
+    alert = served.has_an_alert()
+    series_id = alert["anomalies"][0]["series"]["id"]
+    answer = served.client.post("/v1/desensitisations", json={"series_id": series_id, "reason": "prices were lowered"})
+    assert answer.status_code == 201, answer.text
+    begun = answer.json()
+    assert begun["status"] == "settling"
+    [one] = begun["series"]
+    assert (one["started_at"], one["alert_id"]) == (alert["anomalies"][0]["started_at"], alert["id"])
+    assert one["text"] == "0 % settled"
+    assert served.alert()["status"] == "closed"
+    path = f"/v1/desensitisations/{begun['id']}"
+    with served.as_scope(Scope.ANALYST) as analyst:
+        assert analyst.get("/v1/desensitisations").json()["desensitisations"] == [begun]
+        assert analyst.delete(path).status_code == 403
+    assert served.client.delete(path).json()["status"] == "ended"
+    assert served.client.delete(f"{path}?undo=true").json()["status"] == "undone"
+    assert served.alert()["status"] != "closed"
+
+
+@pytest.mark.parametrize(
+    ("body", "cure"),
+    [
+        ({}, "either"),
+        ({"series_id": 1, "matcher": {}}, "either"),
+        ({"series_id": 99}, "No series"),
+        ({"matcher": {"metric": "nothing*"}}, "No series"),
+        ({"series_id": 1, "start": "2040-01-01T00:00:00Z"}, "future"),
+        ({"series_id": 1, "max_duration_days": 0}, "max_duration_days"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_with_the_cure(shared: Served, body: dict[str, Any], cure: str) -> None:
+    answer = shared.client.post("/v1/desensitisations", json={"reason": "a test"} | body)
+    assert answer.status_code == 422
+    assert cure in answer.text
+
+
+def test_an_unknown_one_is_a_404(shared: Served) -> None:
+    assert shared.client.get("/v1/desensitisations/99").status_code == 404
+    assert shared.client.delete("/v1/desensitisations/99").status_code == 404
