@@ -18,8 +18,8 @@ from detectors.profile import fit_profile, phase
 from detectors.robust import median, spread
 
 DAY, WEEK = 86_400, 604_800
-WIDEST = 1.0
-"""Decades by which tolerance is widened at first: ten times as rare. A fall by a third is rarer still."""
+WIDEST = 2.0
+"""Decades by which tolerance is widened at first, when little is known of the new level; it narrows with the square."""
 LONGEST = timedelta(weeks=2)
 FEWEST_OLD = 14
 """Known points before the change from which a shape can be told."""
@@ -162,7 +162,7 @@ def persists(values: Floats, history: History, start: int) -> bool:
 
 def widened(progress: float) -> float:
     """Decades added to the tolerance of a series that has settled so far."""
-    return WIDEST * (1.0 - min(max(progress, 0.0), 1.0))
+    return float(WIDEST * (1.0 - min(max(progress, 0.0), 1.0)) ** 2)
 
 
 @dataclass(frozen=True)
