@@ -35,6 +35,8 @@ FEWEST_OF_SEASON = 0.8
 FAR, WIDE, LOPSIDED = 0.75, 1.6, 0.35
 """Of settled noise: how far off the middle may be, how much wider the spread, how far from a half the signs."""
 PERSISTENT_POINTS, PERSISTENT_DAYS, PERSISTENT_SPAN = 12, 5, 21_600
+OFF = 0.75
+"""Share of half the band by which a point of the new level is off what the old one would have brought."""
 PERSISTENT_SHARE = 0.9
 PERSISTENT_SIZE = 1.5
 """A shift persists where so many points (or days, if they come daily) over so many seconds at least, such a share of
@@ -109,6 +111,17 @@ def shift_between(values: Floats, history: History, before: Bools, since: Bools)
     if factor <= 0 or (told_apart and unexplained[1] < CLEARLY * unexplained[0]):
         return Shift(1.0, difference)
     return Shift(factor, 0.0)
+
+
+def onset(timestamp: Ints, off_by: Floats, half_band: Floats) -> int:
+    """When the level changed, of points (n,) from the opening of a run to its strangest one; unix seconds.
+
+    A run may open at a point that is strange for another reason, and what came before the change would blur the new
+    level. off_by: distance from expected towards the run's direction; NaN is not off.
+    """
+    is_off = off_by >= OFF * half_band
+    calm_before = np.concatenate([[0], np.cumsum(np.where(is_off, -1, 1))[:-1]])
+    return int(timestamp[int(np.argmax(calm_before))])
 
 
 def season_of(values: Floats, history: History, start: int) -> int:

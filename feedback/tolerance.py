@@ -145,10 +145,14 @@ class Tolerances:
 
         series_id, metric: integers (n,); `metric[i]` is the place of that series' metric in `metric_names`.
         """
-        decades = self._towards(direction).decades(series_id, metric, metric_names)
+        return self._towards(direction).decades(series_id, metric, metric_names)
+
+    def asked(self, series_id: Ints, metric: Ints, metric_names: Sequence[str], direction: int) -> Floats:
+        """As `decades`, at most what may be asked in general, and wider for those with a new normal."""
+        asked = np.minimum(self.decades(series_id, metric, metric_names, direction), guards.GENERAL_CEILING)
         for each, more in self.widened.items():
-            decades[series_id == each] += more
-        return decades
+            asked[series_id == each] += more
+        return asked
 
     def share(self, series_id: int, metric: str, direction: int) -> Share:
         """The tolerance of one series and where it comes from."""
@@ -160,7 +164,7 @@ class Tolerances:
 
     def of(self, series_id: int, metric: str, direction: int) -> float:
         """The tolerance of one series."""
-        return self.share(series_id, metric, direction).total + self.widened.get(series_id, 0.0)
+        return self.share(series_id, metric, direction).total
 
     def _towards(self, direction: int) -> DirectionTolerance:
         return self.up if direction > 0 else self.down

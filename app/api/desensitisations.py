@@ -32,7 +32,7 @@ class NewDesensitisation(Input):
     matcher: MatcherInput | None = None
     series_id: BodyId | None = None
     start: Time | None = Field(
-        default=None, description="When the new level began. Default: with the open anomaly of each series, or now."
+        default=None, description="When the new level began. Default: in the open anomaly of each series, or now."
     )
     max_duration_days: Annotated[float, Field(gt=0, le=MOST_DAYS)] = float(LONGEST.days)
     reason: Annotated[Text, Field(min_length=1, max_length=500, examples=["prices were lowered"])]

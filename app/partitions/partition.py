@@ -21,7 +21,6 @@ from app.partitions.regime import Regimes
 from app.store.points import PointBatch
 from detectors import registry
 from detectors.contract import Fields, Floats, Ints, put, take
-from feedback import guards
 from feedback.tolerance import Tolerances
 
 KINDS = max(len(detector.evidence) for detector in registry.DETECTORS.values())
@@ -203,9 +202,7 @@ class Partition:
         metrics = self.columns["metric"][: self.count].astype(np.int64)
         self.tolerances = tolerances
         for direction, decades in ((1, self.tolerance_up), (-1, self.tolerance_down)):
-            decades[: self.count] = np.minimum(
-                tolerances.decades(ids, metrics, self.metrics.names, direction), guards.GENERAL_CEILING
-            )
+            decades[: self.count] = tolerances.asked(ids, metrics, self.metrics.names, direction)
 
     def regulate(self, policies: Policies, members: Sequence[NewSeries]) -> None:
         """Take in what the policies say now of these, all series of the partition; it counts from the next point on."""
@@ -275,8 +272,7 @@ class Partition:
         """New series start with what their siblings' labels taught."""
         ids, metrics = (self.columns[name][slots].astype(np.int64) for name in ("series_id", "metric"))
         for direction, decades in ((1, self.tolerance_up), (-1, self.tolerance_down)):
-            learned = self.tolerances.decades(ids, metrics, self.metrics.names, direction)
-            decades[slots] = np.minimum(learned, guards.GENERAL_CEILING)
+            decades[slots] = self.tolerances.asked(ids, metrics, self.metrics.names, direction)
 
     def make_room(self, count: int) -> None:
         """Rows for at least so many slots."""

@@ -31,7 +31,7 @@ from app.store.happenings import exclusions
 from app.store.series import Matcher
 from app.store.tables import Alert, Anomaly, Desensitisation, DesensitisedSeries
 from detectors.contract import Floats, History, Ints
-from feedback.desensitise import LONGEST, Settling, persists, settling
+from feedback.desensitise import LONGEST, Settling, onset, persists, settling
 from feedback.training_mask import Exclusions
 
 log = structlog.get_logger()
@@ -112,7 +112,7 @@ def enter(session: Session, wanted: NewNormal) -> tuple[Desensitisation, list[in
                 desensitisation_id=row.id,
                 series_id=series_id,
                 alert_id=anomaly.alert_id if anomaly else None,
-                started_at=wanted.start or (anomaly.started_at if anomaly else wanted.now),
+                started_at=wanted.start or (_onset(session, anomaly) if anomaly else wanted.now),
                 until=wanted.now + wanted.longest,
                 progress=0.0,
                 lacks="no points yet since the change",
@@ -122,6 +122,16 @@ def enter(session: Session, wanted: NewNormal) -> tuple[Desensitisation, list[in
         _close(session, [anomaly.alert_id for anomaly in running.values() if anomaly.alert_id], set(ids), wanted.now)
     log.info("desensitised", desensitisation=row.id, series=len(ids), reason=wanted.reason)
     return row, ids
+
+
+def _onset(session: Session, anomaly: Anomaly) -> datetime:
+    """Since when the level is another, by how the points of the run were judged when they came."""
+    first, peak = int(anomaly.started_at.timestamp()), int(anomaly.peak_at.timestamp())
+    batch = points.read_points(session, [anomaly.series_id], first, peak + 1)
+    if not len(batch):
+        return anomaly.started_at
+    off_by = anomaly.direction * (batch.value - batch.expected)
+    return datetime.fromtimestamp(onset(batch.timestamp, off_by, (batch.upper - batch.lower) / 2), UTC)
 
 
 def _series_of(session: Session, wanted: NewNormal) -> list[int]:

@@ -18,7 +18,7 @@ def test_a_new_normal_closes_the_alert_and_is_listed_followed_and_undone(served:
     begun = answer.json()
     assert begun["status"] == "settling"
     [one] = begun["series"]
-    assert (one["started_at"], one["alert_id"]) == (alert["anomalies"][0]["started_at"], alert["id"])
+    assert (one["started_at"], one["alert_id"]) == ("2026-02-10T00:00:00Z", alert["id"])  # the fall itself
     assert one["text"] == "0 % settled"
     assert served.alert()["status"] == "closed"
     path = f"/v1/desensitisations/{begun['id']}"

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detectors.contract import Floats, History
-from feedback.desensitise import DAY, WEEK, LevelChange, persists, relevelled, season_of, settling, widened
+from feedback.desensitise import DAY, WEEK, LevelChange, onset, persists, relevelled, season_of, settling, widened
 
 HOUR = 3_600
 MONDAY = 1_767_571_200
@@ -107,3 +107,10 @@ def test_a_lasting_shift_persists_and_a_spike_does_not() -> None:
     assert persists(past.values[0], past, start)
     spike = past.values[0] / np.where(past.timestamp >= start + 3 * HOUR, 1.4, 1.0)
     assert not persists(spike, past, start)
+
+
+def test_a_level_changes_where_the_calm_ends_even_if_its_run_opened_before_for_another_reason() -> None:
+    times = MONDAY + HOUR * np.arange(7)
+    off = np.array([9.0, -7.0, 1.0, np.nan, 50.0, 52.0, 55.0])
+    assert onset(times, off, np.full(7, 12.0)) == times[4]
+    assert onset(times, np.full(7, 50.0), np.full(7, 12.0)) == times[0]

@@ -57,6 +57,7 @@ class Stream:
         a_post = count if at_once else max(1, min(count // 16, 6 * HOUR // self.cadence))
         for part in [slice(n, n + a_post) for n in range(0, count, a_post)]:
             self.heed.committer.submit(posted("orders", times[part], values[part]), None, delivery).result()
+        self.heed.committer.call(lambda: None)  # the jobs that the last points made due are done
 
     def has_history(self, weeks: int = 4) -> None:
         self.send(weeks * 168, at_once=True)
@@ -94,6 +95,8 @@ def by_difference(values: Floats) -> Floats:
         pytest.param(daily, HOUR, lambda v: 1.4 * v, DAY, id="hourly, up by a factor"),
         pytest.param(daily, HOUR, lambda v: 0.6 * v, DAY, id="hourly, down by a factor"),
         pytest.param(daily, HOUR, by_difference, DAY, id="hourly, up by a difference"),
+        pytest.param(weekly, HOUR, lambda v: 1.4 * v, 7 * DAY, id="weekly, up by a factor"),
+        pytest.param(weekly, HOUR, lambda v: 0.6 * v, 7 * DAY, id="weekly, down by a factor"),
         pytest.param(daily, 300, lambda v: 1.4 * v, DAY, id="five minutes, up by a factor"),
     ],
 )
