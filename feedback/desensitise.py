@@ -8,7 +8,7 @@ series has settled once the residuals of its last full season cannot be told fro
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import numpy as np
@@ -29,8 +29,6 @@ CLEARLY = 0.9
 """A difference must leave so much less unexplained than a factor, which keeps the spread in proportion too."""
 BEYOND_NOISE = 1.2
 """And the factor must leave more than noise does: a few points at one phase can't tell the two apart."""
-WEEKLY = 0.3
-"""How far the weekly pattern must be believed for the season to be a week."""
 FEWEST_OF_SEASON = 0.8
 FAR, WIDE, LOPSIDED = 0.75, 1.6, 0.35
 """Of settled noise: how far off the middle may be, how much wider the spread, how far from a half the signs."""
@@ -86,7 +84,7 @@ def relevelled(history: History, series_id: Ints, changes: Sequence[LevelChange]
             shift = shift_between(values[row], history, before, since)
             if shift is not None:
                 values[row, before] = shift.of(values[row, before])
-    return History(values, history.timestamp, history.local, history.cadence)
+    return replace(history, values=values)
 
 
 def shift_between(values: Floats, history: History, before: Bools, since: Bools) -> Shift | None:
@@ -128,11 +126,12 @@ def season_of(values: Floats, history: History, start: int) -> int:
     """Length in seconds of the season that one series had before `start`: a week where its days differ, else a day."""
     if history.cadence >= DAY:
         return WEEK
-    recent = np.flatnonzero(history.timestamp < start)
-    if not recent.size:
+    old = _usual(values, history, history.timestamp < start)
+    if old is None:
         return WEEK
-    season = fit_profile(values[None, recent], history.local[recent], history.cadence)
-    return WEEK if season.weekly[0] > WEEKLY else DAY
+    days = old.hours.reshape(7, 24)
+    apart = np.quantile(np.abs(days - days.mean(axis=0)), 0.9)
+    return WEEK if apart > old.noise else DAY
 
 
 def settling(values: Floats, history: History, start: int) -> Settling:
@@ -180,9 +179,10 @@ def widened(progress: float) -> float:
 
 @dataclass(frozen=True)
 class _Usual:
-    """What the old level would have brought: expected (N,) over the whole history, and its noise."""
+    """What the old level would have brought: expected (N,) over the whole history, its shape (168,), and its noise."""
 
     expected: Floats
+    hours: Floats
     noise: float
 
 
@@ -198,7 +198,7 @@ def _usual(values: Floats, history: History, before: Bools) -> _Usual | None:
     if not np.isfinite(level):
         level = float(median(residual, 1)[0])
     floor = max(0.003 * abs(level), 1e-12)
-    return _Usual(shape + level, max(float(spread(residual - level)[0]), floor))
+    return _Usual(shape + level, profile.hours[0], max(float(spread(residual - level)[0]), floor))
 
 
 def _recent_columns(cadence: int) -> int:

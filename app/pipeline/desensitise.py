@@ -321,6 +321,8 @@ def _announce(committer: Committer, now: datetime) -> None:
     with committer.database.writing() as session:
         for row in stored.finished(session):
             row.ended_at = now
+            if not stored.members_of(session, [row.id]):  # its series were erased meanwhile
+                continue
             alert = Alert(
                 kind="data",
                 status="resolved",

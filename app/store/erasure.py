@@ -10,6 +10,8 @@ from app.store.tables import (
     Alert,
     Anomaly,
     Base,
+    Desensitisation,
+    DesensitisedSeries,
     DetectorChoice,
     Event,
     Gap,
@@ -32,7 +34,8 @@ def erase(session: Session, series: Series) -> dict[str, int]:
     _delete(session, Notification, Notification.alert_id.in_(alone))
     _delete(session, Picture, Picture.alert_id.in_(alone))
     erased["alerts"] = _delete(session, Alert, Alert.id.in_(alone))
-    for concerned in (Event, Gap, Silence):
+    _delete(session, DesensitisedSeries, DesensitisedSeries.series_id == series.id)
+    for concerned in (Event, Gap, Silence, Desensitisation):
         _delete(session, concerned, concerned.series_id == series.id)
     _delete(session, DetectorChoice, DetectorChoice.series_id == series.id)
     session.delete(series)
