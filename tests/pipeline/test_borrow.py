@@ -20,7 +20,7 @@ HISTORY = 5 * 168
 
 @pytest.fixture
 def heed(database_url: str, tmp_path: Path) -> Iterator[Heed]:
-    with running(database_url, tmp_path) as heed:
+    with running(database_url, tmp_path, alerts_per_week=0.01) as heed:  # no alert by chance, of any shop
         yield heed
 
 
