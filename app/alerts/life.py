@@ -18,6 +18,7 @@ import numpy as np
 from app.alerts.rules import least_change
 from detectors.contract import Bools, Fields, Floats, Ints, Points, Scores, put, take
 
+DAY = 86_400
 OFTEN_FADES = 1_209_600
 """Seconds after which a run counts half when it is said how often a series has them."""
 OWN_SHARE = 0.25
@@ -79,7 +80,7 @@ def newborn(count: int, kinds: int = 0) -> Fields:
     peak_upper: at the rarest point. peak_evidence: float32 (count, kinds). impact: sum of value - expected over
     the abnormal points. frozen: bool, must not learn. settling: bool, ended by age and not calm since.
     previous_at: int64, last abnormal point of the run before. often: float64, how many runs there were before, older
-    ones counting less.
+    ones counting less. excused: float64, how far off was the run that somebody called normal, 0 if none.
     """
     moments = ("opened_at", "told_at", "last_abnormal_at", "peak_at", "closed_at", "previous_at")
     numbers = ("peak_value", "peak_expected", "peak_lower", "peak_upper")
@@ -90,6 +91,7 @@ def newborn(count: int, kinds: int = 0) -> Fields:
         "peak_evidence": np.full((count, kinds), np.nan, np.float32),
         "impact": np.zeros(count),
         "often": np.zeros(count),
+        "excused": np.zeros(count),
         "calm": np.zeros(count, np.int32),
         "abnormal_points": np.zeros(count, np.int32),
         "direction": np.zeros(count, np.int8),
@@ -109,9 +111,10 @@ def is_told(life: Fields) -> Bools:
 
 
 def let_go(life: Fields) -> Fields:
-    """Series without a run, that remember of the one they had only when it was."""
+    """Series without a run, that remember of the one they had when it was and how far off."""
     fresh = newborn(len(life["opened_at"]), life["peak_evidence"].shape[1])
     fresh["previous_at"], fresh["often"] = _before(life)
+    fresh["excused"] = np.nan_to_num(life["peak_value"] - life["peak_expected"])
     return fresh
 
 
@@ -254,9 +257,10 @@ def _advance(life: Fields, seen: _Seen, rules: LifeRules) -> tuple[Fields, Chang
     goes_on = cooling & np.where(told_before, seen.tellable & seen.outside, seen.abnormal)
     reopened = goes_on & ~(old & told_before)
     turned = was_open & ~told_before & seen.abnormal & (seen.direction != life["direction"])
-    echo = turned & (life["peak_rarity"] >= seen.untolerated) & ~seen.outside  # the way back from what is tolerated
+    echo = turned & (life["peak_rarity"] >= seen.untolerated) & (~seen.outside | _is_way_back(life, seen))
     turned &= ~echo
-    opened = (may_open & seen.abnormal & ~cooling) | turned  # what nobody was told of does not begin its opposite
+    forgiven = (seen.at - life["previous_at"] < cool_down) & _is_way_back(life, seen)
+    opened = (may_open & seen.abnormal & ~cooling & ~forgiven) | turned
     grew = was_open & seen.abnormal & ~turned
 
     after = _begun(life, seen, opened, reopened)
@@ -280,6 +284,16 @@ def _advance(life: Fields, seen: _Seen, rules: LifeRules) -> tuple[Fields, Chang
     return after, Changes(opened, told, grew, ended, reopened)
 
 
+def _is_way_back(life: Fields, seen: _Seen) -> Bools:
+    """The other direction, and no further than what is tolerated, or was called normal, went the first way.
+
+    What lasted has drawn the expectation after it, so to come back looks strange.
+    """
+    went = np.nan_to_num(life["peak_value"] - life["peak_expected"])
+    went = np.where(np.abs(life["excused"]) > np.abs(went), life["excused"], went)
+    return np.asarray((seen.direction * np.sign(went) < 0) & (np.abs(seen.value - seen.expected) <= np.abs(went)))
+
+
 def _is_stranger(life: Fields, seen: _Seen, rules: LifeRules) -> Bools:
     """A settling series does something that the settling does not explain: the other direction, or far rarer."""
     turned = (seen.direction != life["direction"]) & (seen.direction != 0)
@@ -296,6 +310,7 @@ def _begun(life: Fields, seen: _Seen, opened: Bools, reopened: Bools) -> Fields:
     """New runs where they opened, ended ones taken up where they reopened, the others as they were."""
     fresh = newborn(int(opened.sum()), life["peak_evidence"].shape[1])
     fresh["previous_at"], fresh["often"] = before_a_new_run(take(life, opened), seen.at[opened])
+    fresh["excused"] = np.where(seen.at[opened] - fresh["previous_at"] < DAY, life["excused"][opened], 0.0)
     after = {name: array.copy() for name, array in life.items()}
     put(after, opened, fresh)
     after["opened_at"][opened] = seen.at[opened]

@@ -158,7 +158,7 @@ def test_a_retroactive_event_leaves_no_trace_in_what_was_learned(served: Served)
         each.send(48, at_once=True)
     assert served.client.post("/v1/retrains", json={"reason": "after the event"}).status_code == 201
     bands = [expected(served, series, shop.clock - 24) for series in (1, 2)]
-    np.testing.assert_allclose(bands[0], bands[1], rtol=0.02)
+    np.testing.assert_allclose(bands[0], bands[1], rtol=0.03)  # a Monday less: a noise of 5 % over four weeks
 
 
 def expected(served: Served, series_id: int, hour: int) -> list[float]:
