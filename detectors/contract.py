@@ -15,7 +15,7 @@ weeks, -1 ten times a week. It is comparable between any two series and any two 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -38,6 +38,10 @@ class History:
     cadence: seconds between two columns.
     weights: float64 (S, N), for ratios: the number of events behind each value, NaN where it was not given; None if
         none was.
+    kinds_of_day: int64 (N, families), what kinds of days the columns lie on, as `detectors.days` numbers them; None
+        where nobody tells: then neither holidays nor places in the month are learned.
+    kin: int64 (S,), the same for series of one metric, which learn from each other what holidays do; None where each
+        stands alone.
     """
 
     values: Floats
@@ -45,16 +49,28 @@ class History:
     local: Ints
     cadence: int
     weights: Floats | None = None
+    kinds_of_day: Ints | None = None
+    kin: Ints | None = None
 
-    def of_series(self, rows: Ints | slice) -> History:
+    def of_series(self, rows: Ints | Bools | slice) -> History:
         """The same of some series only."""
-        weights = None if self.weights is None else self.weights[rows]
-        return History(self.values[rows], self.timestamp, self.local, self.cadence, weights)
+        return replace(
+            self,
+            values=self.values[rows],
+            weights=None if self.weights is None else self.weights[rows],
+            kin=None if self.kin is None else self.kin[rows],
+        )
 
     def within(self, columns: slice) -> History:
         """The same in some columns only."""
-        weights = None if self.weights is None else self.weights[:, columns]
-        return History(self.values[:, columns], self.timestamp[columns], self.local[columns], self.cadence, weights)
+        return replace(
+            self,
+            values=self.values[:, columns],
+            timestamp=self.timestamp[columns],
+            local=self.local[columns],
+            weights=None if self.weights is None else self.weights[:, columns],
+            kinds_of_day=None if self.kinds_of_day is None else self.kinds_of_day[columns],
+        )
 
 
 @dataclass(frozen=True)
@@ -70,6 +86,7 @@ class Points:
     threshold_up, threshold_down: float64, log10 weeks; the rarity from which a rise, or a fall, is abnormal.
         They decide only how wide the reported band is.
     weight: float64, for ratios: the number of events behind the value, NaN where it was not given; None if none was.
+    kinds_of_day: int64 (B, families), as in `History`; None where nobody tells.
     """
 
     row: Ints
@@ -81,6 +98,7 @@ class Points:
     threshold_up: Floats
     threshold_down: Floats
     weight: Floats | None = None
+    kinds_of_day: Ints | None = None
 
     def only(self, rows: Ints) -> Points:
         """The same of some of the series."""

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.contract import Bools, Fields, Floats, History, Ints, Points, Scores
+from detectors.occasions import fit_occasions, occasion_at, occasions_in, ordinary, unknown_occasions
 from detectors.peaks import (
     block_length,
     block_maxima,
@@ -33,6 +34,7 @@ Reals = NDArray[np.floating]
 """float64 when scoring, float32 when a history is replayed."""
 
 KINDS = ("step", "level", "run", "profile", "day")
+_BY_KIND = ("slope", "offset")
 DAY = 86_400
 FEWEST_POINTS = 14
 RUN_POINTS = 12.0
@@ -51,7 +53,7 @@ class Seasonal:
     """Season found from the data, a level, and rarity from the series' own six-hour peaks."""
 
     name = "seasonal"
-    version = 2
+    version = 3
     evidence: tuple[str, ...] = KINDS
 
     def cold(self, count: int) -> tuple[Fields, Fields]:
@@ -74,6 +76,7 @@ class Seasonal:
             "daily": np.zeros(count),
             "weekly": np.zeros(count),
             **unweighted(count),
+            **unknown_occasions(count),
         }
         return baseline, _quiet_state(count)
 
@@ -86,7 +89,8 @@ class Seasonal:
         if not enough.any():
             return baseline, state
         with np.errstate(all="ignore"):
-            learned, after = _fit(values[enough], recent.of_series(np.flatnonzero(enough)))
+            occasions = fit_occasions(history.of_series(enough))
+            learned, after = _fit(values[enough], recent.of_series(enough), occasions)
         for fields, new in ((baseline, learned), (state, after)):
             for name, array in new.items():
                 fields[name][enough] = array
@@ -94,17 +98,21 @@ class Seasonal:
 
     def score(self, points: Points, baseline: Fields, state: Fields) -> tuple[Scores, Fields]:
         """Judge, then learn (not where frozen, not from missing points)."""
-        rows = {name: array[points.row] for name, array in baseline.items() if name not in ("profile", "spread")}
+        rows = {name: array[points.row] for name, array in baseline.items() if array.ndim == 1 or name in _BY_KIND}
         with np.errstate(all="ignore"):
             return _score(points, _Season.at(points, baseline), rows, state)
 
 
 @dataclass(frozen=True)
 class _Season:
-    """What is usual at a phase, in robust units, (B,): deviation from the center, spread relative to other hours."""
+    """What is usual at a phase, in robust units, (B,): deviation from the center, spread relative to other hours.
+
+    shift: what the kind of day adds to it. It is taken from the value, so that what is remembered is ordinary.
+    """
 
     usual: Reals
     rough: Reals
+    shift: Reals | float = 0.0
 
     @staticmethod
     def at(points: Points, baseline: Fields) -> _Season:
@@ -112,15 +120,23 @@ class _Season:
         profile = baseline["profile"]
         usual = (1 - weight) * profile[points.row, hour] + weight * profile[points.row, following]
         spread = baseline["spread"]
-        rough = spread[points.row, hour % 24] * spread[points.row, 24 + hour // 24]
-        return _Season(usual, rough.astype(np.float64))
+        rough = (spread[points.row, hour % 24] * spread[points.row, 24 + hour // 24]).astype(np.float64)
+        if points.kinds_of_day is None:
+            return _Season(usual, rough)
+        occasion = occasion_at(points.kinds_of_day, points.row, points.local, points.cadence, usual, baseline)
+        return _Season(usual, _rougher(rough, occasion.doubt / baseline["noise"][points.row]), occasion.shift)
+
+
+def _rougher(rough: Reals, doubt: Reals) -> Reals:
+    """The spread where what the day does is not known for sure; the very same where there is no doubt."""
+    return np.where(doubt > 0, np.hypot(rough, doubt), rough) if doubt.any() else rough
 
 
 def _score(points: Points, season: _Season, rows: Fields, state: Fields) -> tuple[Scores, Fields]:
     center, unit = rows["center"], rows["unit"]
     value = np.where(np.isfinite(points.value), points.value, np.nan)
-    y = np.clip(value / unit - center / unit, -LARGEST, LARGEST)
-    chance = Chance.at(rows, points.weight, season.usual + center / unit)
+    y = np.clip(value / unit - center / unit, -LARGEST, LARGEST) - season.shift
+    chance = Chance.at(rows, points.weight, season.usual + season.shift + center / unit)
     if chance is not None:
         y = season.usual + chance.evened(y - season.usual, rows)
     steps = np.clip((points.timestamp - state["timestamp"]) / np.maximum(points.cadence, 1), 1.0, 1e4)
@@ -135,7 +151,9 @@ def _score(points: Points, season: _Season, rows: Fields, state: Fields) -> tupl
     edges: tuple[Floats, ...] = _band(points, season, rows, state)
     if chance is not None:
         edges = tuple(season.usual + chance.back(edge - season.usual, rows) for edge in edges)
-    expected, lower, upper = (np.where(rows["trained"], center + unit * edge, np.nan) for edge in edges)
+    expected, lower, upper = (
+        np.where(rows["trained"], center + unit * (edge + season.shift), np.nan) for edge in edges
+    )
     return (
         Scores(
             expected=expected,
@@ -229,15 +247,18 @@ def _recent(history: History) -> History:
     return history.within(slice(-columns, None))
 
 
-def _fit(values: Floats, history: History) -> tuple[Fields, Fields]:
+def _fit(values: Floats, history: History, occasions: Fields) -> tuple[Fields, Fields]:
     cadence, series = history.cadence, len(values)
     center, unit = _center_and_unit(values)
     y = np.clip(values / unit[:, None] - (center / unit)[:, None], -LARGEST, LARGEST)
     y, weighed = evened(y, history, -center / unit)
-    season = fit_profile(y, history.local, cadence)
+    season = fit_profile(ordinary(y, history, occasions), history.local, cadence)
     hour, following, weight = phase(history.local, cadence)
     hours = season.hours
-    residual = y - hours[:, hour] * (1 - weight) - hours[:, following] * weight
+    usual = hours[:, hour] * (1 - weight) + hours[:, following] * weight
+    occasion = occasions_in(history, usual, occasions | {"profile": hours, "center": center, "unit": unit})
+    y = y - occasion.shift
+    residual = y - usual
     middle = np.nan_to_num(median(residual, 1))[:, None]
     hours, residual = (hours + middle).astype(np.float32), residual - middle
     rough = _spread_by_phase(residual, hour, cadence)
@@ -261,7 +282,9 @@ def _fit(values: Floats, history: History) -> tuple[Fields, Fields]:
         "daily": season.daily,
         "weekly": season.weekly,
         **weighed,
+        **occasions,
     }
+    rough_there = _rougher(rough_there, occasion.doubt / noise[:, None])
     evidence, state = _replay(y, residual * stretch[:, None], rough_there, cadence, baseline)
     evidence[:, 3] *= ((1.0 - absorbed) / (1.0 - season.leverage)).astype(np.float32)[:, None]
     floors = np.stack([floor, floor, floor / RUN_POINTS, floor, np.full(series, 0.1)], axis=1)

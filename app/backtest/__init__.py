@@ -78,12 +78,14 @@ def backtest(
     *,
     alerts_per_week: float = 1.0,
     timezone: str = "UTC",
+    country: str = "",
     train_until: int | None = None,
     train_fraction: float | None = None,
     progress: Progressed | None = None,
 ) -> BacktestSummary:
     """Replay CSV files causally and write `output`/<same name> for each; without `output` only the summary is made.
 
+    country: whose public holidays count, ISO 3166 such as DE or DE-BY; none where it is empty.
     train_until: unix seconds; train_fraction: 0 to 1 of the rows. Points before are learned from, not judged.
     Raises UnreadableTable.
     """
@@ -93,6 +95,7 @@ def backtest(
         [table.recorded for table in tables],
         alerts_per_week=alerts_per_week,
         timezone=timezone,
+        country=country,
         train_until=train_until,
         train_fraction=train_fraction,
         progress=progress,

@@ -16,6 +16,7 @@ from app.alerts.life import LifeRules, advance, frozen, is_told, newborn
 from app.alerts.policy import LEAST_RELATIVE_CHANGE
 from detectors.calendar import DAY, local_seconds
 from detectors.contract import Bools, Detector, Floats, History, Ints, Points, Scores, put, take
+from detectors.days import kinds_of_day
 from detectors.registry import get
 from detectors.training import may_alert, training_window, usual_cadence
 
@@ -66,6 +67,7 @@ def replay(
     *,
     alerts_per_week: float = 1.0,
     timezone: str = "UTC",
+    country: str = "",
     train_until: int | None = None,
     train_fraction: float | None = None,
     detector: str = "seasonal",
@@ -87,6 +89,7 @@ def replay(
             [starts[index] for index in members],
             cadence=cadence,
             timezone=timezone,
+            country=country,
             threshold=threshold,
             detector=get(detector),
             rules=rules or LifeRules(),
@@ -132,11 +135,13 @@ class _Course:
         *,
         cadence: int,
         timezone: str,
+        country: str,
         threshold: float,
         detector: Detector,
         rules: LifeRules,
     ) -> None:
         self.series, self.starts, self.cadence, self.timezone = series, starts, cadence, timezone
+        self.country = country
         self.threshold, self.detector, self.rules = threshold, detector, rules
         self.local = [local_seconds(one.timestamp, timezone) for one in series]
         self.column = [one.timestamp // max(cadence, 1) - _first(one) // max(cadence, 1) for one in series]
@@ -216,7 +221,8 @@ class _Course:
     def _history(self, stretches: list[_Stretch], begin: int, end: int, offset: int) -> History:
         past = [self._learnable(stretch)[begin - self._origin(stretch.row) :][: end - begin] for stretch in stretches]
         timestamp = np.arange(begin, end, dtype=np.int64) * self.cadence + offset
-        return History(np.stack(past), timestamp, local_seconds(timestamp, self.timezone), self.cadence)
+        local = local_seconds(timestamp, self.timezone)
+        return History(np.stack(past), timestamp, local, self.cadence, kinds_of_day(local, self.country))
 
     def _learnable(self, stretch: _Stretch) -> Floats:
         """The past on the grid, without the told anomaly that is still open, as in a live training."""
@@ -253,15 +259,17 @@ class _Course:
         }
         held, told = frozen(life), is_told(life)
         for step in steps:
+            local = table.local[step, :count]
             points = Points(
                 row=rows,
                 timestamp=table.timestamp[step, :count],
-                local=table.local[step, :count],
+                local=local,
                 value=table.value[step, :count],
                 cadence=cadence,
                 frozen=held,
                 threshold_up=threshold,
                 threshold_down=threshold,
+                kinds_of_day=kinds_of_day(local, self.country),
             )
             scores, state = self.detector.score(points, self.baseline, state)
             lived, changes = advance(
