@@ -13,15 +13,15 @@ from app.web.assessment import assessment_file
 from detectors.quality import arrival_of
 
 
-def assess_tables(files: Sequence[Path], *, alerts_per_week: float, timezone: str) -> list[Report]:
+def assess_tables(files: Sequence[Path], *, alerts_per_week: float, timezone: str, country: str = "") -> list[Report]:
     """One report a CSV file of `timestamp,value`. Raises UnreadableTable."""
-    pasts = [_past(read_table(file), timezone) for file in files]
+    pasts = [_past(read_table(file), timezone, country) for file in files]
     return assess_pasts(pasts, alerts_per_week=alerts_per_week)
 
 
-def _past(table: Table, timezone: str) -> Past:
+def _past(table: Table, timezone: str, country: str) -> Past:
     recorded, arrival = table.recorded, arrival_of(table.row)  # rows in the order of the file, numbered by time
-    return Past(recorded.name, timezone, recorded.timestamp, recorded.value, arrival=arrival)
+    return Past(recorded.name, timezone, recorded.timestamp, recorded.value, arrival=arrival, country=country)
 
 
 def answers(reports: Sequence[Report]) -> dict[str, Any]:

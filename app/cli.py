@@ -46,6 +46,9 @@ events = typer.Typer(help="Known happenings, once or recurring.", no_args_is_hel
 app.add_typer(events, name="events")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for a machine.")]
+Country = Annotated[
+    str | None, typer.Option(help="Whose public holidays count, such as DE or DE-BY. Instead of HEED_COUNTRY.")
+]
 PROGRESS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
 Files = Annotated[list[Path], typer.Argument(help="CSV files.", exists=True, dir_okay=False, readable=True)]
 
@@ -121,6 +124,7 @@ def backtest_files(
     train_fraction: Annotated[float | None, typer.Option(help="The same as a share of the rows, 0 to 1.")] = None,
     alerts_per_week: Annotated[float | None, typer.Option(help="Instead of HEED_ALERTS_PER_WEEK.")] = None,
     timezone: Annotated[str | None, typer.Option(help="Instead of HEED_TIMEZONE.")] = None,
+    country: Country = None,
     as_json: Json = False,
 ) -> None:
     """What Heed would have said about recorded series: each row judged from it and earlier ones only.
@@ -139,6 +143,7 @@ def backtest_files(
             output,
             alerts_per_week=settings.alerts_per_week if alerts_per_week is None else alerts_per_week,
             timezone=str(_zone(timezone) or settings.timezone),
+            country=_country(country) or settings.country or "",
             train_until=_unix_seconds(train_until),
             train_fraction=_fraction(train_fraction),
             progress=lambda done, total: progress.update(task, completed=done, total=total),
@@ -157,6 +162,7 @@ def assess_files(
     ] = None,
     alerts_per_week: Annotated[float | None, typer.Option(help="Instead of HEED_ALERTS_PER_WEEK.")] = None,
     timezone: Annotated[str | None, typer.Option(help="Instead of HEED_TIMEZONE.")] = None,
+    country: Country = None,
     as_json: Json = False,
 ) -> None:
     """Is it worth watching? What changes would be seen, and how many alerts to expect, from history alone.
@@ -172,6 +178,7 @@ def assess_files(
             files,
             alerts_per_week=_budget(alerts_per_week) or settings.alerts_per_week,
             timezone=str(_zone(timezone) or settings.timezone),
+            country=_country(country) or settings.country or "",
         )
     pages = write_pages(reports, output) if output else []
     if as_json:
@@ -181,6 +188,15 @@ def assess_files(
         _print_assessment(Console(), report)
     for page in pages:
         console.print(f"written: {escape(str(page))}", highlight=False, soft_wrap=True)
+
+
+def _country(name: str | None) -> str | None:
+    from detectors.days import UnknownCountryError, check_country
+
+    try:
+        return check_country(name) if name else None
+    except UnknownCountryError as error:
+        raise UsageError(f"{error}.") from None
 
 
 def _budget(alerts_per_week: float | None) -> float | None:

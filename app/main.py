@@ -63,7 +63,11 @@ class Heed:
             IngestRules(
                 settings.timezone,
                 PARTITIONS,
-                {"alerts_per_week": settings.alerts_per_week},
+                {
+                    "alerts_per_week": settings.alerts_per_week,
+                    "timezone": settings.timezone,
+                    "country": settings.country,
+                },
             ),
             told=self.notifier.wake,
             committed=self._committed,

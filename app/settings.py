@@ -129,6 +129,13 @@ class Settings(BaseSettings):
         meaning="Time zone of new series, as an IANA name. Their days and weeks follow it.",
         cure="Give an IANA name such as Europe/Berlin.",
     )
+    country: str | None = _set_by(
+        None,
+        meaning="Country, or part of one, whose public holidays count for series of which no policy says otherwise, by "
+        "ISO 3166. What they do to a series is learned.",
+        cure="Give a code such as DE, or DE-BY for a part of the country.",
+        default_in_words="none",
+    )
     clock: ClockChoice = _set_by(
         ClockChoice.WALL,
         meaning="`wall`: now is now. `event`: now is the newest event time seen, so that a replay behaves as it would "
@@ -171,6 +178,13 @@ class Settings(BaseSettings):
         if not host or set(host) - set(string.ascii_letters + string.digits + ".:_-"):
             raise ValueError("it holds characters that no address has")
         return host
+
+    @field_validator("country")
+    @classmethod
+    def _check_country(cls, country: str | None) -> str | None:
+        from detectors.days import check_country
+
+        return country if country is None else check_country(country)
 
     @field_validator("broker_url")
     @classmethod

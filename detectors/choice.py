@@ -111,6 +111,7 @@ def _judged(detector: Detector, past: History, history: History, rows: Ints, hel
             threshold_up=nothing,
             threshold_down=nothing,
             weight=None if history.weights is None else history.weights[rows, held + step],
+            kinds_of_day=history.kinds_at(np.full(count, held + step)),
         )
         scores, state = detector.score(points, baseline, state)
         expected[:, step], rarity[:, step] = scores.expected, scores.rarity

@@ -72,6 +72,10 @@ class History:
             kinds_of_day=None if self.kinds_of_day is None else self.kinds_of_day[columns],
         )
 
+    def kinds_at(self, columns: Ints) -> Ints | None:
+        """What kinds of days some columns lie on, a row each."""
+        return None if self.kinds_of_day is None else self.kinds_of_day[columns]
+
 
 @dataclass(frozen=True)
 class Points:
@@ -100,7 +104,7 @@ class Points:
     weight: Floats | None = None
     kinds_of_day: Ints | None = None
 
-    def only(self, rows: Ints) -> Points:
+    def only(self, rows: Ints | Bools) -> Points:
         """The same of some of the series."""
         return Points(**{name: column[rows] for name, column in vars(self).items() if column is not None})
 

@@ -6,6 +6,7 @@ that family. The numbers of different families never meet, so that one table can
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from functools import lru_cache
 
@@ -28,6 +29,8 @@ LAST_WORKING_DAYS = 3
 
 _FIRST, _LAST = date(1970, 1, 1), date(2100, 1, 1)
 _HOLIDAY_YEARS = range(1995, 2060)
+_CODE = re.compile("[A-Z]{2}(-[A-Z0-9]{1,3})?")
+_CURE = "no public holidays are known of this country: give an ISO 3166 code such as DE, or DE-BY for a part of it"
 
 
 class UnknownCountryError(ValueError):
@@ -57,6 +60,8 @@ def kinds_of_day_of_many(local: Ints, countries: list[str], country: Ints) -> In
 
 def check_country(country: str) -> str:
     """The same, where its holidays are known. Raises UnknownCountryError."""
+    if not _CODE.fullmatch(country):
+        raise UnknownCountryError(_CURE)
     _table(country)
     return country
 
@@ -88,9 +93,7 @@ def _holidays(country: str) -> tuple[Ints, set[int]]:
     try:
         calendar = holidays.country_holidays(land, subdiv=part or None, years=_HOLIDAY_YEARS)
     except NotImplementedError:
-        raise UnknownCountryError(
-            f"no public holidays are known of {country!r}: give an ISO 3166 code such as DE, or one with a part, DE-BY"
-        ) from None
+        raise UnknownCountryError(_CURE) from None
     numbers: dict[str, int] = {}
     for day, name in sorted(calendar.items()):
         number = numbers.setdefault(_plain(name), len(numbers))

@@ -8,7 +8,7 @@ the usual size. Starts that are told without any injection do not count, nor tho
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -158,7 +158,7 @@ def judge_the_end(history: History, detector: Detector, threshold: float) -> Tri
     values = np.where(np.isfinite(history.values), history.values, np.nan)
     series, columns = values.shape
     held = max(columns - MOST_JUDGED, int(columns * LEARNED_SHARE))
-    past = History(values[:, :held], history.timestamp[:held], history.local[:held], history.cadence)
+    past = replace(history, values=values).within(slice(held))
     baseline, state = detector.fit(past)
     judged = columns - held
     starts = (
@@ -267,4 +267,5 @@ def _points(
         frozen=np.zeros(count, bool) if frozen is None else frozen,
         threshold_up=thresholds,
         threshold_down=thresholds,
+        kinds_of_day=history.kinds_at(np.broadcast_to(column, count)),
     )

@@ -26,13 +26,15 @@ from detectors.robust import median
 WEEKS_AROUND = 4
 COMPLETE = 0.8  # share of its points that a day needs to be compared
 LEAST_NOISE = 0.005
+LEAST_SUNDAY = 0.1  # of an ordinary day: a holiday is told as a share of no less
 LIKE_SUNDAY, SUNDAY_DOUBT = 0.7, 0.5  # what is believed of holidays before one was seen, and how little
-HOLIDAY_DOUBT, SIBLING_DOUBT, YEARLY_DOUBT = 0.2, 0.1, 0.05  # spread among holidays, among siblings, among years
+HOLIDAY_DOUBT, SIBLING_DOUBT, YEARLY_DOUBT = 0.2, 0.1, 0.03  # spread among holidays, among siblings, among years
 PRIOR_HOLIDAYS = 3.0  # how many holidays the first two of these are worth
 BORNE_OUT, DISTINCT = 4.0, 2.5  # standard errors, and noises of a single day, that a day beside a holiday must differ
 MONTHLY_BORNE_OUT = 5.0  # more: there are 44 kinds of days in a month to be misled by
 MOST_MONTHLY = 4
 LARGEST_EFFECT = 1_000.0
+LARGEST, SMALLEST = 1e9, 1e-6  # in robust units
 SUNDAY = 72  # hour of the week, as the profile counts from Thursday, at which it begins
 _MONTHLY = KINDS - DAY_OF_MONTH
 
@@ -68,10 +70,19 @@ def fit_occasions(history: History) -> Fields:
 
 @dataclass(frozen=True)
 class Occasion:
-    """What the kind of its day adds to each of some points, in robust units; 0 and 0 on ordinary days."""
+    """What the kind of its day does to each of some points.
+
+    shift: what it adds to the usual; doubt: how sure that is; both in robust units, 0 on ordinary days. louder: by how
+    much the noise grows, with what is usual, 1 on ordinary days.
+    """
 
     shift: Floats
     doubt: Floats
+    louder: Floats
+
+    @classmethod
+    def none(cls, shape: tuple[int, ...]) -> Occasion:
+        return cls(np.zeros(shape), np.zeros(shape), np.ones(shape))
 
 
 def occasion_at(kinds: Ints, row: Ints, local: Ints, cadence: Ints, usual: Floats, baseline: Fields) -> Occasion:
@@ -80,7 +91,7 @@ def occasion_at(kinds: Ints, row: Ints, local: Ints, cadence: Ints, usual: Float
     usual: what the profile says of their phase, in robust units. baseline: the fields of `fit_occasions`, and the
     `profile`, `center` and `unit` of the series.
     """
-    found = Occasion(np.zeros(len(row)), np.zeros(len(row)))
+    found = Occasion.none(row.shape)
     at = np.flatnonzero(is_holiday(kinds) | baseline["occasional"][row])
     if not at.size:
         return found
@@ -91,18 +102,26 @@ def occasion_at(kinds: Ints, row: Ints, local: Ints, cadence: Ints, usual: Float
     to_sunday = np.where(is_holiday(kinds), on_sunday - usual, 0.0)
     shift = baseline["like_sunday"][row] * to_sunday
     proportional, unit = baseline["proportional"][row], baseline["unit"][row]
-    level = np.maximum(usual + shift + baseline["center"][row] / unit, 0.0)
-    size = np.where(proportional, level, baseline["occasion_unit"][row] / unit)
+    ordinary_level = usual + baseline["center"][row] / unit
+    level = np.clip(ordinary_level + shift, 0.0, LARGEST)
+    size = np.where(proportional, level, np.minimum(baseline["occasion_unit"][row] / unit, LARGEST))
     effect = baseline["occasion_effect"][row[:, None], kinds].astype(np.float64).sum(axis=1)
     doubt = np.square(baseline["occasion_doubt"][row[:, None], kinds].astype(np.float64)).sum(axis=1)
     found.shift[at] = shift + np.where(proportional, np.maximum(effect, -1.0), effect) * size
+    growth = 1.0 + found.shift[at] / np.maximum(ordinary_level, SMALLEST)
+    found.louder[at] = np.where(proportional, _louder(growth), 1.0)
     found.doubt[at] = np.sqrt(doubt * size**2 + np.square(baseline["sunday_doubt"][row] * to_sunday))
     return found
 
 
+def _louder(growth: Floats) -> Floats:
+    """How noise grows with the usual value: in proportion, but no quieter than its root where there is less of it."""
+    return np.where(growth > 1.0, np.minimum(growth, LARGEST_EFFECT), np.sqrt(np.maximum(growth, LEAST_SUNDAY)))
+
+
 def occasions_in(history: History, usual: Floats, baseline: Fields) -> Occasion:
     """The same for every column of a history, (S, N)."""
-    found = Occasion(np.zeros(usual.shape), np.zeros(usual.shape))
+    found = Occasion.none(usual.shape)
     if history.kinds_of_day is None:
         return found
     column = np.flatnonzero(is_extraordinary(history.kinds_of_day, baseline).any(axis=0))
@@ -112,8 +131,8 @@ def occasions_in(history: History, usual: Floats, baseline: Fields) -> Occasion:
     one = occasion_at(
         history.kinds_of_day[there], row, history.local[there], cadence, usual[:, column].ravel(), baseline
     )
-    found.shift[:, column], found.doubt[:, column] = (
-        each.reshape(len(usual), column.size) for each in (one.shift, one.doubt)
+    found.shift[:, column], found.doubt[:, column], found.louder[:, column] = (
+        each.reshape(len(usual), column.size) for each in (one.shift, one.doubt, one.louder)
     )
     return found
 
@@ -242,7 +261,9 @@ def _learn_holidays(days: _Days, kin: Ints, learned: Fields) -> None:
     along = (sunday * change).sum(axis=1)
     family = ((member @ along + LIKE_SUNDAY * prior) / (member @ own + prior))[kin]
     like_sunday = np.clip((along + family * prior) / (own + prior), 0.0, 1.0)
-    left = np.where(known, here.change - like_sunday[:, None] * here.sunday, np.nan)
+    as_sunday = like_sunday[:, None] * sunday
+    base = np.where(here.proportional[:, None], np.maximum(1 + as_sunday, LEAST_SUNDAY), 1.0)
+    left = np.where(known, (here.change - as_sunday) / base, np.nan)
     one_hot = np.equal.outer(here.kinds[:, 0] - HOLIDAY, np.arange(HOLIDAYS)).astype(np.float64)
     pooled = _pool(left, here.noise, member, kin, one_hot, prior_holidays=PRIOR_HOLIDAYS)
     columns = slice(HOLIDAY, HOLIDAY + HOLIDAYS)

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.contract import Bools, Fields, Floats, History, Ints, Points, Scores
-from detectors.occasions import fit_occasions, occasion_at, occasions_in, ordinary, unknown_occasions
+from detectors.occasions import Occasion, fit_occasions, occasion_at, occasions_in, ordinary, unknown_occasions
 from detectors.peaks import (
     block_length,
     block_maxima,
@@ -124,12 +124,15 @@ class _Season:
         if points.kinds_of_day is None:
             return _Season(usual, rough)
         occasion = occasion_at(points.kinds_of_day, points.row, points.local, points.cadence, usual, baseline)
-        return _Season(usual, _rougher(rough, occasion.doubt / baseline["noise"][points.row]), occasion.shift)
+        return _Season(usual, _rougher(rough, occasion, baseline["noise"][points.row]), occasion.shift)
 
 
-def _rougher(rough: Reals, doubt: Reals) -> Reals:
-    """The spread where what the day does is not known for sure; the very same where there is no doubt."""
-    return np.where(doubt > 0, np.hypot(rough, doubt), rough) if doubt.any() else rough
+def _rougher(rough: Reals, occasion: Occasion, noise: Reals) -> Reals:
+    """The spread on days of other kinds, which is wider while what they do is not known for sure."""
+    ordinary_day = (occasion.doubt == 0) & (occasion.louder == 1)
+    if ordinary_day.all():
+        return rough
+    return np.where(ordinary_day, rough, np.hypot(rough * occasion.louder, occasion.doubt / noise))
 
 
 def _score(points: Points, season: _Season, rows: Fields, state: Fields) -> tuple[Scores, Fields]:
@@ -284,7 +287,7 @@ def _fit(values: Floats, history: History, occasions: Fields) -> tuple[Fields, F
         **weighed,
         **occasions,
     }
-    rough_there = _rougher(rough_there, occasion.doubt / noise[:, None])
+    rough_there = _rougher(rough_there, occasion, noise[:, None])
     evidence, state = _replay(y, residual * stretch[:, None], rough_there, cadence, baseline)
     evidence[:, 3] *= ((1.0 - absorbed) / (1.0 - season.leverage)).astype(np.float32)[:, None]
     floors = np.stack([floor, floor, floor / RUN_POINTS, floor, np.full(series, 0.1)], axis=1)

@@ -111,7 +111,7 @@ def borrow(own: History, siblings: History) -> Borrowed:
             lending = _Lenders.of(replace(siblings, values=siblings.values[enough]))
             for row in range(series):
                 lenders[row], borne_out[row] = _lend(values[row], lending, siblings.cadence, turn=row)
-    return Borrowed(History(values, siblings.timestamp, siblings.local, own.cadence), lenders, borne_out)
+    return Borrowed(replace(siblings, values=values, kin=own.kin), lenders, borne_out)
 
 
 def _lend(own: Floats, lending: _Lenders, cadence: int, *, turn: int) -> tuple[int, bool]:

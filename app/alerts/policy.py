@@ -19,6 +19,7 @@ from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationE
 
 from app.store.series import Matcher
 from detectors import registry
+from detectors.days import check_country
 
 DEFAULT = "default"
 """Where a setting comes from that no policy says anything of."""
@@ -103,7 +104,11 @@ class PolicySettings:
     ] = None
     country: Annotated[
         str | None,
-        Field(pattern="^[A-Z]{2}$", description="ISO code of the country whose public holidays count, such as `DE`."),
+        AfterValidator(lambda name: name if name is None else check_country(name)),
+        Field(
+            description="Country, or part of one, whose public holidays count, by ISO 3166: `DE` or `DE-BY`. "
+            "Null: that of HEED_COUNTRY."
+        ),
     ] = None
     detector: Annotated[
         str | None,

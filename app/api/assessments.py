@@ -22,9 +22,11 @@ from app.api.service import Heed, Service
 from app.errors import Conflict, TooLarge, Unprocessable
 from app.formats import FORMATS, PostedPoints, decode
 from app.pipeline.assess import Past, Report, assess_pasts, pasts_of
+from app.pipeline.policies import current_policies
 from app.store.series import Matcher
 from app.web.assessment import assessment_page
 from detectors.assessment import Advice, Season
+from detectors.days import UnknownCountryError, check_country
 from detectors.quality import arrival_of
 
 router = APIRouter(prefix="/v1/assessments", tags=["assessments"])
@@ -176,6 +178,9 @@ def assess_series(
         float | None, Query(gt=0, le=100, description="Budget to assess for. Default: `HEED_ALERTS_PER_WEEK`.")
     ] = None,
     timezone: Annotated[Text, Query(max_length=100, description="Of posted points, an IANA name.")] = "UTC",
+    country: Annotated[
+        Text, Query(max_length=6, description="Of posted points, whose public holidays count: `DE` or `DE-BY`.")
+    ] = "",
     limit: Annotated[int, Query(ge=1, le=MOST_SERIES, description="At most so many series.")] = MOST_SERIES,
 ) -> Response:
     """Say what to expect of series before they are watched: what changes would be seen, and how many alerts come.
@@ -188,7 +193,7 @@ def assess_series(
     if not assessing.acquire(blocking=False):
         raise Conflict("An assessment is running already. Ask again when it is done.")
     try:
-        pasts, more_match = _pasts(request, body, heed, timezone, limit)
+        pasts, more_match = _pasts(request, body, heed, timezone, country, limit)
         reports = assess_pasts(pasts, alerts_per_week=budget)
     finally:
         assessing.release()
@@ -200,15 +205,19 @@ def assess_series(
     return Response(answer.model_dump_json(), media_type="application/json")
 
 
-def _pasts(request: Request, body: bytes, heed: Service, timezone: str, limit: int) -> tuple[list[Past], bool]:
+def _pasts(
+    request: Request, body: bytes, heed: Service, timezone: str, country: str, limit: int
+) -> tuple[list[Past], bool]:
     """The history that was asked about, and whether there is more that matches."""
     if (wanted := _matcher(request, body)) is not None:
         with heed.database.reading() as session:
-            return pasts_of(session, wanted, limit=limit, now=heed.clock.now())
+            policies = current_policies(session, heed.committer.rules.policy_defaults)
+            return pasts_of(session, wanted, limit=limit, now=heed.clock.now(), policies=policies)
     kind, encoding = (request.headers.get(name, "") for name in ("content-type", "content-encoding"))
     posted = decode(body, kind, encoding, limits_of(heed))
     if timezone not in available_timezones():
         raise Unprocessable("There is no time zone of this name: give an IANA name such as Europe/Berlin.")
+    _refuse_unknown_country(country)
     if posted.rejected or not len(posted):
         first = (
             f" The first, at index {posted.rejected[0].index}: {posted.rejected[0].reason}" if posted.rejected else ""
@@ -216,7 +225,15 @@ def _pasts(request: Request, body: bytes, heed: Service, timezone: str, limit: i
         raise Unprocessable(f"{len(posted.rejected)} points can't be read; nothing was assessed.{first}")
     if len(posted.identities) > limit:
         raise TooLarge(f"At most {limit} series are assessed at a time.")
-    return _posted_pasts(posted, timezone), False
+    return _posted_pasts(posted, timezone, country), False
+
+
+def _refuse_unknown_country(country: str) -> None:
+    try:
+        if country:
+            check_country(country)
+    except UnknownCountryError as error:
+        raise Unprocessable(f"country: {error}.") from None
 
 
 def _matcher(request: Request, body: bytes) -> Matcher | None:
@@ -237,7 +254,7 @@ def _matcher(request: Request, body: bytes) -> Matcher | None:
     return Matcher(wanted.matcher.metric, wanted.matcher.dimensions)
 
 
-def _posted_pasts(posted: PostedPoints, timezone: str) -> list[Past]:
+def _posted_pasts(posted: PostedPoints, timezone: str, country: str) -> list[Past]:
     """Each series' points in time order; of several at one time the last one posted."""
     pasts = []
     for place, series in enumerate(posted.identities):
@@ -246,10 +263,8 @@ def _posted_pasts(posted: PostedPoints, timezone: str) -> list[Past]:
         time = posted.timestamp[order]
         last = order[np.append(time[1:] != time[:-1], True)]
         arrival = arrival_of(posted.timestamp[mine])
-        dimensions = dict(series.dimensions)
-        pasts.append(
-            Past(series.metric, timezone, posted.timestamp[last], posted.value[last], dimensions, arrival=arrival)
-        )
+        time, value, dimensions = posted.timestamp[last], posted.value[last], dict(series.dimensions)
+        pasts.append(Past(series.metric, timezone, time, value, dimensions, arrival=arrival, country=country))
     return [past for past in pasts if len(past.timestamp)]
 
 

@@ -222,7 +222,7 @@ class _Course:
         past = [self._learnable(stretch)[begin - self._origin(stretch.row) :][: end - begin] for stretch in stretches]
         timestamp = np.arange(begin, end, dtype=np.int64) * self.cadence + offset
         local = local_seconds(timestamp, self.timezone)
-        return History(np.stack(past), timestamp, local, self.cadence, kinds_of_day(local, self.country))
+        return History(np.stack(past), timestamp, local, self.cadence, kinds_of_day=kinds_of_day(local, self.country))
 
     def _learnable(self, stretch: _Stretch) -> Floats:
         """The past on the grid, without the told anomaly that is still open, as in a live training."""

@@ -21,6 +21,7 @@ from app.partitions.regime import Regimes
 from app.store.points import PointBatch
 from detectors import registry
 from detectors.contract import Fields, Floats, Ints, put, take
+from detectors.days import kinds_of_day_of_many
 from feedback.tolerance import Tolerances
 
 KINDS = max(len(detector.evidence) for detector in registry.DETECTORS.values())
@@ -217,6 +218,14 @@ class Partition:
 
     def bar(self, slot: int) -> Bar:
         return self.regimes.bars.one(int(self.columns["regime"][slot]))
+
+    def country(self, slots: Ints) -> Ints:
+        """The country whose public holidays count for each series, as its place in `regimes.countries`."""
+        return np.asarray(self.regimes.country[self.columns["regime"][slots]])
+
+    def kinds_of_day(self, slots: Ints, local: Ints) -> Ints:
+        """What kinds of days one wall-clock second each of these series lies on."""
+        return kinds_of_day_of_many(local, self.regimes.countries, self.country(slots))
 
     def settings(self, slot: int) -> PolicySettings:
         """What holds for a series."""

@@ -28,7 +28,8 @@ def bar_of(settings: PolicySettings) -> Bar:
 class Regimes:
     """The outcomes of all policies, in order of first sight; row 0 is that of no policy.
 
-    bars: what each asks of its series before they are told of.
+    bars: what each asks of its series before they are told of. countries: whose holidays count, "" where nobody's
+    do; country: int64, the first row that has the same.
     """
 
     def __init__(self, policies: Policies) -> None:
@@ -53,6 +54,8 @@ class Regimes:
         self._codes[id(outcome)] = len(self.resolved)
         self.resolved.append(outcome)
         self.bars = Bars.of([bar_of(each.settings) for each in self.resolved])
+        self.countries = [each.settings.country or "" for each in self.resolved]
+        self.country: Ints = np.array([self.countries.index(each) for each in self.countries], np.int64)
 
     def settings(self, code: int) -> PolicySettings:
         """What holds for the series of this row."""

@@ -13,6 +13,7 @@ from app.partitions.partition import Partition
 from app.store import points
 from detectors.calendar import local_seconds
 from detectors.contract import Floats, History, Ints
+from detectors.days import kinds_of_day
 from detectors.siblings import (
     BORROWS_UNTIL_DAYS,
     LENDS_FROM_DAYS,
@@ -76,9 +77,10 @@ def _with_siblings(
     if not known.size or not lenders:
         return _alone(rows, history)
     first = int(known[0])
-    own = History(history.values[rows, first:], history.timestamp[first:], history.local[first:], history.cadence)
+    own = history.of_series(rows).within(slice(first, None))
     zone = partition.zones.names[partition.columns["zone"][slots[rows[0]]]]
-    borrowed = borrow(own, _siblings(session, lenders, own, zone, excluded))
+    country = partition.settings(int(slots[rows[0]])).country or ""
+    borrowed = borrow(own, _siblings(session, lenders, own, zone, country, excluded))
     for slot, lent in zip(slots[rows].tolist(), borrowed.lenders.tolist(), strict=True):
         if lent:
             log.info("past_borrowed", series=int(partition.columns["series_id"][slot]), siblings=lent)
@@ -109,7 +111,9 @@ def _lenders(partitions: Sequence[Partition], partition: Partition, slot: int, c
     return [series_id for _, series_id in sorted(found)[:MOST_LENDERS]]
 
 
-def _siblings(session: Session, lenders: Sequence[int], own: History, zone: str, excluded: Exclusions) -> History:
+def _siblings(
+    session: Session, lenders: Sequence[int], own: History, zone: str, country: str, excluded: Exclusions
+) -> History:
     """The lenders' past, up to the end of the borrowers' own, without what must not be learned."""
     before = borrowed_columns(0.0, own.cadence)
     timestamp = np.concatenate([own.timestamp[0] + np.arange(-before, 0) * own.cadence, own.timestamp])
@@ -117,5 +121,6 @@ def _siblings(session: Session, lenders: Sequence[int], own: History, zone: str,
     stored = points.read_points(session, ids, int(timestamp[0]), int(timestamp[-1]) + own.cadence)
     values: Floats = np.full((ids.size, timestamp.size), np.nan)
     values[np.searchsorted(ids, stored.series), (stored.timestamp - timestamp[0]) // own.cadence] = stored.value
-    history = History(values, timestamp, local_seconds(timestamp, zone), own.cadence)
+    local = local_seconds(timestamp, zone)
+    history = History(values, timestamp, local, own.cadence, kinds_of_day=kinds_of_day(local, country))
     return without(history, training_mask(excluded, ids, timestamp, own.cadence))

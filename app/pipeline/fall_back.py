@@ -101,9 +101,9 @@ def stored_past(session: Session) -> PastOf:
 
 
 def _alike(partition: Partition, slots: Ints) -> Iterator[Ints]:
-    """Positions of slots of one zone and cadence each, few enough to hold their past in memory."""
+    """Positions of slots of one zone, cadence and country each, few enough to hold their past in memory."""
     cadence = _pace(partition, slots)
-    alike = np.stack([partition.columns["zone"][slots], cadence], axis=1)
+    alike = np.stack([partition.columns["zone"][slots], cadence, partition.country(slots)], axis=1)
     for one in np.unique(alike, axis=0):
         mine = np.flatnonzero((alike == one).all(axis=1))
         steps = min(WINDOW_SECONDS // int(one[1]) + 1, MOST_STEPS)
@@ -126,7 +126,9 @@ def _read(session: Session, partition: Partition, slots: Ints, until: Ints, excl
     timestamp = (np.arange(start // cadence, end // cadence + 1) * cadence).astype(np.int64)
     values, weights = _cells(stored, ids, until, timestamp)
     zone = partition.zones.names[int(partition.columns["zone"][slots[0]])]
-    history = History(values, timestamp, local_seconds(timestamp, zone), cadence, weights)
+    local = local_seconds(timestamp, zone)
+    kinds = partition.kinds_of_day(slots[:1], local)
+    history = History(values, timestamp, local, cadence, weights, kinds, partition.columns["metric"][slots])
     return Past(slots, learnable(history, ids, excluded))
 
 

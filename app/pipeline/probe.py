@@ -58,15 +58,17 @@ def _coming(partition: Partition, slot: int, tolerances: Tolerances, *, count: i
     base = partition.bar(slot).threshold
     general = (tolerances.of(column["series_id"], metric, direction) for direction in (1, -1))
     up, down = (base + min(each, guards.GENERAL_CEILING) for each in general)
+    local = local_seconds(timestamp, partition.zones.names[column["zone"]])
     return Points(
         row=np.full(count, column["row"]),
         timestamp=timestamp,
-        local=local_seconds(timestamp, partition.zones.names[column["zone"]]),
+        local=local,
         value=np.full(count, np.nan),
         cadence=np.full(count, column["cadence"]),
         frozen=np.ones(count, bool),
         threshold_up=np.full(count, up),
         threshold_down=np.full(count, down),
+        kinds_of_day=partition.kinds_of_day(np.array([slot]), local),
     )
 
 

@@ -21,6 +21,7 @@ from app.pipeline.worth import Taught
 from detectors import training
 from detectors.calendar import local_seconds_of_many
 from detectors.contract import Detector, Fields, Floats, Ints, Points, Scores, put, take
+from detectors.days import kinds_of_day_of_many
 from feedback import guards
 from feedback.events import Explained, judge_in_events
 
@@ -427,6 +428,8 @@ class _SeriesFacts:
     point_count: Ints  # before the batch
     siblings: Ints
     taught: Taught
+    countries: list[str]
+    country: Ints
 
     @classmethod
     def of(cls, partition: Partition, begin: _Beginning, slots: Ints) -> _SeriesFacts:
@@ -449,6 +452,8 @@ class _SeriesFacts:
                 partition.metrics.names,
                 bars.threshold,
             ),
+            countries=partition.regimes.countries,
+            country=partition.country(slots),
         )
 
     def may_alert(self, who: Ints, before: int, timestamp: Ints) -> NDArray[np.bool_]:
@@ -463,16 +468,18 @@ class _SeriesFacts:
 
     def points(self, who: Ints, rows: Ints, batch: Batch, here: Ints, frozen: NDArray[np.bool_]) -> Points:
         timestamp = batch.timestamp[here]
+        local = local_seconds_of_many(timestamp, self.zones, self.zone[who])
         return Points(
             row=rows[who],
             timestamp=timestamp,
-            local=local_seconds_of_many(timestamp, self.zones, self.zone[who]),
+            local=local,
             value=batch.value[here],
             cadence=self.cadence[who],
             frozen=frozen,
             threshold_up=self.threshold_up[who],
             threshold_down=self.threshold_down[who],
             weight=None if batch.weight is None else batch.weight[here],
+            kinds_of_day=kinds_of_day_of_many(local, self.countries, self.country[who]),
         )
 
     def advance(

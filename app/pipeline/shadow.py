@@ -124,6 +124,7 @@ def would_tell(
             threshold_up=up,
             threshold_down=down,
             weight=None if history.weights is None else history.weights[rows, column],
+            kinds_of_day=history.kinds_at(np.full(rows.size, column)),
         )
         scores, state = candidate.score(here, baseline, state)
         life, changes = lives.advance(

@@ -176,12 +176,16 @@ def everything(partition: Partition) -> Ints:
 
 
 def portions(committer: Committer, number: int, slots: Ints) -> Iterator[Ints]:
-    """Slots of one zone each, few enough that fitting them takes no longer than a POST may wait."""
+    """Slots of one zone and country each, few enough that fitting them takes no longer than a POST may wait.
+
+    Siblings are together, as they learn from each other.
+    """
     partition = committer.partitions[number]
     column = partition.columns
+    slots = slots[np.argsort(column["metric"][slots], kind="stable")]
     zone, cadence = column["zone"][slots], _pace_of(column["cadence"][slots])
     steps = np.minimum((column["last_at"][slots] - column["first_at"][slots]) // cadence + 1, LONGEST_WINDOW_STEPS)
-    alike = np.stack([zone, cadence, column["chosen"][slots]], axis=1)
+    alike = np.stack([zone, cadence, column["chosen"][slots], partition.country(slots)], axis=1)
     for one in np.unique(alike, axis=0):
         mine = (alike == one).all(axis=1)
         affordable = MOST_FIT_MS // choice.COST_MS.get(partition.models[one[2]].detector.name, 1.0)
@@ -231,12 +235,11 @@ def window(partition: Partition, slots: Ints) -> tuple[int, int]:
 def history_of(partition: Partition, grid: points.Grid, excluded: Exclusions) -> History:
     """The grid with what the log holds laid over it, without what must not be learned and at the present level."""
     ids = grid.series_ids
-    slot = int(partition.slots_of(ids[:1])[0])
-    zone = partition.zones.names[partition.columns["zone"][slot]]
+    slots = partition.slots_of(ids)
+    local = local_seconds(grid.timestamp, partition.zones.names[partition.columns["zone"][slots[0]]])
+    kinds, kin = partition.kinds_of_day(slots[:1], local), partition.columns["metric"][slots]
     weights = None if grid.weights is None else _overlaid(partition, grid, grid.weights, "weight")
-    history = History(
-        overlaid(partition, grid), grid.timestamp, local_seconds(grid.timestamp, zone), grid.cadence, weights
-    )
+    history = History(overlaid(partition, grid), grid.timestamp, local, grid.cadence, weights, kinds, kin)
     return learnable(history, ids, excluded)
 
 
