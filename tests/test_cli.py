@@ -109,6 +109,7 @@ def test_a_backtest_judges_every_row_and_says_how_many_alerts_there_were(heed: C
         ("--train-until", "spring", "RFC 3339"),
         ("--train-fraction", "1.5", "less than 1"),
         ("--timezone", "Shire", "IANA"),
+        ("--country", "Shire", "ISO 3166"),
     ],
 )
 def test_a_backtest_refuses_what_it_cannot_read(

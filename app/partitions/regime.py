@@ -28,8 +28,8 @@ def bar_of(settings: PolicySettings) -> Bar:
 class Regimes:
     """The outcomes of all policies, in order of first sight; row 0 is that of no policy.
 
-    bars: what each asks of its series before they are told of. countries: whose holidays count, "" where nobody's
-    do; country: int64, the first row that has the same.
+    bars: what each asks of its series before they are told of. countries: whose public holidays count, "" where
+    nobody's do; country: int64, the first row that has the same.
     """
 
     def __init__(self, policies: Policies) -> None:
