@@ -6,6 +6,7 @@ HeedError
 ├── Forbidden 403
 ├── NotFound 404
 ├── Conflict 409
+│   └── Unconfirmed
 ├── Gone 410
 ├── TooLarge 413
 ├── UnsupportedMediaType 415
@@ -54,6 +55,14 @@ class NotFound(HeedError):
 
 class Conflict(HeedError):
     status, title = 409, "Conflict"
+
+
+class Unconfirmed(Conflict):
+    """It would be done if it were asked for once more, with `confirm`."""
+
+    def __init__(self, doubt: str) -> None:
+        super().__init__(f"{doubt} To do it all the same, confirm it: send `confirm` as true.", extra={"confirm": True})
+        self.doubt = doubt
 
 
 class Gone(HeedError):

@@ -21,6 +21,7 @@ from app.channels.setup import NewChannel, set_up_channels
 from app.clock import Clock, EventClock, WallClock, wall_now
 from app.errors import Conflict
 from app.outbound import Outbound
+from app.pipeline.create import Creator
 from app.pipeline.ingest import Committer, IngestRules
 from app.pipeline.notify import Notifier
 from app.schedule import Schedule, jobs_of
@@ -72,6 +73,7 @@ class Heed:
             told=self.notifier.wake,
             committed=self._committed,
         )
+        self.maker = Creator(self.committer)
         self.jobs = jobs_of(
             self.committer,
             self.notifier,
@@ -105,6 +107,7 @@ class Heed:
             }
             self.new_channels = set_up_channels(session, self.vault, addresses, wall_now())
         self.committer.start()
+        self.maker.make_what_is_missing()
         self.notifier.start()
         if not self._follows_events:
             self.schedule.start()

@@ -21,6 +21,9 @@ FULL_STRENGTH = 0.25
 ANALYST_WEIGHT = 1.0
 ANONYMOUS_WEIGHT = 0.5
 
+MOST_A_DAY, MOST_A_DAY_BY_LINK = 500, 50
+"""Labels of one author in a day. Whoever holds the links of a channel counts as one author."""
+
 MARGIN = 0.5
 LIKENESS = 0.2
 """A repeat of an anomaly may be this share of its decades stranger, or less strange, than the first time."""
@@ -64,6 +67,11 @@ WORRYING_LOSS = 0.5
 def identity_weight(source: str) -> float:
     """How much a label counts. Whoever holds a link is anonymous; a token names somebody, and so does Slack."""
     return ANONYMOUS_WEIGHT if source == "link" else ANALYST_WEIGHT
+
+
+def most_labels_a_day(source: str) -> int:
+    """How many labels one author may give in a day: more is a mistake, or a robot."""
+    return MOST_A_DAY_BY_LINK if source == "link" else MOST_A_DAY
 
 
 def strength(weight: float, created_at: datetime, now: datetime) -> float:

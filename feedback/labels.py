@@ -80,9 +80,6 @@ EFFECTS = {
 SOON = timedelta(minutes=30)
 """An anomaly is over only after so much calm, so a label within it finds the anomaly still going on."""
 
-BUILT = frozenset({Verdict.FALSE_ALARM, Verdict.REAL})
-"""Verdicts whose effects exist; the others are refused with a clear sentence."""
-
 
 @dataclass(frozen=True)
 class Looks:

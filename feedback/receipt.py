@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 
 from feedback import guards
 from feedback.labels import Effects, LabelEvidence, Verdict
+from feedback.missed import Replayed
 
 T = TypeVar("T")
 
@@ -117,6 +118,7 @@ class Receipt:
     """What a label did. tolerance, siblings: decades; threshold: log10 weeks; `pinned_by`: labels that held it down.
 
     worth: chance that people want to hear of the like of what was labelled. reasons: why that is so afterwards.
+    created: what it makes besides, in words. replayed: what comes of playing a missed span again.
     """
 
     action: Action
@@ -145,6 +147,8 @@ class Receipt:
     pinned_by: Sequence[int] = ()
     disagreements: Sequence[Disagreement] = ()
     statistics: Statistics | None = None
+    created: Sequence[str] = ()
+    replayed: Replayed | None = None
     undo_url: str | None = None
     weight: float = field(default=guards.ANALYST_WEIGHT)
 

@@ -78,8 +78,26 @@ def _on_alert(receipt: Receipt) -> Iterator[str]:
             yield "The alert is open again."
         case "closed", "resolved":
             yield "The alert is no longer closed; what it told of is over."
+        case _, "withdrawn":
+            yield "The alert is withdrawn, and does not count as a false alarm."
         case _:
             yield "What the alert told of was over already."
+
+
+def _on_replay(receipt: Receipt) -> Iterator[str]:
+    """Whether a reported miss would be told now."""
+    if receipt.replayed is None or receipt.action in (Action.UNDONE, Action.WOULD_UNDO):
+        return
+    if receipt.replayed.told:
+        yield "Played again, the span is told: the next like it will be."
+    else:
+        yield f"Played again, the span is still not told: {receipt.replayed.reason}. {receipt.replayed.cure}"
+
+
+def _on_creation(receipt: Receipt) -> Iterator[str]:
+    if receipt.action in (Action.UNDONE, Action.WOULD_UNDO):
+        return
+    yield from receipt.created
 
 
 def _on_threshold(receipt: Receipt) -> Iterator[str]:
@@ -111,6 +129,8 @@ def _on_training(receipt: Receipt) -> Iterator[str]:
         yield "Its points count as normal when baselines are trained."
     elif receipt.effects.training is TrainingEffect.EXCLUDED:
         yield "Its points are left out when baselines are trained."
+    elif receipt.effects.training is TrainingEffect.LEVEL_FORGOTTEN:
+        yield "The level before it is forgotten when baselines are trained; the shape of the season is kept."
 
 
 def _on_siblings(receipt: Receipt) -> Iterator[str]:
@@ -169,7 +189,12 @@ def _on_duration(receipt: Receipt) -> Iterator[str]:
         yield "It holds from the next point on."
 
 
-def _warnings(receipt: Receipt) -> Iterator[str]:
+def deafening(receipt: Receipt) -> str:
+    """The sentence that says which changes of the owner's size the label would hide; empty where it hides none."""
+    return " ".join(_hidden(receipt))
+
+
+def _hidden(receipt: Receipt) -> Iterator[str]:
     if receipt.power is None or receipt.action not in (Action.LABELLED, Action.WOULD_LABEL):
         return
     before, after = receipt.power.before, receipt.power.after
@@ -177,14 +202,20 @@ def _warnings(receipt: Receipt) -> Iterator[str]:
         if guards.deafens(then, now):
             yield (
                 f"Careful: of {what} of {_percent(after.size)} it would now tell only {_percent(now)}, "
-                f"before {_percent(then)}. "
-                "Undo the label if you want to hear of those."
+                f"before {_percent(then)}."
             )
+
+
+def _warnings(receipt: Receipt) -> Iterator[str]:
+    for hidden in _hidden(receipt):
+        yield f"{hidden} Undo the label if you want to hear of those."
 
 
 _PARTS = (
     _on_trial,
     _on_alert,
+    _on_replay,
+    _on_creation,
     _on_threshold,
     _on_disagreement,
     _warnings,

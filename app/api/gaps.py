@@ -39,6 +39,8 @@ class ChangedGap(Input):
 class GapAnswer(BaseModel):
     id: int
     matcher: dict[str, Any]
+    series_id: int | None = Field(description="Instead of a matcher: this series alone.")
+    label_id: int | None = Field(description="The label that made it.")
     start: datetime
     end: datetime | None
     reason: str
@@ -110,6 +112,8 @@ def _answer(gap: Gap) -> GapAnswer:
     return GapAnswer(
         id=gap.id,
         matcher={"metric": gap.metric, "dimensions": gap.dimensions},
+        series_id=gap.series_id,
+        label_id=gap.label_id,
         start=gap.started_at,
         end=gap.ended_at,
         reason=gap.reason,

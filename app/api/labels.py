@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 import msgspec
@@ -10,13 +10,17 @@ from fastapi import APIRouter, Header, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.access import AnalystBearer
+from app.api.events import Rule, Zone
 from app.api.parts import LARGEST_ID, BodyId, Cursor, Id, Input, Limit, Text, Time, read_cursor, write_cursor
 from app.api.problems import Problem
+from app.api.retrains import MatcherInput
 from app.api.service import Heed
+from app.pipeline.creations import NOTHING_SAID, Wanted
 from app.pipeline.learn import Answer, label_alert, label_span, revoke_label
 from app.security import Bearer
 from app.store import labels as stored
 from app.store.labels import LabelFilter
+from app.store.series import Matcher
 from app.store.tables import Label
 from feedback.labels import Verdict
 
@@ -36,12 +40,40 @@ OnceKey = Annotated[
 ]
 
 
+class Description(Input):
+    """What the verdict creates, where it is not just of the labelled span and series."""
+
+    name: Annotated[Text, Field(min_length=1, max_length=200)] | None = None
+    start: Time | None = None
+    end: Time | None = None
+    matcher: MatcherInput | None = Field(None, description="Other series than the labelled one.")
+    rrule: Rule | None = Field(None, description="Of an event that recurs.")
+    timezone: Zone | None = Field(None, description="In which an event recurs; the series' own if left out.")
+    max_duration_days: Annotated[int, Field(ge=1, le=90)] | None = Field(
+        None, description="After which a new normal counts as settled."
+    )
+    retrain_when_backfilled: bool = Field(True, description="Whether the series is trained again once a gap is filled.")
+
+    def wanted(self) -> Wanted:
+        matcher = Matcher(self.matcher.metric, self.matcher.dimensions) if self.matcher else None
+        longest = timedelta(days=self.max_duration_days) if self.max_duration_days else None
+        said = self.model_dump(include={"name", "start", "end", "rrule", "timezone", "retrain_when_backfilled"})
+        return Wanted(**said, matcher=matcher, longest=longest)
+
+
 class NewVerdict(Input):
     """A verdict on an alert."""
 
     verdict: Annotated[Verdict, Field(strict=False, examples=["false_alarm"])]
     comment: Comment | None = None
+    creates: Description | None = Field(
+        None, description="Of the verdicts `event`, `bad_data` and `new_normal`: the event, gap or new level."
+    )
+    confirm: bool = Field(False, description="Do it although it would hide changes that the owner wants to hear of.")
     dry_run: bool = Field(False, description="Answer with the receipt and change nothing.")
+
+    def wanted(self) -> Wanted:
+        return self.creates.wanted() if self.creates else NOTHING_SAID
 
 
 class NewLabel(NewVerdict):
@@ -73,6 +105,10 @@ class ReceiptAnswer(BaseModel):
     power: BeforeAfter = Field(description="Share of injected drops and spikes that would be told.")
     alerts_no_longer_sent: dict[str, Any] = Field(description="Of the last 60 days.")
     alerts_now_sent: dict[str, Any]
+    replayed: dict[str, Any] | None = Field(
+        description="Of a reported miss: whether it would be told now; else why not, and what would help."
+    )
+    created: dict[str, Any] | None = Field(description="Kind and id of the event, gap or desensitisation that it made.")
     effective_from: datetime
     undo_url: str | None = Field(description="Signed link to a page with an undo button.")
 
@@ -103,7 +139,8 @@ class LabelList(BaseModel):
 
 CREATED: dict[int | str, dict[str, Any]] = {
     200: {"model": ReceiptAnswer, "description": "A dry run, or a repeat of the same request."},
-    501: {"model": Problem, "description": "A verdict whose effects are not built yet."},
+    409: {"model": Problem, "description": "It would make Heed deaf and is not confirmed, or was told already."},
+    429: {"model": Problem, "description": "The author has given very many labels today."},
 }
 
 
@@ -120,6 +157,8 @@ def label_an_alert(
         source=SOURCE,
         comment=new.comment,
         once_key=_once_key(bearer, once),
+        wanted=new.wanted(),
+        confirmed=new.confirm,
         dry_run=dry_run or new.dry_run,
         now=heed.clock.now(),
     )
@@ -141,6 +180,8 @@ def label_a_span(
         source=SOURCE,
         comment=new.comment,
         once_key=_once_key(bearer, once),
+        wanted=new.wanted(),
+        confirmed=new.confirm,
         dry_run=dry_run or new.dry_run,
         now=heed.clock.now(),
     )

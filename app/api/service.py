@@ -8,6 +8,7 @@ from fastapi import Depends, Request
 
 from app.clock import Clock
 from app.outbound import Outbound
+from app.pipeline.creations import Maker
 from app.pipeline.ingest import Committer
 from app.pipeline.notify import Notifier
 from app.security import Links, Vault
@@ -38,6 +39,8 @@ class Service(Protocol):
     def clock(self) -> Clock: ...
     @property
     def committer(self) -> Committer: ...
+    @property
+    def maker(self) -> Maker: ...
     @property
     def links(self) -> Links: ...
     @property

@@ -18,10 +18,11 @@ from app.channels.contract import TransportError, post_json
 from app.channels.slack import answered_payload, escaped
 from app.channels.slack_signature import is_signed_by
 from app.clock import wall_now
-from app.errors import BadRequest, HeedError, Unauthorised
+from app.errors import BadRequest, HeedError, Unauthorised, Unconfirmed
 from app.pipeline.explain import explained
 from app.pipeline.facts import REASON_OF_STATUS, facts_of
 from app.pipeline.learn import Answer, label_alert
+from app.security import VerdictLink
 from app.store import alerts as stored_alerts
 from app.store import channels as stored_channels
 
@@ -121,6 +122,7 @@ def _read(body: bytes) -> _Press | None:
 
 def _answered(heed: Service, press: _Press, origins: set[str]) -> dict[str, Any]:
     """Give the verdict; returns what takes the place of the message, or what only whoever pressed is to see."""
+    link: VerdictLink | None = None
     try:
         link = heed.links.read_verdict(press.token, wall_now())
         if link.origin not in origins:
@@ -134,10 +136,18 @@ def _answered(heed: Service, press: _Press, origins: set[str]) -> dict[str, Any]
             once_key=f"{link.once_key}:{press.person}",
             now=heed.clock.now(),
         )
+    except Unconfirmed as question:
+        assert link is not None
+        page = heed.links.verdict_url(link.alert_id, link.verdict, link.origin, wall_now())
+        return _only_for_whoever_pressed(f"{escaped(question.doubt)} To do it all the same, <{page}|confirm it>.")
     except HeedError as refused:
         log.info("slack_press_refused", reason=type(refused).__name__)
-        return {"response_type": "ephemeral", "replace_original": False, "text": escaped(refused.detail)}
+        return _only_for_whoever_pressed(escaped(refused.detail))
     return {"replace_original": True} | _message(heed, link.alert_id, link.origin, press.author, answer)
+
+
+def _only_for_whoever_pressed(text: str) -> dict[str, Any]:
+    return {"response_type": "ephemeral", "replace_original": False, "text": text}
 
 
 def _message(heed: Service, alert_id: int, origin: str, author: str, answer: Answer) -> dict[str, Any]:

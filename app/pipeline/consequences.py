@@ -167,6 +167,8 @@ def status_under(labels: Sequence[LabelEvidence], alert: Alert, anomalies: Seque
     if alert.status == "withdrawn":
         return alert.status
     deciding = decisive(each for each in labels if each.alert_id == alert.id)
+    if any(EFFECTS[each.verdict].alert is AlertEffect.WITHDRAWN for each in deciding):
+        return "withdrawn"
     if alert.event_id is not None or any(EFFECTS[each.verdict].alert is AlertEffect.CLOSED for each in deciding):
         return "closed"
     return "resolved" if all(anomaly.ended_at is not None for anomaly in anomalies) else "firing"

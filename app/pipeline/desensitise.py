@@ -112,7 +112,7 @@ def enter(session: Session, wanted: NewNormal) -> tuple[Desensitisation, list[in
                 desensitisation_id=row.id,
                 series_id=series_id,
                 alert_id=anomaly.alert_id if anomaly else None,
-                started_at=wanted.start or (_onset(session, anomaly) if anomaly else wanted.now),
+                started_at=wanted.start or (onset_of(session, anomaly) if anomaly else wanted.now),
                 until=wanted.now + wanted.longest,
                 progress=0.0,
                 lacks="no points yet since the change",
@@ -124,7 +124,7 @@ def enter(session: Session, wanted: NewNormal) -> tuple[Desensitisation, list[in
     return row, ids
 
 
-def _onset(session: Session, anomaly: Anomaly) -> datetime:
+def onset_of(session: Session, anomaly: Anomaly) -> datetime:
     """Since when the level is another, by how the points of the run were judged when they came."""
     first, peak = int(anomaly.started_at.timestamp()), int(anomaly.peak_at.timestamp())
     batch = points.read_points(session, [anomaly.series_id], first, peak + 1)

@@ -16,9 +16,9 @@ from app.store import happenings
 from app.store import labels as stored_labels
 from app.store import series as stored_series
 from app.store.tables import Alert, Anomaly, Label, Series
-from feedback.labels import BUILT, Verdict
+from feedback.labels import Verdict
 
-OFFERED = [verdict.value for verdict in Verdict if verdict in BUILT and verdict is not Verdict.MISSED]
+OFFERED = [verdict.value for verdict in Verdict if verdict is not Verdict.MISSED]
 """Verdicts that an alert's links offer."""
 
 MOST_REMEMBERED = 500

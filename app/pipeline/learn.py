@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
-from typing import Any, Protocol
+from datetime import datetime, timedelta
+from typing import Any, Protocol, TypeVar
 
 import sqlalchemy as sa
 import structlog
@@ -16,8 +16,11 @@ from sqlalchemy.orm import Session
 
 from app.alerts.policy import Policies
 from app.clock import wall_now
-from app.errors import Conflict, NotBuiltYet, NotFound, Unprocessable
+from app.errors import Conflict, NotFound, TooManyRequests, Unconfirmed, Unprocessable
+from app.pipeline import missed
 from app.pipeline.consequences import Prober, Worlds, draw_up_receipt, status_under
+from app.pipeline.creations import NOTHING_SAID, Maker, Wanted
+from app.pipeline.missed import Witnessed
 from app.pipeline.notify import enqueue
 from app.pipeline.policies import Budgets, current_policies
 from app.pipeline.receipts import receipt_json
@@ -30,11 +33,16 @@ from app.store import series as stored_series
 from app.store.database import Database
 from app.store.tables import Alert, Anomaly, Label, Series
 from feedback import guards
-from feedback.labels import BUILT, LabelEvidence, Verdict
+from feedback.labels import LabelEvidence, Verdict
+from feedback.missed import replay
 from feedback.receipt import Action, Receipt
 from feedback.tolerance import Tolerances, fold
+from feedback.wording import deafening
 
 log = structlog.get_logger()
+T = TypeVar("T")
+
+DAY = timedelta(days=1)
 
 NEWEST = 2**62
 """Id of a label that is not stored yet."""
@@ -50,6 +58,10 @@ class Committer(Prober, Protocol):
 
     @property
     def rules(self) -> Rules: ...
+
+    def call(self, work: Callable[[], T]) -> T:
+        """Run `work` between two groups of points, and return what it returns."""
+        ...
 
     def relabel(self, store: Callable[[], Sequence[int]]) -> None:
         """Commit a change of labels and heed it from the next point on, with no point in between.
@@ -68,6 +80,8 @@ class Heed(Protocol):
     def links(self) -> Links: ...
     @property
     def committer(self) -> Committer: ...
+    @property
+    def maker(self) -> Maker: ...
 
 
 @dataclass(frozen=True)
@@ -109,15 +123,21 @@ def label_alert(
     now: datetime,
     comment: str | None = None,
     once_key: str | None = None,
+    wanted: Wanted = NOTHING_SAID,
+    confirmed: bool = False,
     dry_run: bool = False,
 ) -> Answer:
     """Give a verdict on an alert. A dry run answers with the receipt and changes nothing.
 
     source: "link" for whoever holds a link, "api" for a token, "slack" for a person there.
     once_key: the same key again is answered with the first receipt, while that label stands.
-    Raises NotFound, NotBuiltYet, Unprocessable.
+    wanted: what is said of the event, gap or new normal that the verdict creates. confirmed: it acts although it would
+    hide changes that the owner wants to hear of.
+    Raises NotFound, Unprocessable, Conflict, TooManyRequests.
     """
-    given = _built(verdict)
+    given = _verdict(verdict)
+    if given is Verdict.MISSED:
+        raise Unprocessable("An alert was not missed. Answer `real`, or report a span with POST /v1/labels.")
     with heed.database.reading() as session:
         if stored_alerts.get(session, alert_id) is None:
             raise NotFound("There is no such alert. List them with GET /v1/alerts.")
@@ -127,7 +147,7 @@ def label_alert(
         rarest = anomalies[0]
         span = rarest.started_at, rarest.last_abnormal_at
         label = _new_label(given, rarest.series_id, span, rarest, _Signature(author, source, comment, once_key, now))
-        return _act(heed, session, label, dry_run=dry_run)
+        return _act(heed, session, label, _How(wanted, confirmed, dry_run))
 
 
 def label_span(
@@ -142,19 +162,25 @@ def label_span(
     now: datetime,
     comment: str | None = None,
     once_key: str | None = None,
+    wanted: Wanted = NOTHING_SAID,
+    confirmed: bool = False,
     dry_run: bool = False,
 ) -> Answer:
     """Give a verdict on a span of a series: on the rarest anomaly in it, if there is one. Else as `label_alert`."""
-    given = _built(verdict)
+    given = _verdict(verdict)
     if end < start:
         raise Unprocessable("The span ends before it starts. Send `start` before `end`.")
     with heed.database.reading() as session:
-        if stored_series.get(session, series_id) is None:
+        series = stored_series.get(session, series_id)
+        if series is None:
             raise NotFound("There is no such series. List them with GET /v1/series.")
-        rarest = stored_alerts.strongest_anomaly(session, series_id, start, end)
+        how = _How(wanted, confirmed, dry_run)
+        if given is Verdict.MISSED:
+            policies = current_policies(session, heed.committer.rules.policy_defaults)
+            how = replace(how, missed=missed.witness(session, series, start, end, policies))
+        rarest = how.missed.anomaly if how.missed else stored_alerts.strongest_anomaly(session, series_id, start, end)
         signature = _Signature(author, source, comment, once_key, now)
-        label = _new_label(given, series_id, (start, end), rarest, signature)
-        return _act(heed, session, label, dry_run=dry_run)
+        return _act(heed, session, _new_label(given, series_id, (start, end), rarest, signature), how)
 
 
 def revoke_label(heed: Heed, label_id: int, *, by: str, now: datetime, dry_run: bool = False) -> Answer:
@@ -180,42 +206,96 @@ def revoke_label(heed: Heed, label_id: int, *, by: str, now: datetime, dry_run: 
                 return []
             undone = True
             stored_labels.revoke(label, by, now)
+            if label.verdict == Verdict.MISSED:
+                missed.close_again(session, label)
             return settle_alert(session, label.alert_id, now)
 
-    heed.committer.relabel(undo)
+    def together() -> None:
+        heed.committer.relabel(undo)
+        if undone:
+            heed.maker.unmake(label, by=by, now=now)
+
+    heed.committer.call(together)
     if not undone:
         return replace(answer, repeated=True)
     log.info("label_revoked", label=label_id, verdict=label.verdict, series=label.series_id)
     return answer
 
 
-def _act(heed: Heed, session: Session, label: Label, *, dry_run: bool) -> Answer:
+@dataclass(frozen=True)
+class _How:
+    """How a label is given. missed: what is known of the span that it reports."""
+
+    wanted: Wanted
+    confirmed: bool
+    dry_run: bool
+    missed: Witnessed | None = None
+
+
+def _act(heed: Heed, session: Session, label: Label, how: _How) -> Answer:
     """Draw up the receipt of a label that is not stored yet and, unless it is only tried, let it act."""
-    if not dry_run and label.once_key is not None:
+    if not how.dry_run and label.once_key is not None:
         first = stored_labels.by_once_key(session, label.once_key)
         if first is not None:
             return _answer(heed, first, repeated=True)
     before = stored_labels.standing_evidence(session)
     metric = session.get_one(Series, label.series_id).metric
     after = [*before, stored_labels.as_evidence(label, metric, label_id=NEWEST)]
-    action = Action.WOULD_LABEL if dry_run else Action.LABELLED
+    action = Action.WOULD_LABEL if how.dry_run else Action.LABELLED
     receipt = _receipt(heed, session, label, (before, after), action, label.created_at)
-    if dry_run:
+    receipt = replace(receipt, created=heed.maker.foretell(session, label, how.wanted))
+    if how.missed is not None:
+        receipt = replace(receipt, replayed=replay(how.missed.span, asked=receipt.threshold.after))
+    if how.dry_run:
         return Answer(receipt_json(replace(receipt, label_id=None)), None)
+    _refuse_too_many(session, label)
+    _refuse_deafness(receipt, confirmed=how.confirmed)
     try:
-        heed.committer.relabel(lambda: _store(heed, label, receipt))
+        heed.committer.call(lambda: _carry_out(heed, label, receipt, how))
     except sa.exc.IntegrityError:  # the same key came twice at the same moment
         return _first_answer(heed, label.once_key)
     log.info("label_given", label=label.id, verdict=label.verdict, series=label.series_id, source=label.source)
     return _answer(heed, label)
 
 
-def _store(heed: Heed, label: Label, receipt: Receipt) -> list[int]:
+def _refuse_too_many(session: Session, label: Label) -> None:
+    """One person, or one channel's links, can only teach so much a day, by mistake or by a robot."""
+    most = guards.most_labels_a_day(label.source)
+    given = stored_labels.count_given(session, label.author, label.source, since=label.created_at - DAY)
+    if given >= most:
+        raise TooManyRequests(
+            f"{most} labels of the same author in a day are enough to look at first. Undo what was a mistake, "
+            "or go on tomorrow.",
+            headers={"Retry-After": "3600"},
+        )
+
+
+def _refuse_deafness(receipt: Receipt, *, confirmed: bool) -> None:
+    if confirmed or receipt.verdict is Verdict.NEW_NORMAL:
+        return
+    if said := deafening(receipt):
+        raise Unconfirmed(f"{said} The owner of the series wants to hear of those.")
+
+
+def _carry_out(heed: Heed, label: Label, receipt: Receipt, how: _How) -> None:
+    """Store the label, let it act, and make what it creates, with no point in between."""
+    heed.committer.relabel(lambda: _store(heed, label, receipt, how))
+    made = heed.maker.make(label, how.wanted)
+    if made is None:
+        return
+    with heed.database.writing() as session:
+        stored = session.get_one(Label, label.id)
+        stored.receipt = label.receipt = label.receipt | {"created": made.json()}
+
+
+def _store(heed: Heed, label: Label, receipt: Receipt, how: _How) -> list[int]:
     """Commit the label and what it does to its alert; returns the ids of series whose runs it ended."""
     with heed.database.writing() as session:
         session.add(label)
+        if how.missed is not None:
+            missed.open_silently(session, label, how.missed.anomaly, label.created_at)
         session.flush()
-        label.receipt = receipt_json(replace(receipt, label_id=label.id))
+        label.receipt = receipt_json(replace(receipt, label_id=label.id, alert_id=label.alert_id))
         return settle_alert(session, label.alert_id, label.created_at)
 
 
@@ -310,11 +390,8 @@ def _new_label(
     )
 
 
-def _built(verdict: str) -> Verdict:
+def _verdict(verdict: str) -> Verdict:
     try:
-        given = Verdict(verdict)
+        return Verdict(verdict)
     except ValueError:
         raise Unprocessable(f"There is no such verdict. Send one of {', '.join(Verdict)}.") from None
-    if given not in BUILT:
-        raise NotBuiltYet(f"The verdict `{given}` is not built yet. Until then send {' or '.join(sorted(BUILT))}.")
-    return given

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+from feedback.missed import Replayed
 from feedback.receipt import (
     HINDSIGHT_DAYS,
     Band,
@@ -56,6 +57,8 @@ def receipt_json(receipt: Receipt) -> dict[str, Any]:
         "pinned_by": list(receipt.pinned_by),
         "disagreements": [_disagreement_json(each) for each in receipt.disagreements],
         "statistics": _statistics_json(receipt.statistics),
+        "replayed": _replayed_json(receipt.replayed),
+        "created": None,
         "warnings": warnings(receipt),
         "effective_from": _time(receipt.effective_from),
         "undo_url": receipt.undo_url,
@@ -67,6 +70,14 @@ def _change_json(change: Change[T] | None, form: Any) -> dict[str, Any]:
     if change is None:
         return {"before": None, "after": None}
     return {"before": form(change.before), "after": form(change.after)}
+
+
+def _replayed_json(replayed: Replayed | None) -> dict[str, Any] | None:
+    """What comes of playing a missed span again."""
+    if replayed is None:
+        return None
+    hindrance = replayed.hindrance.value if replayed.hindrance else None
+    return {"told": replayed.told, "hindrance": hindrance, "reason": replayed.reason, "cure": replayed.cure}
 
 
 def _rounded(decades: float) -> float:

@@ -13,7 +13,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from app.store.desensitisations import level_changes
 from app.store.labels import labelled_and_open_spans
 from app.store.series import Matcher, selected_by
-from app.store.tables import Concerned, Event, Gap, Label, Series
+from app.store.tables import Concerned, Desensitisation, Event, Gap, Label, Series
 from detectors.contract import Ints
 from feedback.recurrence import Occurrence, Recurring, occurrences
 from feedback.training_mask import Exclusions, SharedSpans
@@ -100,6 +100,33 @@ def _of_gap(session: Session, gap: Gap) -> SharedSpans:
     end = int(gap.ended_at.timestamp()) - 1 if gap.ended_at else FAR_FUTURE
     ids = series_ids_of(session, gap, gap.token_id)
     return SharedSpans(ids, np.array([int(gap.started_at.timestamp())]), np.array([end]))
+
+
+def made_by(session: Session, kind: type[Event] | type[Gap] | type[Desensitisation], label_id: int) -> list[int]:
+    """Ids of what a label made and nobody has taken back by itself."""
+    query = sa.select(kind.id).where(kind.label_id == label_id, kind.revoked_at.is_(None))
+    return list(session.scalars(query.order_by(kind.id)))
+
+
+def covering(session: Session, series: Series, start: datetime, end: datetime) -> tuple[str | None, bool]:
+    """Name of the event that a span of a series lies in, and whether it lies in a gap that was not filled."""
+    events = (
+        event.name
+        for event in standing(session, Event)
+        if _is_about(event, series)
+        and any(each.start < end and start < each.end for each in occurrences(recurring(event), end))
+    )
+    in_gap = any(
+        gap.filled_at is None and _is_about(gap, series) and gap.started_at < end and (gap.ended_at or end) > start
+        for gap in standing(session, Gap)
+    )
+    return next(events, None), in_gap
+
+
+def _is_about(happening: Concerned, series: Series) -> bool:
+    if happening.series_id is not None:
+        return happening.series_id == series.id
+    return Matcher(happening.metric, happening.dimensions).matches(series.metric, series.dimensions)
 
 
 def as_seconds(spans: Sequence[Occurrence] | Iterable[Occurrence]) -> tuple[Ints, Ints]:

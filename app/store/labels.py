@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from app.store.tables import Alert, Anomaly, Label, Series
-from feedback.labels import EFFECTS, LabelEvidence, Looks, TrainingEffect, Verdict
+from app.store.tables import Alert, Anomaly, Desensitisation, Event, Gap, Label, Series
+from feedback.labels import EFFECTS, Creates, LabelEvidence, Looks, TrainingEffect, Verdict
 from feedback.training_mask import Exclusions
 
 NOT_LEARNED = [verdict for verdict, does in EFFECTS.items() if does.training is TrainingEffect.EXCLUDED]
@@ -142,6 +142,32 @@ def standing_of_series(session: Session, series_ids: Iterable[int]) -> list[Labe
     """The standing labels of these series that say how rare what they judged was, oldest first."""
     of_series = sa.select(Label).where(Label.series_id.in_(list(series_ids)), Label.rarity.is_not(None))
     return list(session.scalars(of_series.where(Label.revoked_at.is_(None)).order_by(Label.id)))
+
+
+def count_given(session: Session, author: str, source: str, since: datetime) -> int:
+    """How many labels an author has given since then, those taken back included."""
+    given = sa.select(sa.func.count()).select_from(Label)
+    return session.scalar(given.where(Label.author == author, Label.source == source, Label.created_at > since)) or 0
+
+
+def without_creation(session: Session) -> list[Label]:
+    """Standing labels whose verdict creates something that is not there."""
+    lacking = []
+    for verdict, does in EFFECTS.items():
+        made_by = MADE_BY.get(does.creates)
+        if made_by is not None:
+            there = sa.exists().where(made_by == Label.id)
+            lacking.append(sa.and_(Label.verdict == verdict.value, ~there))
+    query = sa.select(Label).where(Label.revoked_at.is_(None), sa.or_(*lacking))
+    return list(session.scalars(query.order_by(Label.id)))
+
+
+MADE_BY: dict[Creates, InstrumentedAttribute[int | None]] = {
+    Creates.EVENT: Event.label_id,
+    Creates.GAP: Gap.label_id,
+    Creates.DESENSITISATION: Desensitisation.label_id,
+}
+"""Where what a verdict creates says which label made it."""
 
 
 def revoke(label: Label, by: str, now: datetime) -> None:

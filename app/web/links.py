@@ -15,7 +15,7 @@ from app.api.alerts import ORIGIN
 from app.api.parts import Text
 from app.api.service import Heed, Service
 from app.clock import wall_now
-from app.errors import NotFound
+from app.errors import NotFound, Unconfirmed
 from app.pipeline.explain import explained
 from app.pipeline.facts import REASON_OF_STATUS, facts_of
 from app.pipeline.learn import label_alert, revoke_label
@@ -33,6 +33,7 @@ SOURCE = "link"
 ROOT = "../"
 
 Comment = Annotated[Text | None, Form(max_length=2000)]
+Confirm = Annotated[bool, Form()]
 
 
 @router.head("/f/{token}", include_in_schema=False)
@@ -44,32 +45,30 @@ def show_verdict(token: str, heed: Heed) -> Response:
         given = stored_labels.by_once_key(session, link.once_key)
         if given is not None:
             return _receipt_page(heed, given.receipt, given.id, link)
-        context = _alert(session, link.alert_id, link.origin, heed)
-    return render(
-        "verdict.html",
-        root=ROOT,
-        **context,
-        token=token,
-        verdict=link.verdict,
-        verdicts=VERDICT_NAMES,
-        promises=PROMISES,
-    )
+    return _verdict_page(heed, link, token)
 
 
 @router.post("/f/{token}")
-def give_verdict(token: str, heed: Heed, comment: Comment = None) -> Response:
-    """Give the verdict, and show the receipt with an undo button. Pressed twice it is still one label."""
+def give_verdict(token: str, heed: Heed, comment: Comment = None, confirm: Confirm = False) -> Response:
+    """Give the verdict, and show the receipt with an undo button. Pressed twice it is still one label.
+
+    What would hide changes that the owner wants to hear of is asked about once more.
+    """
     link = heed.links.read_verdict(token, wall_now())
-    answer = label_alert(
-        heed,
-        link.alert_id,
-        link.verdict,
-        author=_author(link),
-        source=SOURCE,
-        comment=(comment or "").strip() or None,
-        once_key=link.once_key,
-        now=heed.clock.now(),
-    )
+    try:
+        answer = label_alert(
+            heed,
+            link.alert_id,
+            link.verdict,
+            author=_author(link),
+            source=SOURCE,
+            comment=(comment or "").strip() or None,
+            once_key=link.once_key,
+            confirmed=confirm,
+            now=heed.clock.now(),
+        )
+    except Unconfirmed as question:
+        return _verdict_page(heed, link, token, doubt=question.doubt)
     return _receipt_page(heed, answer.receipt, answer.label_id, link)
 
 
@@ -120,6 +119,22 @@ def undo(token: str, heed: Heed) -> Response:
     if label is None:
         raise NotFound("This label does not exist any more.")
     return _undone_page(heed, label, [] if answer.repeated else answer.receipt["text"])
+
+
+def _verdict_page(heed: Service, link: VerdictLink, token: str, *, doubt: str | None = None) -> Response:
+    """doubt: why the answer is asked for once more."""
+    with heed.database.reading() as session:
+        context = _alert(session, link.alert_id, link.origin, heed)
+    return render(
+        "verdict.html",
+        root=ROOT,
+        **context,
+        token=token,
+        verdict=link.verdict,
+        verdicts=VERDICT_NAMES,
+        promises=PROMISES,
+        doubt=doubt,
+    )
 
 
 def _author(link: VerdictLink) -> str:

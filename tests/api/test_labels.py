@@ -75,14 +75,6 @@ def test_a_span_of_a_series_can_be_labelled(served: Served) -> None:
     assert served.client.post("/v1/labels", json=span | {"verdict": "real", "series_id": 99}).status_code == 404
 
 
-@pytest.mark.parametrize("verdict", ["event", "new_normal", "bad_data", "missed"])
-def test_a_verdict_that_is_not_built_yet_is_a_501_with_a_clear_sentence(shared: Served, verdict: str) -> None:
-    alert = shared.alert()
-    answer = label(shared, alert, verdict=verdict)
-    assert answer.status_code == 501
-    assert "not built yet" in answer.json()["detail"]
-
-
 @pytest.mark.parametrize(
     "body",
     [

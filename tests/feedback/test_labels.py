@@ -1,12 +1,11 @@
 from __future__ import annotations
 
-from feedback.labels import BUILT, EFFECTS, Verdict, decisive, disagreeing
+from feedback.labels import EFFECTS, Verdict, decisive, disagreeing
 from tests.feedback.factories import a_false_alarm, a_real_problem
 
 
 def test_every_verdict_has_effects() -> None:
     assert set(EFFECTS) == set(Verdict)
-    assert set(EFFECTS) >= BUILT
 
 
 def test_two_equal_verdicts_on_one_alert_act_once() -> None:

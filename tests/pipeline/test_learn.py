@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from app.errors import NotBuiltYet, NotFound, Unprocessable
+from app.errors import NotFound, TooManyRequests, Unconfirmed, Unprocessable
 from app.pipeline import learn
 from app.store import labels as stored_labels
 from app.store.database import Database
 from app.store.tables import Channel, Label, Notification
+from feedback import guards
 from tests.pipeline.world import ANA, LINK, NOW, THRESHOLD, World, a_series, an_alert, an_untold_anomaly
 
 
@@ -227,7 +228,7 @@ def test_a_span_is_about_the_rarest_anomaly_in_it(heed: World) -> None:
     series = a_series(heed)
     alert = an_alert(heed, series, rarity=2.0, days_ago=1, is_open=False)
     span: dict[str, Any] = {"start": NOW - timedelta(days=3), "end": NOW}
-    answer = learn.label_span(heed, series, "false_alarm", now=NOW, **span, **ANA)
+    answer = learn.label_span(heed, series, "false_alarm", now=NOW, confirmed=True, **span, **ANA)
     assert answer.receipt["alert_id"] == alert
     assert heed.tolerance(series) > 1
 
@@ -239,10 +240,26 @@ def test_siblings_learn_a_little_and_a_receipt_says_so(heed: World) -> None:
     assert receipt["tolerance_of_siblings"] == {"before": 0.0, "after": 0.25, "unit": "decades"}
 
 
-@pytest.mark.parametrize("verdict", ["missed", "event", "new_normal", "bad_data"])
-def test_a_verdict_that_is_not_built_yet_says_so(heed: World, verdict: str) -> None:
-    with pytest.raises(NotBuiltYet, match="not built yet"):
-        heed.label(an_alert(heed, a_series(heed)), verdict)
+def test_what_would_make_heed_deaf_is_refused_unless_it_is_confirmed(heed: World) -> None:
+    """The power check: the sentence says which changes would be hidden, and nothing is changed."""
+    series = a_series(heed)
+    alert = an_alert(heed, series, rarity=6.0)
+    with pytest.raises(Unconfirmed, match="spikes of 30 % it would now tell only 10 %"):
+        heed.label(alert, confirmed=False)
+    assert heed.status(alert) == "firing"
+    assert heed.tolerance(series) == 0
+    heed.label(alert, confirmed=True)
+    assert heed.status(alert) == "closed"
+
+
+def test_whoever_holds_a_link_can_only_teach_so_much_a_day(heed: World) -> None:
+    series = a_series(heed)
+    alerts = [an_alert(heed, series, days_ago=number) for number in range(1, guards.MOST_A_DAY_BY_LINK + 2)]
+    for alert in alerts[:-1]:
+        heed.label(alert, "real", **LINK)
+    with pytest.raises(TooManyRequests, match="Undo what was a mistake"):
+        heed.label(alerts[-1], "real", **LINK)
+    heed.label(alerts[-1], "real", **ANA)
 
 
 def test_what_does_not_exist_is_refused_with_the_cure(heed: World) -> None:

@@ -5,22 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.alerts.policy import Policies
 from app.pipeline import learn
+from app.pipeline.creations import Made, Wanted
 from app.pipeline.learn import Answer, current_tolerances
 from app.security import Links
 from app.store import labels as stored_labels
 from app.store import series as stored_series
 from app.store.database import Database
-from app.store.tables import Alert, Anomaly
+from app.store.tables import Alert, Anomaly, Label
 from feedback.receipt import Band, Power
 from feedback.tolerance import Tolerances
 
+T = TypeVar("T")
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 THRESHOLD = 0.602
 POLICIES = Policies((), {"alerts_per_week": 10**-THRESHOLD})
@@ -41,6 +43,9 @@ class StandInCommitter:
     released: list[int] = field(default_factory=list)
     calls: int = 0
 
+    def call(self, work: Callable[[], T]) -> T:
+        return work()
+
     def relabel(self, store: Callable[[], Sequence[int]]) -> None:
         released = store()
         self.calls += 1
@@ -54,14 +59,29 @@ class StandInCommitter:
         return Power(drops=0.9, spikes=0.9 if tolerances.of(series_id, "orders", 1) < 3 else 0.1)
 
 
+class MakesNothing:
+    """For verdicts that create nothing."""
+
+    def foretell(self, session: Session, label: Label, wanted: Wanted) -> list[str]:
+        return []
+
+    def make(self, label: Label, wanted: Wanted) -> Made | None:
+        return None
+
+    def unmake(self, label: Label, *, by: str, now: datetime) -> None:
+        pass
+
+
 @dataclass
 class World:
     database: Database
     links: Links = field(default_factory=lambda: Links(b"0" * 32, "http://heed.test"))
     committer: StandInCommitter = field(default_factory=StandInCommitter)
+    maker: MakesNothing = field(default_factory=MakesNothing)
 
     def label(self, alert_id: int, verdict: str = "false_alarm", **by: Any) -> Answer:
-        return learn.label_alert(self, alert_id, verdict, **({"now": NOW} | ANA | by))
+        signed: dict[str, Any] = {"now": NOW, "confirmed": True} | ANA | by
+        return learn.label_alert(self, alert_id, verdict, **signed)
 
     def undo(self, label_id: int | None, *, dry_run: bool = False) -> Answer:
         assert label_id is not None

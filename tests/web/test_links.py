@@ -201,13 +201,6 @@ def test_a_bad_link_is_refused_with_a_clear_page_and_does_nothing(shared: Served
     assert labels(shared) == []
 
 
-def test_a_verdict_that_is_not_built_yet_has_a_page_that_says_so(shared: Served) -> None:
-    alert = shared.alert()
-    page = httpx.post(shared.heed.links.verdict_url(alert["id"], "new_normal", "slack", wall_now()))
-    assert page.status_code == 501
-    assert "Not built yet" in page.text
-
-
 @pytest.mark.parametrize("comment", ["x" * 2001, "\x00"])
 def test_a_comment_that_cannot_be_stored_is_refused_with_a_page(shared: Served, comment: str) -> None:
     alert = shared.alert()

@@ -1,0 +1,194 @@
+"""Make what verdicts create: an event, a gap, or a new normal, each of the labelled span, and take them back again."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import structlog
+from sqlalchemy.orm import Session
+
+from app.alerts.wording import moment, span
+from app.errors import Unprocessable
+from app.pipeline import desensitise, events, gaps
+from app.pipeline.creations import NOTHING_SAID, Made, Wanted
+from app.pipeline.ingest import Committer
+from app.store import alerts as stored_alerts
+from app.store import happenings, labels
+from app.store import series as stored_series
+from app.store.tables import Desensitisation, Event, Gap, Label, Series
+from feedback.desensitise import LONGEST
+from feedback.labels import EFFECTS, Creates, Verdict
+
+log = structlog.get_logger()
+
+FALLBACK_CADENCE = 3_600
+ONE_OFF = "one-off event"
+LONGEST_ALLOWED = timedelta(days=90)
+
+
+class Creator:
+    """Makes what a label of this committer's series creates."""
+
+    def __init__(self, committer: Committer) -> None:
+        self._committer = committer
+
+    def foretell(self, session: Session, label: Label, wanted: Wanted) -> list[str]:
+        """What it will make, in words; raises Unprocessable where it can't."""
+        series = session.get_one(Series, label.series_id)
+        creates = EFFECTS[Verdict(label.verdict)].creates
+        if wanted != NOTHING_SAID and creates is Creates.NOTHING:
+            raise Unprocessable("This verdict creates nothing that could be described. Leave the description out.")
+        match creates:
+            case Creates.EVENT:
+                event = self._event(session, label, series, wanted)
+                events.check(event)
+                return [_event_in_words(event, series, label.created_at)]
+            case Creates.GAP:
+                gap = _gap(session, label, series, wanted)
+                if gap.ended_at is not None and gap.ended_at <= gap.started_at:
+                    raise Unprocessable("The gap ends before it starts. Send `start` before `end`.")
+                return [_gap_in_words(gap, series, label.created_at)]
+            case Creates.DESENSITISATION:
+                longest = _longest(wanted)
+                return [
+                    f"The level since {moment(wanted.start or label.started_at, series.timezone, label.created_at)} is "
+                    "learned at once with the old season's shape. Heed is more tolerant until the series has settled "
+                    f"there, for {longest.days} days at most, and says when it has."
+                ]
+            case Creates.NOTHING:
+                return []
+
+    def make(self, label: Label, wanted: Wanted) -> Made | None:
+        """Make it for a label that is stored; on the committer's thread, so that no point comes in between."""
+        now = label.created_at
+        with self._committer.database.reading() as session:
+            series = session.get_one(Series, label.series_id)
+            event = self._event(session, label, series, wanted)
+            gap = _gap(session, label, series, wanted)
+            new_normal = _new_normal(session, label, wanted)
+        match EFFECTS[Verdict(label.verdict)].creates:
+            case Creates.EVENT:
+                return Made("event", events.declare(self._committer, [event], now)[0].id)
+            case Creates.GAP:
+                return Made("gap", gaps.declare(self._committer, gap, now).id)
+            case Creates.DESENSITISATION:
+                return Made("desensitisation", desensitise.begin(self._committer, new_normal))
+            case Creates.NOTHING:
+                return None
+
+    def unmake(self, label: Label, *, by: str, now: datetime) -> None:
+        """Take back what a label made that is revoked."""
+        with self._committer.database.reading() as session:
+            made = {kind: happenings.made_by(session, kind, label.id) for kind in (Event, Gap, Desensitisation)}
+        for event_id in made[Event]:
+            events.take_back(self._committer, event_id, by=by, now=now)
+        for gap_id in made[Gap]:
+            gaps.take_back(self._committer, gap_id, by=by, now=now)
+        for each in made[Desensitisation]:
+            desensitise.take_back(self._committer, each, by=by, now=now)
+
+    def make_what_is_missing(self) -> int:
+        """What labels should have made and did not, because the process ended in between; returns how many."""
+        with self._committer.database.reading() as session:
+            lacking = labels.without_creation(session)
+        for label in lacking:
+            made = self.make(label, NOTHING_SAID)
+            log.warning("creation_made_up_for", label=label.id, made=made.kind if made else None)
+        return len(lacking)
+
+    def _event(self, session: Session, label: Label, series: Series, wanted: Wanted) -> Event:
+        return Event(
+            name=wanted.name or label.comment or ONE_OFF,
+            **_about(session, series, wanted),
+            started_at=wanted.start or label.started_at,
+            ended_at=wanted.end or self._end_of_event(label, series),
+            timezone=wanted.timezone or series.timezone,
+            rrule=wanted.rrule,
+            also_on=[],
+            not_on=[],
+            author=label.author,
+            created_at=label.created_at,
+            label_id=label.id,
+        )
+
+    def _end_of_event(self, label: Label, series: Series) -> datetime:
+        """With the labelled span; while that still goes on, with the local day, as campaigns mostly do."""
+        step = _step(series)
+        if label.created_at - label.ended_at > 2 * step:
+            return label.ended_at + step
+        local = label.created_at.astimezone(ZoneInfo(series.timezone))
+        midnight = (local + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
+        return max(midnight.astimezone(label.created_at.tzinfo), label.ended_at + step)
+
+
+def _gap(session: Session, label: Label, series: Series, wanted: Wanted) -> Gap:
+    """Of the labelled span; while that still goes on, without an end."""
+    step = _step(series)
+    over = label.created_at - label.ended_at > 2 * step
+    return Gap(
+        **_about(session, series, wanted),
+        started_at=wanted.start or label.started_at,
+        ended_at=wanted.end or (label.ended_at + step if over else None),
+        reason=wanted.name or label.comment or "bad data",
+        origin="declared",
+        author=label.author,
+        created_at=label.created_at,
+        label_id=label.id,
+        retrain_when_backfilled=wanted.retrain_when_backfilled,
+        known_points=0,
+    )
+
+
+def _new_normal(session: Session, label: Label, wanted: Wanted) -> desensitise.NewNormal:
+    """Since the level changed within the labelled anomaly, which may have opened before."""
+    anomaly = stored_alerts.strongest_anomaly(session, label.series_id, label.started_at, label.ended_at)
+    start = wanted.start or (desensitise.onset_of(session, anomaly) if anomaly else label.started_at)
+    return desensitise.NewNormal(
+        reason=wanted.name or label.comment or "new normal",
+        author=label.author,
+        now=label.created_at,
+        matcher=wanted.matcher,
+        series_id=None if wanted.matcher else label.series_id,
+        start=start,
+        longest=_longest(wanted),
+        label_id=label.id,
+    )
+
+
+def _longest(wanted: Wanted) -> timedelta:
+    longest = wanted.longest or LONGEST
+    if longest > LONGEST_ALLOWED:
+        raise Unprocessable(f"A series may settle for {LONGEST_ALLOWED.days} days at most. Send fewer.")
+    return longest
+
+
+def _about(session: Session, series: Series, wanted: Wanted) -> dict[str, object]:
+    """The labelled series alone, or those of a matcher."""
+    if wanted.matcher is None:
+        return {"metric": series.metric, "dimensions": {}, "series_id": series.id}
+    if not stored_series.find(session, wanted.matcher, limit=1):
+        raise Unprocessable("No series matches. GET /v1/series lists what there is.")
+    dimensions = {name: list(allowed) for name, allowed in wanted.matcher.dimensions.items()}
+    return {"metric": wanted.matcher.metric, "dimensions": dimensions, "series_id": None}
+
+
+def _step(series: Series) -> timedelta:
+    return timedelta(seconds=series.cadence_seconds or FALLBACK_CADENCE)
+
+
+def _event_in_words(event: Event, series: Series, now: datetime) -> str:
+    again = ", and again by its rule" if event.rrule else ""
+    return (
+        f"It is explained by the event “{event.name}”, {span(event.started_at, event.ended_at, series.timezone, now)}"
+        f"{again}; what goes far beyond it is told."
+    )
+
+
+def _gap_in_words(gap: Gap, series: Series, now: datetime) -> str:
+    if gap.ended_at is None:
+        since = f"since {moment(gap.started_at, series.timezone, now)}, until somebody ends the gap"
+    else:
+        since = span(gap.started_at, gap.ended_at, series.timezone, now)
+    again = " The series is trained again once the right points are in." if gap.retrain_when_backfilled else ""
+    return f"Its points are taken for lost {since}.{again}"

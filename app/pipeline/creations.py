@@ -1,0 +1,58 @@
+"""What a verdict creates besides its label: what may be asked of it, and who makes it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+from sqlalchemy.orm import Session
+
+from app.store.series import Matcher
+from app.store.tables import Label
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What somebody says of the event, gap or new normal beyond pressing the button; what is left out is told from
+    the labelled anomaly. longest: after which a new normal counts as settled. matcher: other series than the labelled
+    one."""
+
+    name: str | None = None
+    start: datetime | None = None
+    end: datetime | None = None
+    rrule: str | None = None
+    timezone: str | None = None
+    matcher: Matcher | None = None
+    longest: timedelta | None = None
+    retrain_when_backfilled: bool = True
+
+
+NOTHING_SAID = Wanted()
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a label created: `event`, `gap` or `desensitisation`, and its id."""
+
+    kind: str
+    id: int
+
+    def json(self) -> dict[str, Any]:
+        return {"kind": self.kind, "id": self.id}
+
+
+class Maker(Protocol):
+    """Who makes what verdicts create, and takes it back with them."""
+
+    def foretell(self, session: Session, label: Label, wanted: Wanted) -> list[str]:
+        """What it will make, in words; raises Unprocessable where it can't."""
+        ...
+
+    def make(self, label: Label, wanted: Wanted) -> Made | None:
+        """Make it for a label that is stored; on the committer's thread, so that no point comes in between."""
+        ...
+
+    def unmake(self, label: Label, *, by: str, now: datetime) -> None:
+        """Take back what a label made that is revoked."""
+        ...

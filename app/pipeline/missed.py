@@ -1,0 +1,129 @@
+"""Report a miss: find what happened in the span, open its alert in silence, and say whether it would be told now."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+from sqlalchemy.orm import Session
+
+from app.alerts.message import title_of
+from app.alerts.policy import Direction, Policies
+from app.alerts.rules import Delivery, least_change, severity_of
+from app.errors import Conflict
+from app.pipeline.alert import as_time, none_if_unknown
+from app.store import alerts as stored_alerts
+from app.store import happenings, points
+from app.store.alerts import SENT
+from app.store.points import PointBatch
+from app.store.tables import Alert, Anomaly, Label, Series
+from detectors.contract import Floats, Ints
+from feedback.missed import Span
+
+MISSED = "missed"
+"""The outcome of an anomaly that is only known because somebody reported it."""
+
+
+@dataclass(frozen=True)
+class Witnessed:
+    """What is known of a reported span: the anomaly in it, and what may have kept it from being told."""
+
+    anomaly: Anomaly | None
+    span: Span
+
+
+def witness(session: Session, series: Series, start: datetime, end: datetime, policies: Policies) -> Witnessed:
+    """Look a reported span up. Raises Conflict where people were told of it."""
+    known = stored_alerts.strongest_anomaly(session, series.id, start, end)
+    _refuse_if_told(session, known)
+    batch = points.read_points(session, [series.id], int(start.timestamp()), int(end.timestamp()) + 1)
+    there = int(np.isfinite(batch.value).sum())
+    anomaly = known or _anomaly_of(batch, series)
+    event, in_gap = happenings.covering(session, series, start, end)
+    if anomaly is None or anomaly.expected is None:
+        return Witnessed(anomaly, Span(there, event=event, in_gap=in_gap))
+    settings = policies.resolve(series.metric, series.dimensions).settings
+    expected = np.array([anomaly.expected])
+    return Witnessed(
+        anomaly,
+        Span(
+            points=there,
+            rarity=anomaly.rarity,
+            event=event,
+            in_gap=in_gap,
+            watched=settings.direction in (Direction.BOTH, Direction.DOWN if anomaly.direction < 0 else Direction.UP),
+            change=abs(anomaly.actual - anomaly.expected),
+            least=float(least_change(expected, settings.least_relative_change, settings.least_absolute_change)[0]),
+        ),
+    )
+
+
+def _refuse_if_told(session: Session, known: Anomaly | None) -> None:
+    alert = stored_alerts.get(session, known.alert_id) if known is not None and known.alert_id else None
+    if alert is not None and alert.delivery in SENT and alert.status != "withdrawn":
+        raise Conflict(f"People were told of this: it is alert {alert.id}. Answer that one, with `real`.")
+
+
+def _anomaly_of(batch: PointBatch, series: Series) -> Anomaly | None:
+    """A span's own anomaly, at its rarest point, where no run was strange enough to be kept."""
+    judged = np.flatnonzero(np.isfinite(batch.value) & np.isfinite(batch.rarity))
+    if not judged.size:
+        return None
+    peak = int(judged[np.argmax(batch.rarity[judged])])
+    change = float(batch.value[peak] - batch.expected[peak])
+    return Anomaly(
+        series_id=series.id,
+        started_at=as_time(batch.timestamp[0]),
+        last_abnormal_at=as_time(batch.timestamp[-1]),
+        ended_at=as_time(batch.timestamp[-1]) + timedelta(seconds=series.cadence_seconds),
+        direction=-1 if change < 0 else 1,
+        rarity=float(batch.rarity[peak]),
+        peak_at=as_time(batch.timestamp[peak]),
+        actual=float(batch.value[peak]),
+        expected=none_if_unknown(float(batch.expected[peak])),
+        lower=none_if_unknown(float(batch.lower[peak])),
+        upper=none_if_unknown(float(batch.upper[peak])),
+        impact=_impact(batch, judged),
+        point_count=int(judged.size),
+        threshold=float(batch.rarity[peak]),
+        detector="",
+        evidence={},
+        outcome=MISSED,
+    )
+
+
+def _impact(batch: PointBatch, judged: Ints) -> float:
+    differences: Floats = batch.value[judged] - batch.expected[judged]
+    return float(np.nansum(differences))
+
+
+def open_silently(session: Session, label: Label, anomaly: Anomaly | None, now: datetime) -> None:
+    """The alert that there should have been, for the record: nobody is told of it."""
+    if anomaly is None:
+        return
+    session.add(anomaly)
+    alert = stored_alerts.get(session, anomaly.alert_id) if anomaly.alert_id else None
+    if alert is None:
+        series = session.get_one(Series, anomaly.series_id)
+        alert = Alert(
+            kind="anomaly",
+            status="resolved",
+            severity=severity_of(anomaly.rarity),
+            title=title_of(series.metric, series.dimensions, anomaly.direction),
+            started_at=anomaly.started_at,
+            created_at=now,
+            delivery=Delivery.SILENT,
+        )
+        session.add(alert)
+    alert.status = "resolved" if anomaly.ended_at is not None else "firing"
+    alert.ended_at = anomaly.ended_at
+    session.flush()
+    anomaly.alert_id = label.alert_id = alert.id
+
+
+def close_again(session: Session, label: Label) -> None:
+    """The report is taken back, and with it the alert that it opened."""
+    alert = stored_alerts.get(session, label.alert_id) if label.alert_id else None
+    if alert is not None and alert.delivery == Delivery.SILENT:
+        alert.status, alert.ended_at = "withdrawn", alert.ended_at or label.ended_at

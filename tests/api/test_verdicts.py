@@ -1,0 +1,171 @@
+"""The verdicts that create something, over HTTP: what they do at once, what the receipt says, and their undo."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from app.store.tables import Event
+from tests.running import HOUR, MONDAY, Shop
+from tests.serving import Served
+
+CREATING = {"event": "events", "bad_data": "gaps", "new_normal": "desensitisations"}
+FALLEN = 5 * 168 + 24
+"""The hour in which the orders of `has_an_alert` fall."""
+
+
+def give(served: Served, alert: dict[str, Any], verdict: str, **more: Any) -> dict[str, Any]:
+    answer = served.client.post(f"/v1/alerts/{alert['id']}/labels", json={"verdict": verdict} | more)
+    assert answer.status_code in (200, 201), answer.text
+    receipt: dict[str, Any] = answer.json()
+    return receipt
+
+
+def status(served: Served, alert: dict[str, Any]) -> str:
+    return str(served.client.get(f"/v1/alerts/{alert['id']}").json()["status"])
+
+
+def created(served: Served, verdict: str) -> list[dict[str, Any]]:
+    kind = CREATING[verdict]
+    listed: list[dict[str, Any]] = served.client.get(f"/v1/{kind}").json()[kind]
+    return listed
+
+
+def at(hours: float) -> str:
+    return datetime.fromtimestamp(MONDAY + HOUR * hours, UTC).isoformat()
+
+
+@pytest.mark.parametrize(
+    ("verdict", "after", "said"),
+    [
+        ("event", "closed", "explained by the event"),
+        ("bad_data", "withdrawn", "taken for lost"),
+        ("new_normal", "closed", "learned at once"),
+    ],
+)
+def test_a_verdict_makes_what_it_stands_for_and_its_undo_takes_that_back(
+    served: Served, verdict: str, after: str, said: str
+) -> None:
+    alert = served.has_an_alert()
+    receipt = give(served, alert, verdict)
+    assert any(said in sentence for sentence in receipt["text"]), receipt["text"]
+    assert receipt["alert_status"]["after"] == after == status(served, alert)
+    (made,) = created(served, verdict)
+    assert receipt["created"] == {"kind": CREATING[verdict].removesuffix("s"), "id": made["id"]}
+    assert made["label_id"] == receipt["label_id"]
+
+    undone = served.client.delete(f"/v1/labels/{receipt['label_id']}").json()
+    assert undone["action"] == "undone"
+    assert not any(each.get("stands", each.get("status") != "undone") for each in created(served, verdict))
+
+
+@pytest.mark.parametrize("verdict", CREATING)
+def test_a_dry_run_says_what_would_be_made_and_makes_nothing(served: Served, verdict: str) -> None:
+    alert = served.has_an_alert()
+    receipt = give(served, alert, verdict, dry_run=True)
+    assert receipt["action"] == "would_label"
+    assert (created(served, verdict), status(served, alert)) == ([], "firing")
+
+
+def test_an_event_may_be_named_and_recur_for_other_series_too(served: Served) -> None:
+    alert = served.has_an_alert()
+    said = {"name": "spring sale", "rrule": "FREQ=YEARLY", "matcher": {"metric": "orders"}, "end": at(FALLEN + 48)}
+    give(served, alert, "event", creates=said)
+    (event,) = created(served, "event")
+    assert (event["name"], event["rrule"], event["matcher"]["metric"]) == ("spring sale", "FREQ=YEARLY", "orders")
+
+
+@pytest.mark.parametrize(
+    ("verdict", "creates"),
+    [
+        ("event", {"rrule": "FREQ=NEVER"}),
+        ("event", {"matcher": {"metric": "nothing"}}),
+        ("bad_data", {"end": at(0)}),
+        ("real", {"name": "what for"}),
+    ],
+)
+def test_what_cannot_be_made_is_refused_before_anything_is_changed(
+    served: Served, verdict: str, creates: dict[str, Any]
+) -> None:
+    alert = served.has_an_alert()
+    answer = served.client.post(f"/v1/alerts/{alert['id']}/labels", json={"verdict": verdict, "creates": creates})
+    assert answer.status_code == 422, answer.text
+    assert served.client.get("/v1/labels").json()["labels"] == []
+    assert status(served, alert) == "firing"
+
+
+def report(served: Served, start: float, end: float, **more: Any) -> Any:
+    body = {"verdict": "missed", "series_id": 1, "start": at(start), "end": at(end)} | more
+    return served.client.post("/v1/labels", json=body)
+
+
+def a_small_drop(served: Served) -> int:
+    """Too small to be told at the default budget; the hour that it began in."""
+    shop = Shop(served.heed)
+    shop.has_history()
+    assert served.client.post("/v1/retrains", json={"reason": "history"}).status_code == 201
+    shop.send(24)
+    began = shop.clock
+    shop.send(1, factor=0.92)
+    shop.send(12)
+    assert served.client.get("/v1/alerts?kind=anomaly").json()["alerts"] == []
+    return began
+
+
+def test_a_miss_opens_its_alert_in_silence_and_says_whether_it_would_be_told_now(served: Served) -> None:
+    began = a_small_drop(served)
+    answer = report(served, began, began)
+    assert answer.status_code == 201, answer.text
+    receipt = answer.json()
+    (alert,) = served.client.get("/v1/alerts?kind=anomaly").json()["alerts"]
+    assert (alert["delivery"], alert["status"], receipt["alert_id"]) == ("silent", "resolved", alert["id"])
+    replayed = receipt["replayed"]
+    cures = {"too_common": "alerts_per_week", "below_floor": "least_relative_change"}
+    assert replayed["told"] or cures[replayed["hindrance"]] in replayed["cure"]
+    assert any("Played again" in sentence for sentence in receipt["text"])
+
+    served.client.delete(f"/v1/labels/{receipt['label_id']}")
+    assert status(served, alert) == "withdrawn"
+
+
+def test_a_miss_that_people_were_told_of_is_refused_with_the_alert(served: Served) -> None:
+    alert = served.has_an_alert()
+    answer = report(served, FALLEN, FALLEN + 3)
+    assert answer.status_code == 409
+    assert f"alert {alert['id']}" in answer.json()["detail"]
+
+
+def test_a_miss_where_nothing_is_known_says_why_it_cannot_be_told(served: Served) -> None:
+    served.has_an_alert()
+    replayed = report(served, 400 * 24, 400 * 24 + 2).json()["replayed"]
+    assert (replayed["told"], replayed["hindrance"]) == (False, "no_points")
+    young = report(served, 2, 4).json()["replayed"]
+    assert (young["told"], young["hindrance"]) == (False, "too_young")
+
+
+def test_a_new_normal_is_judged_at_its_new_level_from_the_next_point_on(served: Served) -> None:
+    alert = served.has_an_alert()
+    give(served, alert, "new_normal")
+    shop = Shop(served.heed)
+    shop.clock = FALLEN + 6
+    shop.send(24, factor=0.4)
+    alerts = served.client.get("/v1/alerts?kind=anomaly").json()["alerts"]
+    assert len(alerts) <= 2, [each["title"] for each in alerts]
+
+
+def test_links_in_a_message_offer_every_answer_but_missed(served: Served) -> None:
+    alert = served.has_an_alert()
+    assert list(alert["links"]) == ["false_alarm", "real", "event", "new_normal", "bad_data"]
+
+
+def test_what_a_label_should_have_made_is_made_up_for_at_the_next_start(served: Served) -> None:
+    """As if the process had ended between the label and its event."""
+    alert = served.has_an_alert()
+    receipt = give(served, alert, "event")
+    with served.heed.database.writing() as session:
+        session.delete(session.get_one(Event, receipt["created"]["id"]))
+    assert served.heed.maker.make_what_is_missing() == 1
+    assert [each["label_id"] for each in created(served, "event")] == [receipt["label_id"]]
+    assert served.heed.maker.make_what_is_missing() == 0
