@@ -257,7 +257,9 @@ def _advance(life: Fields, seen: _Seen, rules: LifeRules) -> tuple[Fields, Chang
     goes_on = cooling & np.where(told_before, seen.tellable & seen.outside, seen.abnormal)
     reopened = goes_on & ~(old & told_before)
     turned = was_open & ~told_before & seen.abnormal & (seen.direction != life["direction"])
-    echo = turned & (life["peak_rarity"] >= seen.untolerated) & (~seen.outside | _is_way_back(life, seen))
+    thawed = age >= seen.at_least(rules.thaw_points, rules.thaw_seconds)
+    back = ~seen.outside | (thawed & _is_way_back(life, seen))
+    echo = turned & (life["peak_rarity"] >= seen.untolerated) & back
     turned &= ~echo
     forgiven = (seen.at - life["previous_at"] < cool_down) & _is_way_back(life, seen)
     opened = (may_open & seen.abnormal & ~cooling & ~forgiven) | turned

@@ -245,3 +245,17 @@ def test_advancing_leaves_the_given_fields_untouched() -> None:
     advance(life, points, scores, candidate=level, threshold_up=level, threshold_down=level, rules=RULES)
     for name, array in life.items():
         np.testing.assert_array_equal(array, before[name])
+
+
+def test_the_way_back_from_what_lasted_is_not_told_though_the_expectation_had_followed_it() -> None:
+    """A tolerated fall of seven hours: when it is over, the value lies as far above the expectation that it drew down."""
+    high, usual = np.full(1, 5.0), np.ones(1)
+    life = newborn(1, 1)
+    told = []
+    for hour, (rarity, direction, value) in enumerate([(3.0, -1, -2.0)] * 7 + [(2.0, 1, 9.0), (2.0, 1, 60.0)]):
+        points, scores = _point(START + hour * HOUR, [rarity], [direction], HOUR)
+        points = replace(points, value=np.array([value]))
+        levels = {"candidate": usual - 0.6, "threshold_up": usual, "threshold_down": high, "untolerated": usual}
+        life, changes = advance(life, points, scores, rules=RULES, **levels)
+        told.append(bool(changes.told[0]))
+    assert told == [False] * 8 + [True]  # further than it had fallen is a rise of its own

@@ -136,7 +136,7 @@ def test_an_alert_says_what_happened_under_the_names_of_the_webhook(shared: Serv
     assert alert["status"] == "firing"
     assert "fell to" in alert["text"]
     assert alert["url"].startswith(f"{shared.url}/a/")
-    assert set(alert["links"]) == {"false_alarm", "real"}
+    assert set(alert["links"]) == {"false_alarm", "real", "event", "new_normal", "bad_data"}
     anomaly = alert["anomalies"][0]
     assert anomaly["direction"] == "down"
     assert anomaly["series"]["dimensions"] == {"country": "DE"}
