@@ -248,7 +248,7 @@ def test_advancing_leaves_the_given_fields_untouched() -> None:
 
 
 def test_the_way_back_from_what_lasted_is_not_told_though_the_expectation_had_followed_it() -> None:
-    """A tolerated fall of seven hours: when it is over, the value lies as far above the expectation that it drew down."""
+    """A tolerated fall of seven hours, after which the value lies as far above the expectation that it drew down."""
     high, usual = np.full(1, 5.0), np.ones(1)
     life = newborn(1, 1)
     told = []
