@@ -64,6 +64,10 @@ WORRYING_LOSS = 0.5
 """A label after which less than this share of the former power is left is worth a warning."""
 
 
+WORTH_KEEPING = 0.5
+"""Less power than this is none that anybody counts on: a label can't be blamed for its loss."""
+
+
 def identity_weight(source: str) -> float:
     """How much a label counts. Whoever holds a link is anonymous; a token names somebody, and so does Slack."""
     return ANONYMOUS_WEIGHT if source == "link" else ANALYST_WEIGHT
@@ -113,8 +117,8 @@ def is_severe(direction: float, actual: float, expected: float) -> bool:
 
 
 def deafens(power_before: float, power_after: float) -> bool:
-    """True where a label takes away most of what would have been seen."""
-    return power_after < WORRYING_LOSS * power_before
+    """True where a label takes away most of what would have been seen, if half of it would have been at all."""
+    return power_before >= WORTH_KEEPING and power_after < WORRYING_LOSS * power_before
 
 
 def full_days(weight: float) -> int:
