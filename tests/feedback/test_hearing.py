@@ -133,7 +133,8 @@ def test_nobody_can_make_it_deaf(standing: list[LabelEvidence], actual: float, d
     at = max(times) + timedelta(days=days)
     phases = [((at - each).total_seconds() + 2 * HOUR) % WEEK for each in times]
     decades = asked(*standing, actual=actual, rarer=4.0, later=(at - standing[0].started_at).total_seconds())
-    if guards.is_severe(1 if actual > 100 else -1, actual, 100.0) or min(phases) > DAY:
+    small = 100 * (1 - guards.SMALL_FALL) < actual < 100 * (1 + guards.SMALL_RISE)  # these may be learned away
+    if guards.is_severe(1 if actual > 100 else -1, actual, 100.0) or (min(phases) > DAY and not small):
         assert decades <= guards.most_taught(np.array([BASE]))
     if actual <= 50:
         assert decades <= guards.GENERAL_CEILING
