@@ -25,7 +25,7 @@ MARK = "a-name-to-forget"
 
 def lived(heed: Heed) -> list[Shop]:
     """Two shops, both trained; the first had an anomaly that somebody answered, and has points in tiles and log."""
-    shops = [Shop(heed, country, seed=seed) for seed, country in enumerate((MARK, "FR"))]
+    shops = [Shop(heed, country, seed=seed) for seed, country in enumerate((MARK, "FR"), start=2)]
     for shop in shops:
         shop.has_history()
     train(heed.committer, now=heed.clock.now(), reason="test", wanted=everything)
