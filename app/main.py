@@ -108,6 +108,7 @@ class Heed:
             self.new_channels = set_up_channels(session, self.vault, addresses, wall_now())
         self.committer.start()
         self.maker.make_what_is_missing()
+        self.pictures.start()
         self.notifier.start()
         if not self._follows_events:
             self.schedule.start()

@@ -79,6 +79,10 @@ class Pictures:
         """The picture of an alert as it was at a time (unix seconds), none where there is nothing to show."""
         return self._begin(alert_id, until).result()
 
+    def start(self) -> None:
+        """Take the pencil out, so that the first message need not wait for that."""
+        self._pencil.submit(_sharpen)
+
     def stop(self) -> None:
         self._pencil.shutdown(wait=True, cancel_futures=True)
 
@@ -173,6 +177,11 @@ def render_png(drawn: Drawn) -> bytes | None:
     out = io.BytesIO()
     figure.savefig(out, format="png", metadata={"Software": None})
     return out.getvalue()
+
+
+def _sharpen() -> None:
+    import matplotlib.backends.backend_agg
+    import matplotlib.figure  # noqa: F401 - slow to import
 
 
 def forget_old(database: Database, now: datetime, lifetime: timedelta) -> int:

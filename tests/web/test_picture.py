@@ -136,7 +136,7 @@ def test_a_message_in_slack_shows_a_picture_that_is_there(
         served.has_an_alert()
         blocks = receiver.wait_for(1)[0].json["blocks"]
         image = next(block for block in blocks if block["type"] == "image")  # type: ignore[attr-defined]
-        assert reddish(httpx.get(image["image_url"]).content) > 100
+        assert reddish(httpx.get(image["image_url"]).content) > 50  # half a dot at the edge
 
 
 def test_a_message_whose_picture_slack_cannot_fetch_is_sent_without_it(
