@@ -182,7 +182,7 @@ def _drop_old_points(committer: Committer, now: datetime, retention: timedelta |
 
 
 def _train_young(committer: Committer, now: datetime) -> str:
-    report = train.train(committer, now=now, reason="young series", wanted=train.young)
+    report = train.train(committer, now=now, reason="young series", wanted=train.due)
     return f"{report.trained} series trained" if report.trained else ""
 
 

@@ -38,13 +38,6 @@ class Direction(StrEnum):
     DOWN = "down"
 
 
-class Zeros(StrEnum):
-    """Whether a zero can be real, or stands for something that is not known."""
-
-    KNOWN = "known"
-    UNKNOWN = "unknown"
-
-
 def _known_zone(name: str) -> str:
     if name not in available_timezones():
         raise ValueError("name an IANA time zone such as Europe/Berlin")
@@ -116,13 +109,17 @@ class PolicySettings:
         Field(description="The detector that must judge the series. Null: the one that does best on its past."),
     ] = None
     limits: Annotated[Limits | None, Field(description="Fixed limits, which the `static` detector judges by.")] = None
-    zeros: Annotated[Zeros, Field(description="Whether a zero can be real.")] = Zeros.KNOWN
 
     @model_validator(mode="after")
     def _limits_have_their_detector(self) -> PolicySettings:
         if self.limits is not None and self.detector not in (None, "static"):
             raise ValueError("`limits` are for the detector `static`: leave `detector` out, or name that one")
         return self
+
+    @property
+    def must_judge(self) -> str | None:
+        """The detector that has to judge the series, that of its fixed limits included."""
+        return "static" if self.limits is not None else self.detector
 
 
 NAMES = tuple(each.name for each in fields(PolicySettings))

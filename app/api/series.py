@@ -200,7 +200,7 @@ def _watched_answer(series: Series, watch: Watch, reason: str) -> WatchedSeries:
             siblings=learning.siblings,
         ),
         detector=watch.detector,
-        detector_reason=reason,
+        detector_reason=_named_by(watch) or reason,
         point_count=watch.point_count,
         first_point_at=watch.first_point_at,
         last_point_at=watch.last_point_at,
@@ -211,6 +211,14 @@ def _watched_answer(series: Series, watch: Watch, reason: str) -> WatchedSeries:
             for name, origin in watch.policy.origin.items()
         },
     )
+
+
+def _named_by(watch: Watch) -> str | None:
+    """Why no comparison decided: a policy did."""
+    if watch.policy.settings.must_judge is None:
+        return None
+    named = "limits" if watch.policy.settings.limits is not None else "detector"
+    return f"the policy {watch.policy.origin[named]} says so"
 
 
 def _points(batch: PointBatch) -> list[_Point]:

@@ -46,6 +46,11 @@ class Model:
         """Whoever these rows belonged to is judged by another detector, or erased: nothing of it stays."""
         self.learn(rows, *self.detector.cold(rows.size))
 
+    def correct(self, rows: Ints, baseline: Fields) -> None:
+        """The same baselines with something put right in them; their state stands."""
+        put(self.baseline, rows, baseline)
+        self._touch(self.dirty_baselines, rows)
+
     def remember(self, rows: Ints, state: Fields) -> None:
         """The state after a batch of points."""
         put(self.state, rows, state)

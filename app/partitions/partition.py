@@ -22,6 +22,7 @@ from app.store.points import PointBatch
 from detectors import registry
 from detectors.contract import Fields, Floats, Ints, put, take
 from detectors.days import kinds_of_day_of_many
+from detectors.static import Static, with_limits
 from feedback.tolerance import Tolerances
 
 KINDS = max(len(detector.evidence) for detector in registry.DETECTORS.values())
@@ -36,6 +37,7 @@ _COLUMNS = {
     "model": np.int16,
     "row": np.int64,
     "regime": np.int32,  # what policies say of it
+    "asked": np.int16,  # model that the last training was to fit, and one; 0: none yet
     "chosen": np.int16,  # model that the next training is to fit
     "chosen_at": np.int64,  # event time of that choice, 0: never compared
     "cadence": np.int64,  # seconds, 0 while unknown
@@ -114,17 +116,20 @@ class Partition:
     def take_back(self, known: Sequence[NewSeries], restored: set[int]) -> None:
         """Series that exist already: those that no checkpoint restored start cold."""
         self.take_in([each for each in known if each.slot not in restored])
-        self._name([each for each in known if each.slot in restored])
+        self.limit(self._name([each for each in known if each.slot in restored]))
         self.dirty_blocks.clear()
 
-    def take_in(self, newcomers: Sequence[NewSeries], detector: str = DEFAULT_DETECTOR) -> None:
+    def take_in(self, newcomers: Sequence[NewSeries]) -> None:
         """New series, cold. Slots are given by the series table and never reused."""
         if not newcomers:
             return
         slots = self._name(newcomers)
-        code = self.model_code(detector)
-        self.columns["model"][slots] = code
-        self.columns["row"][slots] = self.models[code].add_rows(slots.size)
+        wanted = self.to_fit(slots)
+        self.columns["model"][slots] = wanted
+        for code in np.unique(wanted).tolist():
+            mine = slots[wanted == code]
+            self.columns["row"][mine] = self.models[code].add_rows(mine.size)
+        self.limit(slots)
         self.touch(slots)
 
     def _name(self, newcomers: Sequence[NewSeries]) -> Ints:
@@ -161,6 +166,24 @@ class Partition:
             self.columns["model"][moving] = code
             self.anchor(moving)
         return self.columns["row"][slots].astype(np.int64)
+
+    def to_fit(self, slots: Ints) -> Ints:
+        """The model that the next training fits: the one that a policy names, else the one chosen by comparison."""
+        forced = np.array([self._forced(each.settings.must_judge) for each in self.regimes.resolved])
+        forced = forced[self.columns["regime"][slots]]
+        return np.where(forced == UNKNOWN, self.columns["chosen"][slots], forced).astype(np.int64)
+
+    def _forced(self, detector: str | None) -> int:
+        return UNKNOWN if detector is None else self.model_code(detector)
+
+    def limit(self, slots: Ints) -> None:
+        """Give the series that fixed limits judge the limits that policies say; they count from the next point on."""
+        model = self.models[self.model_code(Static.name)]
+        mine = slots[self.columns["model"][slots] == self.model_code(Static.name)]
+        if mine.size:
+            rows = self.columns["row"][mine].astype(np.int64)
+            limits = self.regimes.limits[self.columns["regime"][mine]]
+            model.correct(rows, with_limits(take(model.baseline, rows), lower=limits[:, 0], upper=limits[:, 1]))
 
     def anchor(self, slots: Ints) -> None:
         """These series were just trained: their state and life of now are where a scoring again begins."""
@@ -211,6 +234,7 @@ class Partition:
         slots = np.array([each.slot for each in members], np.int64)
         self.columns["regime"][slots] = self.regimes.codes([(each.metric, each.dimensions) for each in members])
         self.columns["zone"][slots] = [self.zones.code(each.timezone) for each in members]
+        self.limit(slots)
 
     def bars(self, slots: Ints) -> Bars:
         """What these series must pass to be told of, tolerance left aside."""

@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from app.alerts.policy import Direction, Policies, PolicySettings, Resolved
+from app.alerts.policy import Direction, Limits, Policies, PolicySettings, Resolved
 from app.alerts.rules import Bar, Bars
-from detectors.contract import Ints
+from detectors.contract import Floats, Ints
 
 
 def bar_of(settings: PolicySettings) -> Bar:
@@ -25,11 +25,17 @@ def bar_of(settings: PolicySettings) -> Bar:
     )
 
 
+def _limits(settings: PolicySettings) -> tuple[float, float]:
+    given = settings.limits or Limits()
+    return math.nan if given.lower is None else given.lower, math.nan if given.upper is None else given.upper
+
+
 class Regimes:
     """The outcomes of all policies, in order of first sight; row 0 is that of no policy.
 
     bars: what each asks of its series before they are told of. countries: whose public holidays count, "" where
-    nobody's do; country: int64, the first row that has the same.
+    nobody's do; country: int64, the first row that has the same. limits: float64 (n, 2), the lower and the upper one,
+    NaN where there is none.
     """
 
     def __init__(self, policies: Policies) -> None:
@@ -56,6 +62,7 @@ class Regimes:
         self.bars = Bars.of([bar_of(each.settings) for each in self.resolved])
         self.countries = [each.settings.country or "" for each in self.resolved]
         self.country: Ints = np.array([self.countries.index(each) for each in self.countries], np.int64)
+        self.limits: Floats = np.array([_limits(each.settings) for each in self.resolved])
 
     def settings(self, code: int) -> PolicySettings:
         """What holds for the series of this row."""

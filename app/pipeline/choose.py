@@ -51,7 +51,8 @@ def _due(partition: Partition, now: datetime) -> Ints:
     column = {name: array[: partition.count] for name, array in partition.columns.items()}
     learned = column["last_at"] - column["first_at"] >= training.LEARNING_DAYS * training.DAY
     waited = now.timestamp() - column["chosen_at"] >= AGAIN_AFTER_DAYS * training.DAY
-    due = np.flatnonzero(learned & waited & (column["cadence"] > 0))
+    free = np.array([each.settings.must_judge is None for each in partition.regimes.resolved])[column["regime"]]
+    due = np.flatnonzero(learned & waited & free & (column["cadence"] > 0))
     return due[np.argsort(column["chosen_at"][due], kind="stable")][:MOST_A_NIGHT]
 
 

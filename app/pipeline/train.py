@@ -170,6 +170,18 @@ def young(partition: Partition) -> Ints:
     return np.flatnonzero(enough & (never | (learning & grown)))
 
 
+def due(partition: Partition) -> Ints:
+    """Slots that are to be trained before the night: young ones, and those that another detector is to judge."""
+    return np.union1d(young(partition), _given_to_another(partition))
+
+
+def _given_to_another(partition: Partition) -> Ints:
+    """Slots that were trained for another detector than the one that policies and comparisons now want."""
+    slots = np.flatnonzero(partition.columns["asked"][: partition.count])
+    other: Ints = slots[partition.columns["asked"][slots] != partition.to_fit(slots) + 1]
+    return other
+
+
 def everything(partition: Partition) -> Ints:
     """Slots that have got points since they were trained, or whose labels may have changed what to learn from."""
     return np.flatnonzero(partition.columns["point_count"][: partition.count] > 0)
@@ -185,7 +197,7 @@ def portions(committer: Committer, number: int, slots: Ints) -> Iterator[Ints]:
     slots = slots[np.argsort(column["metric"][slots], kind="stable")]
     zone, cadence = column["zone"][slots], _pace_of(column["cadence"][slots])
     steps = np.minimum((column["last_at"][slots] - column["first_at"][slots]) // cadence + 1, LONGEST_WINDOW_STEPS)
-    alike = np.stack([zone, cadence, column["chosen"][slots], partition.country(slots)], axis=1)
+    alike = np.stack([zone, cadence, partition.to_fit(slots), partition.country(slots)], axis=1)
     for one in np.unique(alike, axis=0):
         mine = (alike == one).all(axis=1)
         affordable = MOST_FIT_MS // choice.COST_MS.get(partition.models[one[2]].detector.name, 1.0)
@@ -267,7 +279,7 @@ def _learn(session: Session, partition: Partition, grid: points.Grid, lesson: Le
     """
     ids, history = grid.series_ids[lesson.rows], lesson.history
     slots = partition.slots_of(ids)
-    chosen = partition.columns["chosen"][slots]
+    chosen = partition.to_fit(slots)
     failed: dict[int, str] = {}
     for code in np.unique(chosen).tolist():
         mine = np.flatnonzero(chosen == code)
@@ -278,6 +290,8 @@ def _learn(session: Session, partition: Partition, grid: points.Grid, lesson: Le
     choices.record_fall_backs(session, ids.tolist(), failed, detector=DEFAULT_DETECTOR, reason=NOT_COMPARED)
     partition.columns["trained_points"][slots] = partition.columns["point_count"][slots]
     partition.columns["siblings"][slots] = lesson.siblings
+    partition.columns["asked"][slots] = chosen + 1
+    partition.limit(slots)
     partition.columns["trained_at"][slots] = int(now.timestamp())
     partition.columns["seen_log"][slots] = partition.newest_log
     partition.anchor(slots)

@@ -12,6 +12,7 @@ from app.clock import wall_now
 from app.main import Heed
 from app.pipeline import policies
 from app.pipeline.policies import Draft
+from app.store import policies as stored
 from app.store.series import Matcher
 from tests.running import Shop, alerts, anomalies, running
 
@@ -91,4 +92,49 @@ def test_a_replay_does_not_judge_what_was_before_a_change_by_what_came_after(dat
         assert partition.bar(0).threshold == pytest.approx(0.301, abs=0.001)
         shop.heed = heed
         shop.send(1, factor=0.4)
+        assert len(alerts(heed)) == 1
+
+
+def detector_of(heed: Heed) -> str:
+    """Of the first series, once the jobs that follow an answer are done."""
+    partition = heed.committer.partitions[0]
+    return heed.committer.call(lambda: partition.models[int(partition.columns["model"][0])].detector.name)
+
+
+def test_a_policy_names_the_detector_and_without_it_the_comparison_decides_again(
+    database_url: str, tmp_path: Path
+) -> None:
+    with running(database_url, tmp_path) as heed:
+        shop = Shop(heed)
+        shop.has_history()
+        assert detector_of(heed) == "seasonal"
+        policy_id = has_policy(heed, {"detector": "basic"})
+        shop.send(1)
+        assert detector_of(heed) == "basic"
+    with running(database_url, tmp_path) as heed:
+        shop.heed = heed
+        shop.send(1)
+        assert detector_of(heed) == "basic"
+        drop_policy(heed, policy_id)
+        shop.send(1)
+        assert detector_of(heed) == "seasonal"
+
+
+def test_fixed_limits_judge_and_other_limits_do_from_the_next_point_on(database_url: str, tmp_path: Path) -> None:
+    with running(database_url, tmp_path) as heed:
+        shop = Shop(heed)
+        shop.has_history()
+        has_policy(heed, {"limits": {"lower": 0.0, "upper": 500.0}})
+        shop.send(1)  # the change of the detector follows the next point
+        assert detector_of(heed) == "static"
+        shop.send(6, factor=0.3)
+        assert (detector_of(heed), alerts(heed)) == ("static", [])
+    with running(database_url, tmp_path) as heed:
+        shop.heed = heed
+        shop.send(6, factor=0.3)
+        assert alerts(heed) == []
+        [row] = heed.committer.change_policies(stored.in_order)
+        draft = Draft("shop", Matcher("orders"), {"limits": {"lower": 90.0}})
+        heed.committer.change_policies(lambda session: policies.replace(session, row.id, draft, wall_now()))
+        shop.send(1, factor=0.3)
         assert len(alerts(heed)) == 1
