@@ -19,7 +19,6 @@ from app.store.tables import (
     Notification,
     Picture,
     Series,
-    Silence,
 )
 
 
@@ -35,7 +34,7 @@ def erase(session: Session, series: Series) -> dict[str, int]:
     _delete(session, Picture, Picture.alert_id.in_(alone))
     erased["alerts"] = _delete(session, Alert, Alert.id.in_(alone))
     _delete(session, DesensitisedSeries, DesensitisedSeries.series_id == series.id)
-    for concerned in (Event, Gap, Silence, Desensitisation):
+    for concerned in (Event, Gap, Desensitisation):
         _delete(session, concerned, concerned.series_id == series.id)
     _delete(session, DetectorChoice, DetectorChoice.series_id == series.id)
     session.delete(series)

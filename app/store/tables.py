@@ -365,20 +365,6 @@ class Gap(Concerned, Base):
     retrained_at: Mapped[datetime | None]
 
 
-class Silence(Concerned, Base):
-    """A span in which nobody is told of some series."""
-
-    __tablename__ = "silence"
-    id: Mapped[int] = mapped_column(Id, primary_key=True)
-    started_at: Mapped[datetime]  # event time, as `until`
-    until: Mapped[datetime]
-    reason: Mapped[str]
-    author: Mapped[str]
-    created_at: Mapped[datetime]
-    ended_by: Mapped[str | None]  # who ended it before its time
-    settled_at: Mapped[datetime | None]  # it is over, and what still lasts was told
-
-
 class AuditEntry(Base):
     """What was done that nothing else leaves a trace of."""
 

@@ -1,4 +1,4 @@
-"""Known happenings, lost data and silences, and which alerts an event or a gap explains."""
+"""Known happenings and lost data, and which alerts an event or a gap explains."""
 
 from __future__ import annotations
 
@@ -54,18 +54,6 @@ def upgrade() -> None:
         sa.Column("known_points", sa.BigInteger(), nullable=False),
         sa.Column("filled_at", Time, nullable=True),
         sa.Column("retrained_at", Time, nullable=True),
-    )
-    op.create_table(
-        "silence",
-        sa.Column("id", Id, primary_key=True),
-        *_concerned(),
-        sa.Column("started_at", Time, nullable=False),
-        sa.Column("until", Time, nullable=False),
-        sa.Column("reason", sa.String(), nullable=False),
-        sa.Column("author", sa.String(), nullable=False),
-        sa.Column("created_at", Time, nullable=False),
-        sa.Column("ended_by", sa.String(), nullable=True),
-        sa.Column("settled_at", Time, nullable=True),
     )
     op.add_column("alert", sa.Column("event_id", sa.BigInteger(), nullable=True))
     op.add_column("alert", sa.Column("gap_id", sa.BigInteger(), nullable=True))
