@@ -22,6 +22,7 @@ from app.clock import Clock, EventClock, WallClock, wall_now
 from app.errors import Conflict
 from app.outbound import Outbound
 from app.pipeline.create import Creator
+from app.pipeline.found_gaps import GapFinder
 from app.pipeline.ingest import Committer, IngestRules
 from app.pipeline.notify import Notifier
 from app.schedule import Schedule, jobs_of
@@ -72,11 +73,14 @@ class Heed:
             ),
             told=self.notifier.wake,
             committed=self._committed,
+            arriving=lambda arrivals: self.gap_finder.look_for_zeros(arrivals, self.clock.now()),
         )
+        self.gap_finder = GapFinder(self.committer)
         self.maker = Creator(self.committer)
         self.jobs = jobs_of(
             self.committer,
             self.notifier,
+            self.gap_finder,
             settings.timezone,
             choice_budget_ms=CHOICE_BUDGET_MS[settings.clock],
             picture_lifetime=self.links.lifetime,

@@ -19,7 +19,8 @@ from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
 from app.clock import Clock, wall_now
-from app.pipeline import choose, desensitise, erase, events, gaps, rescore, shadow, stale, train
+from app.pipeline import choose, desensitise, erase, events, gaps, over_gaps, rescore, shadow, stale, train
+from app.pipeline.found_gaps import GapFinder
 from app.pipeline.ingest import Committer
 from app.pipeline.notify import Notifier
 from app.store import jobs
@@ -51,6 +52,7 @@ class Job:
 def jobs_of(
     committer: Committer,
     notifier: Notifier,
+    gap_finder: GapFinder,
     timezone: str,
     *,
     choice_budget_ms: float,
@@ -65,7 +67,7 @@ def jobs_of(
         Job("retention", nightly, lambda now: _drop_old_points(committer, now, retention), once_a_day=True),
         Job("train-young", every(minutes=1), lambda now: _train_young(committer, now)),
         Job("events", every(minutes=10), lambda now: _learn_events(committer, now)),
-        Job("gaps", every(minutes=1), lambda now: _fill_gaps(committer, now)),
+        Job("gaps", every(minutes=1), lambda now: _find_and_fill_gaps(committer, gap_finder, now)),
         Job("late-points", every(minutes=1), lambda now: _score_again(committer, now)),
         Job("fold", every(minutes=10), lambda _now: _fold_if_due(committer)),
         Job("outbox", every(seconds=30), lambda _now: _wake(notifier)),
@@ -186,9 +188,13 @@ def _train_young(committer: Committer, now: datetime) -> str:
     return f"{report.trained} series trained" if report.trained else ""
 
 
-def _fill_gaps(committer: Committer, now: datetime) -> str:
-    count = gaps.fill_what_came(committer, now)
-    return f"{count} gaps filled" if count else ""
+def _find_and_fill_gaps(committer: Committer, finder: GapFinder, now: datetime) -> str:
+    counts = {
+        "found": finder.find_silent(now),
+        "ended": over_gaps.end_what_is_over(committer, now),
+        "filled": gaps.fill_what_came(committer, now),
+    }
+    return ", ".join(f"{count} gaps {what}" for what, count in counts.items() if count)
 
 
 def _learn_events(committer: Committer, now: datetime) -> str:

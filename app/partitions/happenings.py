@@ -8,6 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
+from app.store.happenings import FAR_FUTURE
 from app.store.series import Matcher
 from detectors.contract import Bools, Floats, Ints
 from feedback.events import Effect, Explained
@@ -95,6 +96,14 @@ class Happenings:
                 value = value.copy()
                 value[rows] = np.nan
         return value
+
+    def in_open_gap(self, slots: Ints) -> Bools:
+        """Which of these slots (n,) have a gap that has not ended."""
+        lost = np.zeros(slots.size, bool)
+        for gap in self.gaps:
+            if gap.end[-1] >= FAR_FUTURE and gap.members.size:
+                lost |= (slots < gap.members.size) & gap.members[np.minimum(slots, gap.members.size - 1)]
+        return lost
 
     def in_gap(self, since: int) -> Ints:
         """Slots of series with an unfilled gap that ended after `since`, unix seconds."""

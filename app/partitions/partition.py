@@ -15,6 +15,7 @@ import numpy as np
 from app.alerts import life as lives
 from app.alerts.policy import Policies, PolicySettings, Resolved
 from app.alerts.rules import Bar, Bars
+from app.partitions.arrivals import Arrivals
 from app.partitions.happenings import Happenings
 from app.partitions.model import BLOCK, Model, grown
 from app.partitions.regime import Regimes
@@ -34,6 +35,7 @@ _COLUMNS = {
     "series_id": np.int64,
     "zone": np.int32,
     "metric": np.int32,
+    "token": np.int64,  # id of the token that brought the series in, 0: none
     "model": np.int16,
     "row": np.int64,
     "regime": np.int32,  # what policies say of it
@@ -54,19 +56,20 @@ _COLUMNS = {
 }
 GROUND = ("point_count", "first_at", "last_at", "cadence", "siblings")
 """Columns that say whether a series may alert yet, in the order of `detectors.training.may_alert`."""
-REBUILT = ("series_id", "zone", "metric", "regime", "chosen", "chosen_at")
+REBUILT = ("series_id", "zone", "metric", "token", "regime", "chosen", "chosen_at")
 """Columns that come from tables of their own, not from the checkpoint."""
 
 
 @dataclass(frozen=True)
 class NewSeries:
-    """A series that a partition takes in: its id, slot, metric, time zone and dimensions."""
+    """A series that a partition takes in: its id, slot, metric, time zone and dimensions, and whose token sent it."""
 
     series_id: int
     slot: int
     metric: str
     timezone: str
     dimensions: Mapping[str, str] = field(default_factory=dict)
+    token_id: int | None = None
 
 
 class Names:
@@ -101,6 +104,7 @@ class Partition:
         self.tolerances = Tolerances()
         self.regimes = Regimes(Policies())
         self.happenings = Happenings()
+        self.arrivals = Arrivals()
         self.tail: list[PointBatch] = []  # what the log holds, until it is folded
         self.tail_points = 0
         self._tail_since: datetime | None = None
@@ -140,6 +144,7 @@ class Partition:
         self.columns["zone"][slots] = [self.zones.code(n.timezone) for n in newcomers]
         self.columns["chosen"][slots] = self.model_code(DEFAULT_DETECTOR)
         self.columns["metric"][slots] = [self.metrics.code(n.metric) for n in newcomers]
+        self.columns["token"][slots] = [n.token_id or 0 for n in newcomers]
         self.columns["regime"][slots] = self.regimes.codes([(n.metric, n.dimensions) for n in newcomers])
         self._slots.update((n.series_id, n.slot) for n in newcomers)
         self.happenings.meet(newcomers)
@@ -215,6 +220,7 @@ class Partition:
         del self._slots[series_id]
         for name in self.columns.keys() - {"model", "row"}:
             self.columns[name][slot] = 0
+        self.arrivals.erase(slot)
         self.tail = [batch.of_others(series_id) for batch in self.tail]
         self.tail_points = sum(batch.timestamp.size for batch in self.tail)
         put(self.life, slots, lives.newborn(1, KINDS))
@@ -310,6 +316,7 @@ class Partition:
     def make_room(self, count: int) -> None:
         """Rows for at least so many slots."""
         self.columns = grown(self.columns, count)
+        self.arrivals.make_room(count)
         self.life = grown(self.life, count)
         self.anchor_life = grown(self.anchor_life, count)
         capacity = len(self.columns["series_id"])

@@ -44,17 +44,18 @@ def amend(
     before: Sequence[Transition],
     now: datetime,
     wall_now: datetime,
+    asked: Delivery | None = None,
 ) -> int:
     """What was found about the slots of `again`, run by run, takes the place of what was known; returns messages due.
 
     `transitions` are all that the scoring again made; `before` are the runs as they were when it began, which stand
-    as such where nothing happens to them.
+    as such where nothing happens to them. asked: who is told of new alerts, by default everybody of fresh ones.
     """
 
     def delivery(transition: Transition) -> Delivery:
         ended = "ended" in transition.changes
         at = transition.run.told_at if ended else transition.run.last_abnormal_at
-        return delivery_of(None, as_time(at), now=now, cadence_seconds=again[transition.slot].cadence_seconds)
+        return delivery_of(asked, as_time(at), now=now, cadence_seconds=again[transition.slot].cadence_seconds)
 
     recording = Recording(lambda slot: again[slot].series_id, delivery, wall_now)
     book = Book(session, recording, {}, {})

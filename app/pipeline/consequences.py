@@ -164,7 +164,7 @@ def draw_up_receipt(
 
 def status_under(labels: Sequence[LabelEvidence], alert: Alert, anomalies: Sequence[Anomaly]) -> str:
     """The alert's status while these labels stand: closed by somebody or by an event, else as its anomalies have it."""
-    if alert.status == "withdrawn":
+    if alert.status == "withdrawn" or alert.kind == "data":
         return alert.status
     deciding = decisive(each for each in labels if each.alert_id == alert.id)
     if any(EFFECTS[each.verdict].alert is AlertEffect.WITHDRAWN for each in deciding):

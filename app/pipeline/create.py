@@ -36,6 +36,8 @@ class Creator:
     def foretell(self, session: Session, label: Label, wanted: Wanted) -> list[str]:
         """What it will make, in words; raises Unprocessable where it can't."""
         series = session.get_one(Series, label.series_id)
+        if _gap_of_alert(session, label) is not None:
+            return [_verdict_on_gap_in_words(Verdict(label.verdict))]
         creates = EFFECTS[Verdict(label.verdict)].creates
         if wanted != NOTHING_SAID and creates is Creates.NOTHING:
             raise Unprocessable("This verdict creates nothing that could be described. Leave the description out.")
@@ -64,9 +66,14 @@ class Creator:
         now = label.created_at
         with self._committer.database.reading() as session:
             series = session.get_one(Series, label.series_id)
+            found = _gap_of_alert(session, label)
             event = self._event(session, label, series, wanted)
             gap = _gap(session, label, series, wanted)
             new_normal = _new_normal(session, label, wanted)
+        if found is not None:
+            if label.verdict == Verdict.REAL:
+                gaps.was_real(self._committer, found.id, now=now)
+            return None
         match EFFECTS[Verdict(label.verdict)].creates:
             case Creates.EVENT:
                 return Made("event", events.declare(self._committer, [event], now)[0].id)
@@ -80,7 +87,10 @@ class Creator:
     def unmake(self, label: Label, *, by: str, now: datetime) -> None:
         """Take back what a label made that is revoked."""
         with self._committer.database.reading() as session:
+            found = _gap_of_alert(session, label)
             made = {kind: happenings.made_by(session, kind, label.id) for kind in (Event, Gap, Desensitisation)}
+        if found is not None and label.verdict == Verdict.REAL:
+            gaps.was_real(self._committer, found.id, now=None)
         for event_id in made[Event]:
             events.take_back(self._committer, event_id, by=by, now=now)
         for gap_id in made[Gap]:
@@ -120,6 +130,18 @@ class Creator:
         local = label.created_at.astimezone(ZoneInfo(series.timezone))
         midnight = (local + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
         return max(midnight.astimezone(label.created_at.tzinfo), label.ended_at + step)
+
+
+def _gap_of_alert(session: Session, label: Label) -> Gap | None:
+    """The gap that the labelled alert tells of, where it does."""
+    alert = stored_alerts.get(session, label.alert_id) if label.alert_id is not None else None
+    return happenings.found_gap(session, alert.gap_id) if alert is not None and alert.kind == "data" else None
+
+
+def _verdict_on_gap_in_words(verdict: Verdict) -> str:
+    if verdict is Verdict.REAL:
+        return "The points of the span are judged again, of all its series, and still teach nothing."
+    return "The points of the span stay out, of all its series, until the right ones are in."
 
 
 def _gap(session: Session, label: Label, series: Series, wanted: Wanted) -> Gap:

@@ -21,6 +21,8 @@ from feedback.labels import Verdict
 OFFERED = [verdict.value for verdict in Verdict if verdict is not Verdict.MISSED]
 """Verdicts that an alert's links offer."""
 
+OFFERED_OF_GAP = [Verdict.REAL.value, Verdict.BAD_DATA.value]
+
 MOST_REMEMBERED = 500
 """Earlier alerts that are looked through for one that is like a new one, the newest."""
 
@@ -43,6 +45,7 @@ def facts_of(
     series = stored_series.get_many(session, series_ids)
     judged = stored_labels.standing_of_series(session, series_ids)
     events = happenings.names_of(session, {alert.event_id for alert in alerts if alert.event_id is not None})
+    gaps = happenings.origins_of(session, {alert.gap_id for alert in alerts if alert.gap_id is not None})
     past = stored_alerts.told_anomalies(session, series_ids, limit=MOST_REMEMBERED)
     return {
         alert.id: AlertFacts(
@@ -55,7 +58,7 @@ def facts_of(
             told_at=alert.created_at,
             url=links.alert_url(alert.id, origin, now),
             anomalies=tuple(_anomaly(each, series[each.series_id]) for each in anomalies.get(alert.id, [])),
-            links=links.verdict_urls(alert.id, OFFERED, origin, now) if alert.id in anomalies else {},
+            links=links.verdict_urls(alert.id, _offered(alert, anomalies, gaps), origin, now),
             answered=_answered(labels.get(alert.id, [])),
             event=events.get(alert.event_id or 0),
             offer=alert.offer,
@@ -63,6 +66,13 @@ def facts_of(
         )
         for alert in alerts
     }
+
+
+def _offered(alert: Alert, anomalies: Mapping[int, Sequence[Anomaly]], gaps: Mapping[int, str]) -> list[str]:
+    """The verdicts that may be given: of a gap that Heed found, whether it is one."""
+    if alert.kind == "data":
+        return OFFERED_OF_GAP if gaps.get(alert.gap_id or 0) in happenings.FOUND else []
+    return OFFERED if alert.id in anomalies else []
 
 
 def _anomaly(anomaly: Anomaly, series: Series) -> AnomalyFacts:

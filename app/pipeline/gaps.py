@@ -6,7 +6,9 @@ the span is judged by them as if they had come in time.
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 import numpy as np
 import structlog
@@ -29,6 +31,8 @@ from detectors.contract import Ints
 
 log = structlog.get_logger()
 
+JOINED_STEPS = 3
+"""What a source loses no more steps later than what is lost already belongs to the same gap."""
 FILLED = 0.9
 """Share of a gap's points that must be there for it to count as filled."""
 
@@ -43,10 +47,10 @@ def declare(committer: Committer, gap: Gap, now: datetime) -> Gap:
         with committer.database.writing() as session:
             session.add(gap)
             session.flush()
-            ids = stored.series_ids_of(session, gap, gap.token_id)
+            ids = stored.series_ids_of(session, gap)
             released = _withdraw_caused(session, gap, ids)
             if gap.ended_at is None or gap.ended_at > now:
-                _tell(session, gap, ids.size, now)
+                _tell(session, gap, _declared_in_words(gap, ids.size), now)
             return Changed(released, ids, int(gap.started_at.timestamp()))
 
     committer.rejudge(store)
@@ -55,7 +59,105 @@ def declare(committer: Committer, gap: Gap, now: datetime) -> Gap:
     return gap
 
 
-def end(committer: Committer, gap_id: int, *, at: datetime, now: datetime) -> Gap:
+@dataclass(frozen=True)
+class Loss:
+    """Data that Heed found to be lost. origin: silence or zeros. said: what people are told, of so many series and of
+    which metrics.
+
+    series_ids: (N,), the series that lost them; step_seconds: the longest of their cadences.
+    """
+
+    origin: str
+    token_id: int | None
+    series_ids: Ints
+    started_at: datetime
+    said: Callable[[int, Sequence[str]], str]
+    step_seconds: int
+
+
+def open_found(committer: Committer, loss: Loss, now: datetime) -> Gap | None:
+    """Open a gap for what was found, or let an open one of the same source take it in; None where nothing was new."""
+    changed: Gap | None = None
+
+    def store() -> Changed:
+        nonlocal changed
+        with committer.database.writing() as session:
+            since = loss.started_at - timedelta(seconds=JOINED_STEPS * loss.step_seconds)
+            known = stored.found_since(session, loss.origin, loss.token_id, since)
+            judged = {each for gap in known for each in stored.series_ids_of(session, gap).tolist()}
+            new = loss.series_ids[~np.isin(loss.series_ids, list(judged))]
+            if not new.size:
+                return Changed()  # somebody said that it is no gap, or that it is real
+            gap = next((each for each in known if _goes_on(each)), None) or _found(session, loss, now)
+            stored.add_members(session, gap, new)
+            _say(session, gap, loss, now)
+            changed = gap
+            log.info("gap_found", gap=gap.id, origin=gap.origin, series=int(new.size))
+            return Changed(_withdraw_caused(session, gap, new), new, int(loss.started_at.timestamp()))
+
+    committer.rejudge(store)
+    if changed is not None:
+        score_again(committer, now)
+    return changed
+
+
+def _goes_on(gap: Gap) -> bool:
+    return gap.ended_at is None and gap.revoked_at is None and gap.real_at is None
+
+
+def _found(session: Session, loss: Loss, now: datetime) -> Gap:
+    gap = Gap(
+        metric="*",
+        dimensions={},
+        token_id=loss.token_id,
+        started_at=loss.started_at,
+        reason="",
+        origin=loss.origin,
+        author="heed",
+        created_at=now,
+        retrain_when_backfilled=False,
+        known_points=0,
+    )
+    session.add(gap)
+    session.flush()
+    return gap
+
+
+def _say(session: Session, gap: Gap, loss: Loss, now: datetime) -> None:
+    """Tell of a found gap, once; where more of the same source is lost, the one alert says how much to who looks."""
+    metrics = stored.metrics_of(session, gap)
+    gap.metric = metrics[0] if len(metrics) == 1 else "*"
+    gap.started_at = min(gap.started_at, loss.started_at)
+    gap.reason = loss.said(stored.series_ids_of(session, gap).size, metrics)
+    telling = [alert for alert in stored_alerts.caused_by_gap(session, gap.id) if alert.kind == "data"]
+    for alert in telling:
+        alert.title = gap.reason
+    if not telling:
+        _tell(session, gap, gap.reason, now, severity="critical" if gap.origin == "zeros" else "warning")
+
+
+def was_real(committer: Committer, gap_id: int, *, now: datetime | None) -> None:
+    """What a found gap shows happened: its points are judged again and still teach nothing; None takes that back.
+
+    Its one alert has told people already, so nothing more is sent of what is found.
+    """
+
+    def store() -> Changed:
+        with committer.database.writing() as session:
+            gap = existing(session, gap_id)
+            gap.real_at = now
+            for alert in stored_alerts.caused_by_gap(session, gap_id):
+                if alert.kind != "data":
+                    alert.gap_id = None
+            ids = stored.series_ids_of(session, gap)
+            released = _withdraw_caused(session, gap, ids, told_by=committer.clock.now()) if now is None else []
+            return Changed(released, ids, int(gap.started_at.timestamp()))
+
+    committer.rejudge(store)
+    score_again(committer, committer.clock.now(), asked=Delivery.DIGEST)
+
+
+def end(committer: Committer, gap_id: int, *, at: datetime, now: datetime, by: str) -> Gap:
     """The data are back. Points from then on count again; those of the span when they have been sent late."""
 
     def store() -> Changed:
@@ -63,9 +165,9 @@ def end(committer: Committer, gap_id: int, *, at: datetime, now: datetime) -> Ga
             gap = existing(session, gap_id)
             if at <= gap.started_at:
                 raise Unprocessable("The gap ends before it starts. Send an `end` after its `start`.")
-            gap.ended_at = at
+            gap.ended_at, gap.ended_by = at, by
             _resolve(session, gap, at)
-            ids = stored.series_ids_of(session, gap, gap.token_id)
+            ids = stored.series_ids_of(session, gap)
             return Changed([], ids, int(gap.started_at.timestamp()))
 
     committer.rejudge(store)
@@ -84,7 +186,7 @@ def take_back(committer: Committer, gap_id: int, *, by: str, now: datetime) -> G
             _resolve(session, gap, now)
             for alert in stored_alerts.caused_by_gap(session, gap_id):
                 alert.gap_id = None
-            ids = stored.series_ids_of(session, gap, gap.token_id)
+            ids = stored.series_ids_of(session, gap)
             return Changed([], ids, int(gap.started_at.timestamp()))
 
     committer.rejudge(store)
@@ -103,30 +205,31 @@ def existing(session: Session, gap_id: int) -> Gap:
 def fill_what_came(committer: Committer, now: datetime) -> int:
     """Let gaps go whose late points have come, judge their spans by them, and retrain where asked; returns how many."""
     with committer.database.reading() as session:
-        ended = [g for g in stored.standing(session, Gap) if g.filled_at is None and g.ended_at and g.ended_at <= now]
+        standing = [gap for gap in stored.standing(session, Gap) if stored.judged_as_missing(gap)]
+        ended = [gap for gap in standing if gap.ended_at and gap.ended_at <= now]
     filled = [gap for gap in ended if _has_come(committer, gap, now)]
     for gap in filled:
         fill(committer, gap.id, now=now)
     return len(filled)
 
 
-def fill(committer: Committer, gap_id: int, *, now: datetime) -> Gap:
+def fill(committer: Committer, gap_id: int, *, now: datetime, by: str = "its late points") -> Gap:
     """The points of the gap are complete and right now: judge by them, and retrain where the gap asks for it."""
 
     def store() -> Changed:
         with committer.database.writing() as session:
             gap = existing(session, gap_id)
             gap.filled_at = now
-            gap.ended_at = gap.ended_at or now
+            gap.ended_at, gap.ended_by = gap.ended_at or now, gap.ended_by or by
             _resolve(session, gap, gap.ended_at)
-            ids = stored.series_ids_of(session, gap, gap.token_id)
+            ids = stored.series_ids_of(session, gap)
             return Changed([], ids, int(gap.started_at.timestamp()))
 
     committer.rejudge(store)
     score_again(committer, now)
     with committer.database.reading() as session:
         gap = session.get_one(Gap, gap_id)
-        ids = stored.series_ids_of(session, gap, gap.token_id)
+        ids = stored.series_ids_of(session, gap)
     log.info("gap_filled", gap=gap_id)
     if gap.retrain_when_backfilled and gap.retrained_at is None:
         train(committer, now=now, reason=f"gap {gap_id} is filled", wanted=lambda partition: _slots(partition, ids))
@@ -151,18 +254,24 @@ def _known_points(committer: Committer, gap: Gap, now: datetime) -> tuple[int, i
     """How many points of its span are stored with a value, and how many there should be."""
     start, stop = int(gap.started_at.timestamp()), int(min(gap.ended_at or now, now).timestamp())
     with committer.database.reading() as session:
-        ids = stored.series_ids_of(session, gap, gap.token_id)
+        ids = stored.series_ids_of(session, gap)
         batch = points.read_points(session, ids.tolist(), start, stop)
     due = 0
     for partition in committer.partitions:
         cadence = partition.columns["cadence"][_slots(partition, ids)]
         due += int((max(stop - start, 0) // cadence[cadence > 0]).sum())
-    return int(np.isfinite(batch.value).sum()), due
+    there = np.isfinite(batch.value)
+    if gap.origin == "zeros":
+        there &= batch.value != 0
+    return int(there.sum()), due
 
 
-def _withdraw_caused(session: Session, gap: Gap, ids: Ints) -> list[int]:
-    """Take back the alerts of series that began in the gap; returns the ids of series whose run is let go."""
-    told = stored_alerts.told_of_series(session, ids, since=gap.started_at, before=gap.created_at)
+def _withdraw_caused(session: Session, gap: Gap, ids: Ints, told_by: datetime | None = None) -> list[int]:
+    """Take back the alerts of series that began in the gap; returns the ids of series whose run is let go.
+
+    told_by: of alerts that opened until then, by default until the gap was known.
+    """
+    told = stored_alerts.told_of_series(session, ids, since=gap.started_at, before=told_by or gap.created_at)
     released: list[int] = []
     for alert, runs in told:
         if gap.ended_at is not None and any(run.started_at >= gap.ended_at for run in runs):
@@ -181,14 +290,18 @@ def _withdraw_caused(session: Session, gap: Gap, ids: Ints) -> list[int]:
     return released
 
 
-def _tell(session: Session, gap: Gap, series: int, now: datetime) -> None:
-    """One alert for all the series of the gap."""
+def _declared_in_words(gap: Gap, series: int) -> str:
     count = "1 series" if series == 1 else f"{series:,} series"
+    return f"Data of {count} of {gap.metric} are lost or wrong since {gap.started_at:%d %b %H:%M} UTC: {gap.reason}"
+
+
+def _tell(session: Session, gap: Gap, title: str, now: datetime, severity: str = "warning") -> None:
+    """One alert for all the series of the gap."""
     alert = Alert(
         kind="data",
         status="firing",
-        severity="warning",
-        title=f"Data of {count} of {gap.metric} are lost or wrong since {gap.started_at:%d %b %H:%M} UTC: {gap.reason}",
+        severity=severity,
+        title=title,
         started_at=gap.started_at,
         created_at=now,
         delivery=Delivery.LIVE,

@@ -40,7 +40,7 @@ def read(session: Session, partition: Partition) -> Happenings:
     """The standing events and the unfilled gaps, with those of their series that the partition holds."""
     until = wall_now() + AHEAD
     events = [_event(session, partition, event, until) for event in stored.standing(session, Event)]
-    gaps = [_gap(session, partition, gap) for gap in stored.standing(session, Gap) if gap.filled_at is None]
+    gaps = [_gap(session, partition, gap) for gap in stored.standing(session, Gap) if stored.judged_as_missing(gap)]
     return Happenings(events, gaps)
 
 
@@ -71,8 +71,10 @@ def _event(session: Session, partition: Partition, event: Event, until: datetime
 def _gap(session: Session, partition: Partition, gap: Gap) -> Happening:
     start = np.array([int(gap.started_at.timestamp())])
     end = np.array([int(gap.ended_at.timestamp()) if gap.ended_at else stored.FAR_FUTURE])
-    happening = Happening(gap.id, start, end, _matcher(gap) if gap.token_id is None else None)
-    _fill(happening, partition, stored.series_ids_of(session, gap, gap.token_id))
+    happening = Happening(
+        gap.id, start, end, _matcher(gap) if gap.token_id is None and not stored.was_found(gap) else None
+    )
+    _fill(happening, partition, stored.series_ids_of(session, gap))
     return happening
 
 

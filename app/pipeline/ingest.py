@@ -111,13 +111,19 @@ class Committer:
         *,
         told: Callable[[], None] = lambda: None,
         committed: Callable[[], None] = lambda: None,
+        arriving: Callable[[_Arrivals], None] = lambda _arrivals: None,
     ) -> None:
-        """`told` is called after a commit with due notifications, `committed` after every group, on this thread."""
+        """What is called on this thread: `told` after a commit with due notifications, `committed` after every group,
+        and `arriving` before one that brings zeros, with its points of known series.
+        """
         self.database = database
         self.clock = clock
         self.rules = rules
         self.told = told
         self._committed = committed
+        self._arriving = arriving
+        self.listening_since = 0
+        """Unix seconds by the clock since when points could be taken in."""
         self.partitions: list[Partition] = []
         self._places: dict[bytes, Place] = {}
         self._fell_back: set[int] = set()  # partitions of which a series has fallen back since the last checkpoint
@@ -266,6 +272,8 @@ class Committer:
             ]
             for key, place in series.places(session):
                 self._places[key] = Place(*place)
+        if self._places:
+            self.listening_since = int(self.clock.now().timestamp())
 
     def _labels_changed(self, released: Sequence[int]) -> None:
         with self.database.reading() as session:
@@ -341,6 +349,7 @@ class Committer:
 
     def _commit_and_answer(self, group: list[_Waiting]) -> None:
         try:
+            self._look_ahead(group)
             outcomes = self._commit(group)
         except Exception as fault:
             if len(group) > 1:  # one faulty POST must not take the others down with it
@@ -358,6 +367,16 @@ class Committer:
         except Exception:  # what follows a commit must never end the one thread that commits
             log.exception("after_commit_failed")
 
+    def _look_ahead(self, group: Sequence[_Waiting]) -> None:
+        """Zeros may mean that data are lost: to be known before they are judged."""
+        if not any((waiting.posted.value == 0).any() for waiting in group):
+            return
+        arrivals = _arrivals(group, self._places, {})
+        try:
+            self._arriving(arrivals.only(arrivals.slot >= 0))
+        except Exception:  # whoever looks ahead must not keep points from being stored
+            log.exception("look_ahead_failed")
+
     def _commit(self, group: list[_Waiting]) -> list[IngestOutcome]:
         now = self.clock.now()
         created: dict[bytes, Place] = {}
@@ -369,7 +388,7 @@ class Committer:
                 past = fall_back.stored_past(session)
                 created, refused, newcomers = self._meet(session, group, now)
                 arrivals = _arrivals(group, ChainMap(self._places, created), refused)
-                kept, duplicate = self._without_duplicates(session, arrivals)
+                kept, duplicate, corrected = self._without_duplicates(session, arrivals)
                 for number in np.unique(kept.partition).tolist():
                     mine = kept.only(kept.partition == number)
                     partition = self.partitions[number]
@@ -387,6 +406,7 @@ class Committer:
                 partition.forget(those)
             raise
         self._places.update(created)
+        self._note_arrivals(kept, corrected, arrivals.only(duplicate), now)
         for partition, judged, log_id, batch in judgements:
             score.install(partition, judged, log_id)
             partition.keep_tail(batch, log_id, wall_now())
@@ -429,7 +449,7 @@ class Committer:
             created |= {row.key: Place(row.partition, row.slot, row.id) for row in rows}
             for number in {row.partition for row in rows}:
                 those = [
-                    NewSeries(row.id, row.slot, row.metric, row.timezone, row.dimensions)
+                    NewSeries(row.id, row.slot, row.metric, row.timezone, row.dimensions, row.token_id)
                     for row in rows
                     if row.partition == number
                 ]
@@ -437,8 +457,19 @@ class Committer:
                 taken.append((self.partitions[number], those))
         return created, {index: keys - created.keys() for index, keys in refused.items()}, taken
 
-    def _without_duplicates(self, session: Session, arrivals: _Arrivals) -> tuple[_Arrivals, Bools]:
-        """One point for each series and time, the last one sent, and which of all arrivals told nothing new."""
+    def _note_arrivals(self, kept: _Arrivals, corrected: Bools, again: _Arrivals, now: datetime) -> None:
+        """Count what has come, before it is put in place."""
+        for number in np.unique(kept.partition).tolist():
+            here = kept.partition == number
+            mine, partition = kept.only(here), self.partitions[number]
+            recover.note_arrivals(partition, mine.slot, mine.timestamp, mine.value, corrected=corrected[here], now=now)
+        for number in np.unique(again.partition).tolist():
+            mine = again.only(again.partition == number)
+            self.partitions[number].arrivals.note_duplicates(mine.slot, mine.timestamp)
+
+    def _without_duplicates(self, session: Session, arrivals: _Arrivals) -> tuple[_Arrivals, Bools, Bools]:
+        """One point for each series and time, the last one sent; which of all arrivals told nothing new; and which of
+        the points correct a stored one."""
         order = np.lexsort((np.arange(arrivals.timestamp.size), arrivals.timestamp, arrivals.series_id))
         ordered = arrivals.only(order)
         again = np.zeros(order.size, bool)
@@ -451,15 +482,17 @@ class Committer:
             here = ordered.partition == number
             seen = self.partitions[number].columns["last_at"][ordered.slot[here]]
             late[here] = ordered.timestamp[here] <= seen
+        corrects = np.zeros(order.size, bool)
         if late.any():
             stored, exists = points.stored_values(session, ordered.series_id[late], ordered.timestamp[late])
             known = np.zeros(order.size, bool)
             known[late] = exists & _same(stored, ordered.value[late])
+            corrects[late] = exists
             repeated |= known & ~again
             last &= ~known
         duplicate = np.zeros(order.size, bool)
         duplicate[order] = repeated
-        return ordered.only(last), duplicate
+        return ordered.only(last), duplicate, corrects[last]
 
     def _recording(
         self, partition: Partition, mine: _Arrivals, group: Sequence[_Waiting], now: datetime

@@ -27,7 +27,7 @@ from app.pipeline.receipts import receipt_json
 from app.pipeline.silence import unanswered
 from app.security import Links
 from app.store import alerts as stored_alerts
-from app.store import desensitisations
+from app.store import desensitisations, happenings
 from app.store import labels as stored_labels
 from app.store import series as stored_series
 from app.store.database import Database
@@ -139,8 +139,13 @@ def label_alert(
     if given is Verdict.MISSED:
         raise Unprocessable("An alert was not missed. Answer `real`, or report a span with POST /v1/labels.")
     with heed.database.reading() as session:
-        if stored_alerts.get(session, alert_id) is None:
+        alert = stored_alerts.get(session, alert_id)
+        if alert is None:
             raise NotFound("There is no such alert. List them with GET /v1/alerts.")
+        if alert.kind == "data":
+            signature = _Signature(author, source, comment, once_key, now)
+            label = _label_of_gap(session, given, alert, signature)
+            return _act(heed, session, label, _How(wanted, confirmed, dry_run))
         anomalies = stored_alerts.anomalies_of(session, [alert_id]).get(alert_id, [])
         if not anomalies:
             raise Unprocessable("This alert is not about a series, so there is nothing to learn from it.")
@@ -362,6 +367,27 @@ def settle_alert(session: Session, alert_id: int | None, now: datetime) -> list[
         session.flush()
         enqueue(session, alert.id, "closed", wall_now())
     return [anomaly.series_id for anomaly in stored_alerts.latest_of_their_series(session, anomalies)]
+
+
+def _label_of_gap(session: Session, verdict: Verdict, alert: Alert, signature: _Signature) -> Label:
+    """A verdict on the alert of a gap that Heed found, which stands for all its series: kept with the first of them."""
+    gap = happenings.found_gap(session, alert.gap_id)
+    if gap is None:
+        raise Unprocessable("This alert is not about a series, so there is nothing to learn from it.")
+    if verdict not in (Verdict.REAL, Verdict.BAD_DATA):
+        raise Unprocessable(
+            "This alert tells of lost data. Answer `bad_data`, or `real` where it happened; where nothing is lost, end "
+            "the gap with DELETE /v1/gaps/{id}."
+        )
+    label = _new_label(
+        verdict,
+        int(happenings.series_ids_of(session, gap)[0]),
+        (gap.started_at, max(gap.ended_at or signature.now, gap.started_at)),
+        None,
+        signature,
+    )
+    label.alert_id = alert.id
+    return label
 
 
 def _new_label(

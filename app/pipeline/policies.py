@@ -56,7 +56,7 @@ def members(session: Session, partition: int) -> list[NewSeries]:
 
 
 def _members(rows: Iterable[Series]) -> list[NewSeries]:
-    return [NewSeries(row.id, row.slot, row.metric, row.timezone, row.dimensions) for row in rows]
+    return [NewSeries(row.id, row.slot, row.metric, row.timezone, row.dimensions, row.token_id) for row in rows]
 
 
 class Budgets:

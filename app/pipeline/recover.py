@@ -5,6 +5,8 @@ The anomalies and alerts of a log row were committed with it, so a replay only r
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import numpy as np
 import structlog
 from sqlalchemy.orm import Session
@@ -22,13 +24,14 @@ from app.pipeline.policies import members
 from app.store import alerts as stored_alerts
 from app.store import choices, points, states
 from detectors import registry
-from detectors.contract import Fields, Ints, take
+from detectors.contract import Bools, Fields, Floats, Ints, take
 from feedback.tolerance import Tolerances
 
 log = structlog.get_logger()
 
 SERIES_KIND, ANCHOR_KIND = "series", "anchor"
 LIFE_PREFIX = "life."
+ARRIVAL_PREFIX = "arrival."
 
 
 def load(session: Session, number: int, tolerances: Tolerances, policies: Policies) -> Partition:
@@ -60,6 +63,7 @@ def save(session: Session, partition: Partition, baseline_version: int | None = 
         rows = _rows(block, partition.count)
         fields = {n: a[rows] for n, a in partition.columns.items() if n not in REBUILT}
         fields |= {LIFE_PREFIX + name: array[rows] for name, array in partition.life.items()}
+        fields |= {ARRIVAL_PREFIX + name: array[rows] for name, array in partition.arrivals.columns.items()}
         states.put_block(session, partition.number, SERIES_KIND, block, checkpoint.encode(fields))
     for block in sorted(partition.dirty_anchors):
         arrays = checkpoint.encode(take(partition.anchor_life, _rows(block, partition.count)))
@@ -125,11 +129,20 @@ def _restore_series(partition: Partition, saved_blocks: dict[int, Fields]) -> se
         partition.make_room(block * BLOCK + count)
         rows = np.arange(block * BLOCK, block * BLOCK + count)
         for name, array in fields.items():
-            into = partition.life if name.startswith(LIFE_PREFIX) else partition.columns
-            if name.removeprefix(LIFE_PREFIX) in into:
-                into[name.removeprefix(LIFE_PREFIX)][rows] = array
+            into, own_name = _where(partition, name)
+            if own_name in into:
+                into[own_name][rows] = array
         restored.update(rows.tolist())
     return restored
+
+
+def _where(partition: Partition, name: str) -> tuple[Fields, str]:
+    """Which of the partition's fields a saved one belongs to, and its name there."""
+    if name.startswith(LIFE_PREFIX):
+        return partition.life, name.removeprefix(LIFE_PREFIX)
+    if name.startswith(ARRIVAL_PREFIX):
+        return partition.arrivals.columns, name.removeprefix(ARRIVAL_PREFIX)
+    return partition.columns, name
 
 
 def _restore_choices(session: Session, partition: Partition) -> None:
@@ -156,10 +169,34 @@ def _replay(session: Session, partition: Partition) -> int:
         new[new] = partition.columns["seen_log"][slots[new]] < log_id
         known = score.Batch(slots[new], batch.timestamp[new], batch.value[new], score.given(batch.weight[new]))
         judged = score.judge(partition, known, past)
+        note_arrivals(partition, slots[new], batch.timestamp[new], batch.value[new])
         score.install(partition, judged, log_id)
         partition.keep_tail(batch, log_id, wall_now())
         replayed += int(new.sum())
     return replayed
+
+
+def note_arrivals(
+    partition: Partition,
+    slot: Ints,
+    timestamp: Ints,
+    value: Floats,
+    *,
+    corrected: Bools | None = None,
+    now: datetime | None = None,
+) -> None:
+    """Count points (n,) that are not installed yet as they have come; nobody knows when those of a replay came."""
+    order = np.lexsort((timestamp, slot))
+    slots = slot[order]
+    partition.arrivals.note(
+        slots,
+        timestamp[order],
+        value[order],
+        last_at=partition.columns["last_at"][slots],
+        cadence=partition.columns["cadence"][slots],
+        corrected=np.zeros(slots.size, bool) if corrected is None else corrected[order],
+        now=now,
+    )
 
 
 def _forget_untold(session: Session, partition: Partition) -> None:

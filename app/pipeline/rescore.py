@@ -14,6 +14,7 @@ import numpy as np
 import structlog
 from sqlalchemy.orm import Session
 
+from app.alerts.rules import Delivery
 from app.clock import wall_now
 from app.partitions.partition import Partition
 from app.pipeline import fall_back, recover, score, stale
@@ -32,16 +33,18 @@ MOST_POINTS = 3_000
 """Points of a series since its last training up to which it is scored again: 2 days of minutes, about half a second."""
 
 
-def score_again(committer: Committer, now: datetime) -> int:
-    """Score again every series that waits for it; returns how many."""
-    return sum(_partition_again(committer, number, now) for number in range(len(committer.partitions)))
+def score_again(committer: Committer, now: datetime, *, asked: Delivery | None = None) -> int:
+    """Score again every series that waits for it; returns how many. asked: who is told of new alerts, by default
+    everybody of fresh ones.
+    """
+    return sum(_partition_again(committer, number, now, asked) for number in range(len(committer.partitions)))
 
 
-def _partition_again(committer: Committer, number: int, now: datetime) -> int:
+def _partition_again(committer: Committer, number: int, now: datetime, asked: Delivery | None) -> int:
     waiting = committer.call(lambda: _waiting(committer.partitions[number]))
     for start in range(0, waiting.size, PORTION_SERIES):
         portion = waiting[start : start + PORTION_SERIES]
-        committer.call(lambda slots=portion: _portion_again(committer, number, slots, now))  # type: ignore[misc]
+        committer.call(lambda slots=portion: _portion_again(committer, number, slots, now, asked))  # type: ignore[misc]
     return int(waiting.size)
 
 
@@ -56,7 +59,7 @@ def _waiting(partition: Partition) -> Ints:
     return late[~too_many]
 
 
-def _portion_again(committer: Committer, number: int, slots: Ints, now: datetime) -> None:
+def _portion_again(committer: Committer, number: int, slots: Ints, now: datetime, asked: Delivery | None) -> None:
     partition = committer.partitions[number]
     with committer.reloading(number), committer.database.writing() as session:
         since = _since_training(session, partition, slots)
@@ -86,6 +89,7 @@ def _portion_again(committer: Committer, number: int, slots: Ints, now: datetime
             before=going_on,
             now=now,
             wall_now=wall_now(),
+            asked=asked,
         )
         recover.release_closed(session, partition, slots)
         recover.save(session, partition)

@@ -15,6 +15,7 @@ from app.store.tables import (
     DetectorChoice,
     Event,
     Gap,
+    GapSeries,
     Label,
     Notification,
     Picture,
@@ -34,6 +35,7 @@ def erase(session: Session, series: Series) -> dict[str, int]:
     _delete(session, Picture, Picture.alert_id.in_(alone))
     erased["alerts"] = _delete(session, Alert, Alert.id.in_(alone))
     _delete(session, DesensitisedSeries, DesensitisedSeries.series_id == series.id)
+    _delete(session, GapSeries, GapSeries.series_id == series.id)
     for concerned in (Event, Gap, Desensitisation):
         _delete(session, concerned, concerned.series_id == series.id)
     _delete(session, DetectorChoice, DetectorChoice.series_id == series.id)

@@ -13,13 +13,15 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from app.store.desensitisations import level_changes
 from app.store.labels import labelled_and_open_spans
 from app.store.series import Matcher, selected_by
-from app.store.tables import Concerned, Desensitisation, Event, Gap, Label, Series
+from app.store.tables import Concerned, Desensitisation, Event, Gap, GapSeries, Label, Series
 from detectors.contract import Ints
 from feedback.recurrence import Occurrence, Recurring, occurrences
 from feedback.training_mask import Exclusions, SharedSpans
 
 Happening = TypeVar("Happening", Event, Gap)
 FAR_FUTURE = 2**40  # unix seconds
+FOUND = ("silence", "zeros")
+"""Origins of gaps that Heed noticed by itself."""
 
 
 def get(session: Session, kind: type[Happening], happening_id: int) -> Happening | None:
@@ -68,14 +70,59 @@ def recurring(event: Event) -> Recurring:
     )
 
 
-def series_ids_of(session: Session, happening: Concerned, token_id: int | None = None) -> Ints:
-    """Ids of the series that it is about, ascending; of one token's only where that is given."""
+def series_ids_of(session: Session, happening: Concerned) -> Ints:
+    """Ids of the series that it is about, ascending."""
     if happening.series_id is not None:
         return np.array([happening.series_id], np.int64)
+    if isinstance(happening, Gap) and was_found(happening):
+        members = sa.select(GapSeries.series_id).where(GapSeries.gap_id == happening.id)
+        return np.array(session.scalars(members.order_by(GapSeries.series_id)).all(), np.int64)
     query = selected_by(session, Matcher(happening.metric, happening.dimensions)).with_only_columns(Series.id)
-    if token_id is not None:
-        query = query.where(Series.token_id == token_id)
+    if isinstance(happening, Gap) and happening.token_id is not None:
+        query = query.where(Series.token_id == happening.token_id)
     return np.array(session.scalars(query.order_by(Series.id)).all(), np.int64)
+
+
+def was_found(gap: Gap) -> bool:
+    """Whether Heed noticed it by itself; such a gap is about the series that it was found in."""
+    return gap.origin in FOUND
+
+
+def count_members(session: Session, gap_ids: Iterable[int]) -> dict[int, int]:
+    """How many series each of these gaps was found in; none of those that were declared."""
+    of_gap = sa.select(GapSeries.gap_id, sa.func.count()).where(GapSeries.gap_id.in_(list(gap_ids)))
+    return dict(session.execute(of_gap.group_by(GapSeries.gap_id)).all())
+
+
+def found_gap(session: Session, gap_id: int | None) -> Gap | None:
+    """The gap of that id, if Heed found it and nobody has taken it back."""
+    gap = session.get(Gap, gap_id) if gap_id is not None else None
+    return gap if gap is not None and was_found(gap) and gap.revoked_at is None else None
+
+
+def origins_of(session: Session, gap_ids: Iterable[int]) -> dict[int, str]:
+    """How each of these gaps came to be known."""
+    rows = session.execute(sa.select(Gap.id, Gap.origin).where(Gap.id.in_(list(gap_ids)), Gap.revoked_at.is_(None)))
+    return {row.id: row.origin for row in rows}
+
+
+def add_members(session: Session, gap: Gap, series_ids: Iterable[int]) -> None:
+    """These series belong to a found gap too."""
+    known = set(series_ids_of(session, gap).tolist())
+    session.add_all([GapSeries(gap_id=gap.id, series_id=each) for each in sorted({*map(int, series_ids)} - known)])
+    session.flush()
+
+
+def metrics_of(session: Session, gap: Gap) -> list[str]:
+    """The metrics of the series that a gap was found in, by name."""
+    of_gap = sa.select(Series.metric).join(GapSeries, GapSeries.series_id == Series.id)
+    return list(session.scalars(of_gap.where(GapSeries.gap_id == gap.id).distinct().order_by(Series.metric)))
+
+
+def found_since(session: Session, origin: str, token_id: int | None, since: datetime) -> list[Gap]:
+    """Gaps of that origin found in series of one token that began since then, whatever became of them, newest first."""
+    query = sa.select(Gap).where(Gap.origin == origin, Gap.token_id.is_not_distinct_from(token_id))
+    return list(session.scalars(query.where(Gap.started_at >= since).order_by(Gap.id.desc())))
 
 
 def exclusions(session: Session, until: datetime) -> Exclusions:
@@ -98,7 +145,7 @@ def _of_event(session: Session, event: Event, until: datetime) -> SharedSpans:
 
 def _of_gap(session: Session, gap: Gap) -> SharedSpans:
     end = int(gap.ended_at.timestamp()) - 1 if gap.ended_at else FAR_FUTURE
-    ids = series_ids_of(session, gap, gap.token_id)
+    ids = series_ids_of(session, gap)
     return SharedSpans(ids, np.array([int(gap.started_at.timestamp())]), np.array([end]))
 
 
@@ -113,19 +160,30 @@ def covering(session: Session, series: Series, start: datetime, end: datetime) -
     events = (
         event.name
         for event in standing(session, Event)
-        if _is_about(event, series)
+        if _is_about(session, event, series)
         and any(each.start < end and start < each.end for each in occurrences(recurring(event), end))
     )
     in_gap = any(
-        gap.filled_at is None and _is_about(gap, series) and gap.started_at < end and (gap.ended_at or end) > start
+        judged_as_missing(gap)
+        and gap.started_at < end
+        and (gap.ended_at or end) > start
+        and _is_about(session, gap, series)
         for gap in standing(session, Gap)
     )
     return next(events, None), in_gap
 
 
-def _is_about(happening: Concerned, series: Series) -> bool:
+def judged_as_missing(gap: Gap) -> bool:
+    """Whether the points of a standing gap are taken for missing: its late points are not in, and nobody said that what
+    it shows is real."""
+    return gap.filled_at is None and gap.real_at is None
+
+
+def _is_about(session: Session, happening: Concerned, series: Series) -> bool:
     if happening.series_id is not None:
         return happening.series_id == series.id
+    if isinstance(happening, Gap) and was_found(happening):
+        return session.get(GapSeries, (happening.id, series.id)) is not None
     return Matcher(happening.metric, happening.dimensions).matches(series.metric, series.dimensions)
 
 

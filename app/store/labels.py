@@ -157,7 +157,8 @@ def without_creation(session: Session) -> list[Label]:
         made_by = MADE_BY.get(does.creates)
         if made_by is not None:
             there = sa.exists().where(made_by == Label.id)
-            lacking.append(sa.and_(Label.verdict == verdict.value, ~there))
+            of_gap = sa.exists().where(Alert.id == Label.alert_id, Alert.kind == "data")  # has the gap already
+            lacking.append(sa.and_(Label.verdict == verdict.value, ~there, ~of_gap))
     query = sa.select(Label).where(Label.revoked_at.is_(None), sa.or_(*lacking))
     return list(session.scalars(query.order_by(Label.id)))
 

@@ -363,6 +363,16 @@ class Gap(Concerned, Base):
     known_points: Mapped[int]  # that its series had in it, when it was found or declared
     filled_at: Mapped[datetime | None]  # event time: the late points are in
     retrained_at: Mapped[datetime | None]
+    real_at: Mapped[datetime | None]  # event time: somebody said that what it shows is real, so it is judged
+    ended_by: Mapped[str | None]  # a person, or why Heed ended it
+
+
+class GapSeries(Base):
+    """One series of a gap that was found."""
+
+    __tablename__ = "gap_series"
+    gap_id: Mapped[int] = mapped_column(sa.ForeignKey("gap.id"), primary_key=True)
+    series_id: Mapped[int] = mapped_column(sa.ForeignKey("series.id"), primary_key=True, index=True)
 
 
 class AuditEntry(Base):

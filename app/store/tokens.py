@@ -82,6 +82,12 @@ def _adopt(session: Session, chosen: str, new_series_limit: int, now: datetime) 
     same.scope = Scope.ADMIN.value
 
 
+def name_of(session: Session, token_id: int) -> str | None:
+    """What the token is called, revoked or not."""
+    token = session.get(Token, token_id)
+    return token.name if token else None
+
+
 def claim_new_series(session: Session, token_id: int, wanted: int) -> int:
     """How many of so many new series the token may still bring in; they are counted as brought."""
     token = session.get(Token, token_id, with_for_update=True)

@@ -1,0 +1,181 @@
+"""How the points of each series come in: how late, how regularly, how many of them, and since when they are all zero.
+
+What the last checkpoint did not hold of delays, late points and corrections is forgotten by a restart; all else is
+counted again from the log.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import numpy as np
+
+from app.partitions.model import grown
+from detectors.contract import Bools, Fields, Floats, Ints
+
+DAY = 86_400
+DAYS = 8
+"""Counts are kept by the day of the point's own time: seven whole days and the present one."""
+HISTORY_SECONDS = 7 * DAY
+"""Points older than that when they come are history: they say nothing of how late points usually are."""
+REMEMBERED = 64
+"""So many arrivals are remembered of how late points come."""
+WAIT_FADES = 0.02
+
+_COLUMNS: dict[str, tuple[type[np.generic], tuple[int, ...]]] = {
+    "arrivals": (np.int64, ()),  # batches that brought a newer point, history left out
+    "wait": (np.float64, ()),  # seconds of age that the newest point usually reaches before the next one comes
+    "delay": (np.float64, ()),  # mean of log(1 + seconds) between a point's time and its arrival
+    "delay_spread": (np.float64, ()),  # mean square deviation from it
+    "day": (np.int64, ()),  # newest day with a point, days since 1970
+    "received": (np.uint32, (DAYS,)),  # points with a value, by day
+    "late": (np.uint32, (DAYS,)),  # of these, those that came after a newer one
+    "corrected": (np.uint32, (DAYS,)),  # points that replaced another value
+    "duplicate": (np.uint32, (DAYS,)),  # points that were there already
+    "zeros": (np.int64, ()),  # points that were exactly 0, as far as they came in order
+    "zero_run": (np.int64, ()),  # how many of them are the newest points of the series
+    "zero_since": (np.int64, ()),  # unix seconds of the first of these, 0: the newest point is not zero
+}
+COUNTED = ("received", "late", "corrected", "duplicate")
+
+
+class Arrivals:
+    """Arrays by slot, as the partition's columns."""
+
+    def __init__(self) -> None:
+        self.columns: Fields = {name: np.zeros((0, *shape), dtype) for name, (dtype, shape) in _COLUMNS.items()}
+
+    def make_room(self, count: int) -> None:
+        self.columns = grown(self.columns, count)
+
+    def erase(self, slot: int) -> None:
+        for column in self.columns.values():
+            column[slot] = 0
+
+    def note(
+        self,
+        slot: Ints,
+        timestamp: Ints,
+        value: Floats,
+        *,
+        last_at: Ints,
+        cadence: Ints,
+        corrected: Bools,
+        now: datetime | None,
+    ) -> None:
+        """Points (n,) have come, by slot and then time; `last_at` is the newest that their series had before.
+
+        now: when they came, None in a replay, whose log also holds points that were only scored again.
+        """
+        if not slot.size:
+            return
+        ahead = timestamp > last_at
+        counts = np.flatnonzero(ahead) if now is None else np.arange(slot.size)
+        if counts.size:
+            there = np.isfinite(value[counts])
+            self._count(slot[counts], timestamp[counts], there, ahead=ahead[counts], corrected=corrected[counts])
+        rows = np.flatnonzero(ahead)
+        if not rows.size:
+            return
+        self._note_zeros(slot[rows], timestamp[rows], value[rows])
+        if now is not None:
+            self._note_delay(slot[rows], timestamp[rows], last_at[rows], cadence[rows], int(now.timestamp()))
+
+    def note_duplicates(self, slot: Ints, timestamp: Ints) -> None:
+        """Points that were there already have come again."""
+        day = timestamp // DAY
+        known = (day > self.columns["day"][slot] - DAYS) & (day <= self.columns["day"][slot])
+        np.add.at(self.columns["duplicate"], (slot[known], day[known] % DAYS), 1)
+
+    def of_last_days(self, name: str, slots: Ints, today: int) -> Ints:
+        """The count of that name over the last seven days and the present one; `today` in days since 1970."""
+        day = self.columns["day"][slots][:, None]
+        place = np.arange(DAYS)[None, :]
+        of_bucket = day - (day - place) % DAYS
+        counts = np.where(of_bucket > today - DAYS, self.columns[name][slots].astype(np.int64), 0)
+        return np.asarray(counts.sum(axis=1))
+
+    def zeros_are_unknown(self, slots: Ints, point_count: Ints) -> Bools:
+        """Which series were never, or almost never, zero before their present run of zeros."""
+        before = self.columns["zeros"][slots] - self.columns["zero_run"][slots]
+        known = point_count - self.columns["zero_run"][slots]
+        return np.asarray((known >= LEAST_KNOWN) & (before <= ALMOST_NEVER * known))
+
+    def _count(self, slot: Ints, timestamp: Ints, there: Bools, *, ahead: Bools, corrected: Bools) -> None:
+        day = timestamp // DAY
+        slots, start = _groups(slot)
+        self._turn_to(slots, np.maximum.reduceat(day, start))
+        recent = day > self.columns["day"][slot] - DAYS
+        counted = {
+            "received": recent & there & ~corrected,
+            "late": recent & there & ~ahead & ~corrected,
+            "corrected": recent & corrected,
+        }
+        for name, which in counted.items():
+            rows = np.flatnonzero(which)
+            if rows.size:
+                np.add.at(self.columns[name], (slot[rows], day[rows] % DAYS), 1)
+
+    def _turn_to(self, slots: Ints, newest: Ints) -> None:
+        """Forget what is eight days before the newest."""
+        before = self.columns["day"][slots]
+        later = np.flatnonzero(newest > before)
+        if not later.size:
+            return
+        slots, before, newest = slots[later], before[later], newest[later]
+        for step in range(DAYS):
+            day = newest - step
+            mine = day > before
+            for name in COUNTED:
+                self.columns[name][slots[mine], day[mine] % DAYS] = 0
+        self.columns["day"][slots] = newest
+
+    def _note_zeros(self, slot: Ints, timestamp: Ints, value: Floats) -> None:
+        known = np.flatnonzero(np.isfinite(value))
+        slot, timestamp, zero = slot[known], timestamp[known], value[known] == 0
+        if not zero.any() and not self.columns["zero_run"][slot].any():
+            return
+        slots, start = _groups(slot)
+        count = np.add.reduceat(zero.astype(np.int64), start)
+        place = np.arange(slot.size)
+        last_other = np.maximum.reduceat(np.where(zero, -1, place), start)  # last point that is not zero, -1: none
+        end = np.append(start[1:], slot.size)
+        goes_on = last_other < 0
+        run = np.where(goes_on, self.columns["zero_run"][slots] + count, end - 1 - last_other)
+        first = timestamp[np.minimum(np.where(goes_on, start, last_other + 1), slot.size - 1)]
+        since = self.columns["zero_since"][slots]
+        self.columns["zeros"][slots] += count
+        self.columns["zero_run"][slots] = run
+        self.columns["zero_since"][slots] = np.where(run == 0, 0, np.where(goes_on & (since > 0), since, first))
+
+    def _note_delay(self, slot: Ints, timestamp: Ints, last_at: Ints, cadence: Ints, now: int) -> None:
+        fresh = np.flatnonzero(now - timestamp <= HISTORY_SECONDS)
+        if not fresh.size:
+            return
+        slot, last_at, cadence = slot[fresh], last_at[fresh], cadence[fresh]
+        late = np.log1p(np.maximum(now - timestamp[fresh], 0))
+        slots, start = _groups(slot)
+        column = {name: self.columns[name][slots] for name in ("arrivals", "wait", "delay", "delay_spread")}
+        mean = np.add.reduceat(late, start) / np.diff(np.append(start, slot.size))
+        weight = 1 / np.minimum(column["arrivals"] + 1, REMEMBERED)
+        off = mean - column["delay"]
+        self.columns["delay"][slots] += weight * off
+        self.columns["delay_spread"][slots] = (1 - weight) * (column["delay_spread"] + weight * off**2)
+        waited = np.maximum(now - last_at[start], 0)
+        most = np.maximum(2 * column["wait"], 2 * cadence[start])  # an outage must not become usual at once
+        longer = np.minimum(waited, most)
+        shorter = column["wait"] - WAIT_FADES * (column["wait"] - waited)
+        known = last_at[start] > 0
+        self.columns["wait"][slots] = np.where(~known, 0, np.where(waited > column["wait"], longer, shorter))
+        self.columns["arrivals"][slots] += known
+
+
+LEAST_KNOWN = 48
+"""Points that a series must have had before it can be said that zeros are unknown to it."""
+ALMOST_NEVER = 0.01
+
+
+def _groups(slot: Ints) -> tuple[Ints, Ints]:
+    """The distinct slots of an array that is sorted by them, and where each begins."""
+    start = np.flatnonzero(np.append(True, slot[1:] != slot[:-1]))
+    return slot[start], start

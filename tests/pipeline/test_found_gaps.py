@@ -1,0 +1,291 @@
+"""Gaps that nobody declared: a source falls silent, or to zero. It is one alert, and no trace once repaired."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import sqlalchemy as sa
+
+from app.alerts.rules import Delivery
+from app.clock import wall_now
+from app.errors import Unprocessable
+from app.formats.contract import PostedPoints
+from app.main import Heed
+from app.pipeline.gaps import take_back
+from app.pipeline.learn import label_alert, revoke_label
+from app.pipeline.train import everything, train
+from app.security import Bearer, Scope
+from app.store import tokens
+from app.store.happenings import series_ids_of
+from app.store.series import Matcher, find
+from app.store.tables import Alert, Gap
+from tests.running import HOUR, MONDAY, Shop, notification_reasons, posted, running
+
+HISTORY = 4 * 168 + 5  # five in the morning, after the nightly training
+COUNTRIES = ("DE", "FR", "GB")
+QUIET: dict[str, Any] = {
+    "alerts_per_week": 0.02,
+    "webhook_url": "http://127.0.0.1:9/",
+    "allow_private_targets": "127.0.0.0/8",
+}
+
+
+@pytest.fixture
+def heed(database_url: str, tmp_path: Path) -> Iterator[Heed]:
+    with running(database_url, tmp_path, **QUIET) as heed:
+        yield heed
+
+
+@dataclass
+class Source:
+    """Everything that one token sends, hour by hour in one go."""
+
+    heed: Heed
+    name: str
+    metrics: tuple[str, ...] = ("orders",)
+    countries: tuple[str, ...] = COUNTRIES
+    bearer: Bearer = field(init=False)
+    shops: list[Shop] = field(init=False)
+
+    def __post_init__(self) -> None:
+        with self.heed.database.writing() as session:
+            token, _ = tokens.issue(session, name=self.name, scope=Scope.INGEST, new_series_limit=100, now=wall_now())
+            self.bearer = Bearer(token.id, token.name, Scope.INGEST, 100)
+        self.shops = [
+            Shop(self.heed, country, metric, seed=seed)
+            for metric in self.metrics
+            for seed, country in enumerate(self.countries, 1)
+        ]
+        for shop in self.shops:
+            shop.send(HISTORY, at_once=True, delivery=Delivery.SILENT, bearer=self.bearer)
+
+    def send(self, hours: int, factor: float = 1.0) -> None:
+        for _ in range(hours):
+            for shop in self.shops:
+                shop.send(1, factor=factor, bearer=self.bearer)
+
+    def loses(self, hours: int) -> None:
+        for shop in self.shops:
+            shop.clock += hours
+
+    def sends_late(self, hours: int, ago: int) -> None:
+        """So many hours that began so long before the next one to be sent."""
+        for shop in self.shops:
+            shop.clock -= ago
+            shop.send(hours, at_once=True, bearer=self.bearer)
+            shop.clock += ago - hours
+
+
+def learned(heed: Heed) -> None:
+    train(heed.committer, now=heed.clock.now(), reason="test", wanted=everything)
+
+
+def told(heed: Heed, kind: str) -> list[Alert]:
+    with heed.database.reading() as session:
+        return list(session.scalars(sa.select(Alert).where(Alert.kind == kind).order_by(Alert.id)))
+
+
+def gaps(heed: Heed) -> list[Gap]:
+    with heed.database.reading() as session:
+        return list(session.scalars(sa.select(Gap).order_by(Gap.id)))
+
+
+def baseline(heed: Heed, shop: Shop) -> np.ndarray:
+    """What is expected at each hour of the week."""
+    with heed.database.reading() as session:
+        [series] = find(session, Matcher(shop.metric, {"country": [shop.country]}), limit=1)
+    partition = heed.committer.partitions[0]
+    slot = int(partition.slots_of([series.id])[0])
+    model = partition.models[int(partition.columns["model"][slot])]
+    row = int(partition.columns["row"][slot])
+    return np.asarray(model.baseline["profile"][row] * model.baseline["unit"][row] + model.baseline["center"][row])
+
+
+def test_a_day_of_silence_that_is_sent_late_is_one_alert_and_leaves_no_trace(heed: Heed) -> None:
+    """A source of six series loses 24 hours: one data alert, no other, and the baselines of a run without the loss."""
+    losing, twin = Source(heed, "checkout", ("orders", "payments")), Source(heed, "twin", ("twin",))
+    learned(heed)
+    for source in (losing, twin):
+        source.send(10)
+    losing.loses(24)
+    twin.send(24)
+    [gap] = gaps(heed)
+    [alert] = told(heed, "data")
+    assert (gap.origin, alert.status, alert.title) == (
+        "silence",
+        "firing",
+        "checkout has been silent since 02 Feb 14:00 UTC: 6 series",
+    )
+    for _ in range(4):
+        losing.send(1)
+        twin.send(1)
+    [gap], [alert] = gaps(heed), told(heed, "data")
+    assert (gap.ended_by, gap.filled_at, alert.status) == ("the points that came back", None, "resolved")
+    losing.sends_late(24, ago=28)
+    for source in (losing, twin):
+        source.send(1)
+    assert gaps(heed)[0].filled_at is not None
+    assert [each.status for each in told(heed, "anomaly")] == []
+    learned(heed)
+    for shop, other in zip(losing.shops, [*twin.shops, *twin.shops], strict=True):
+        np.testing.assert_allclose(baseline(heed, shop), baseline(heed, other), rtol=0.01)
+
+
+def test_the_series_of_a_silent_metric_are_named_where_the_source_sends_others(heed: Heed) -> None:
+    source = Source(heed, "shop", ("orders", "payments"))
+    source.send(10)
+    for _ in range(6):
+        for shop in source.shops[3:]:
+            shop.send(1, bearer=source.bearer)
+    assert [each.title for each in told(heed, "data")] == ["orders has been silent since 02 Feb 14:00 UTC: 3 series"]
+
+
+def test_what_falls_silent_later_belongs_to_the_same_gap(heed: Heed) -> None:
+    source, other = Source(heed, "shop", ("orders", "payments")), Source(heed, "other", ("other",))
+    source.send(10)
+    other.send(10)
+    for shop in source.shops[3:]:
+        shop.send(2, bearer=source.bearer)
+    other.send(8)
+    [gap], [alert] = gaps(heed), told(heed, "data")
+    with heed.database.reading() as session:
+        assert series_ids_of(session, gap).size == 6
+    assert alert.title.startswith("shop has been silent")
+
+
+def test_one_series_of_many_that_falls_silent_tells_nobody(heed: Heed) -> None:
+    source = Source(heed, "shop")
+    source.send(10)
+    for _ in range(30):
+        for shop in source.shops[1:]:
+            shop.send(1, bearer=source.bearer)
+    assert (gaps(heed), told(heed, "data")) == ([], [])
+
+
+def test_all_series_at_zero_are_one_alert_at_once_and_it_leaves_open_what_it_is(heed: Heed) -> None:
+    source = Source(heed, "shop")
+    learned(heed)
+    source.send(10)
+    together(source, [0.0])
+    [alert] = told(heed, "data")
+    assert (alert.severity, alert.status) == ("critical", "firing")
+    assert alert.title == (
+        "orders is 0 in all 3 series since 02 Feb 15:00 UTC, where zeros are almost unknown: an outage, or lost data"
+    )
+    together(source, [0.0] * 5)
+    assert told(heed, "anomaly") == []
+    together(source, [1.0] * 4)
+    [gap], [alert] = gaps(heed), told(heed, "data")
+    assert (gap.origin, gap.ended_by, alert.status) == ("zeros", "the points that came back", "resolved")
+    assert told(heed, "anomaly") == []
+
+
+def test_a_lone_series_at_zero_is_an_anomaly_and_no_gap(heed: Heed) -> None:
+    source = Source(heed, "shop", countries=("DE",))
+    learned(heed)
+    source.send(10)
+    together(source, [0.0] * 3)
+    assert (len(told(heed, "anomaly")), gaps(heed)) == (1, [])
+
+
+def test_a_gap_that_was_none_is_judged_and_not_found_again(heed: Heed) -> None:
+    source = Source(heed, "shop")
+    learned(heed)
+    source.send(10)
+    together(source, [0.0] * 2)
+    take_back(heed.committer, gaps(heed)[0].id, by="ana", now=heed.clock.now())
+    together(source, [0.0] * 3)
+    assert [each.status for each in told(heed, "anomaly")] == ["firing"] * 3
+    assert (len(gaps(heed)), told(heed, "data")[0].status) == (1, "resolved")
+
+
+def test_zeros_that_late_points_replace_leave_no_trace(heed: Heed) -> None:
+    losing, twin = Source(heed, "shop"), Source(heed, "twin", ("twin",))
+    learned(heed)
+    for source in (losing, twin):
+        source.send(10)
+    together(losing, [0.0] * 8)
+    together(losing, [1.0] * 4)
+    twin.send(12)
+    assert gaps(heed)[0].filled_at is None
+    losing.sends_late(8, ago=12)
+    for source in (losing, twin):
+        source.send(1)
+    assert gaps(heed)[0].filled_at is not None
+    assert told(heed, "anomaly") == []
+    learned(heed)
+    for shop, other in zip(losing.shops, twin.shops, strict=True):
+        np.testing.assert_allclose(baseline(heed, shop), baseline(heed, other), rtol=0.01)
+
+
+def test_a_gap_that_was_found_is_known_after_a_restart(database_url: str, tmp_path: Path) -> None:
+    with running(database_url, tmp_path, **QUIET) as heed:
+        source = Source(heed, "shop")
+        learned(heed)
+        source.send(10)
+        together(source, [0.0] * 2)
+    with running(database_url, tmp_path, **QUIET) as heed:
+        for shop in source.shops:
+            shop.heed = heed
+        together(source, [0.0] * 2)
+        assert told(heed, "anomaly") == []
+        together(source, [1.0] * 4)
+        assert gaps(heed)[0].ended_by == "the points that came back"
+        assert told(heed, "anomaly") == []
+
+
+def together(source: Source, factors: list[float]) -> None:
+    """The next hours of all series of a source, each hour in one request."""
+    for factor in factors:
+        parts = [posted(s.metric, *point_of(s, factor), country=s.country) for s in source.shops]
+        joined = PostedPoints(
+            [part.identities[0] for part in parts],
+            np.arange(len(parts), dtype=np.int32),
+            np.concatenate([part.timestamp for part in parts]),
+            np.concatenate([part.value for part in parts]),
+            np.arange(len(parts)),
+            [],
+        )
+        source.shops[0].heed.committer.submit(joined, source.bearer, None).result()
+        for shop in source.shops:
+            shop.clock += 1
+
+
+def point_of(shop: Shop, factor: float) -> tuple[np.ndarray, np.ndarray]:
+    hour = np.array([shop.clock])
+    return MONDAY + HOUR * hour, factor * shop.values(hour)
+
+
+def test_zeros_that_were_real_are_judged_without_another_message_and_not_learned(heed: Heed) -> None:
+    source = Source(heed, "shop")
+    learned(heed)
+    before = [baseline(heed, shop) for shop in source.shops]
+    source.send(10)
+    together(source, [0.0] * 3)
+    [alert] = told(heed, "data")
+    answer = label_alert(heed, alert.id, "real", author="ana", source="api", now=heed.clock.now())
+    assert "judged again, of all its series" in str(answer.receipt["text"])
+    together(source, [0.0] * 3 + [1.0] * 4)
+    assert [(each.status, each.delivery) for each in told(heed, "anomaly")] == [("resolved", "digest")] * 3
+    assert notification_reasons(heed) == ["firing", "resolved"]
+    learned(heed)
+    for shop, known in zip(source.shops, before, strict=True):
+        np.testing.assert_allclose(baseline(heed, shop), known, rtol=0.03)
+    revoke_label(heed, answer.label_id or 0, by="ana", now=heed.clock.now())
+    assert [each.status for each in told(heed, "anomaly")] == ["withdrawn"] * 3
+
+
+def test_only_what_can_be_said_of_lost_data_is_taken_as_a_verdict(heed: Heed) -> None:
+    source = Source(heed, "shop")
+    source.send(10)
+    together(source, [0.0])
+    [alert] = told(heed, "data")
+    with pytest.raises(Unprocessable, match="tells of lost data"):
+        label_alert(heed, alert.id, "false_alarm", author="ana", source="api", now=heed.clock.now())
+    label_alert(heed, alert.id, "bad_data", author="ana", source="api", now=heed.clock.now())
+    assert (told(heed, "data")[0].status, len(gaps(heed))) == ("firing", 1)
