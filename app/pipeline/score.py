@@ -405,11 +405,15 @@ def _scored(
 
 
 def _unusable(judged: Floats, value: Floats, trained: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Where scores mean nothing: infinite, or missing although the series is trained and its point is there."""
+    """Where scores mean nothing: infinite, or missing although the series is trained and its point is there.
+
+    One edge of the band may be missing: a person may fix the other alone.
+    """
     finite = np.isfinite(judged).all(axis=0)
     if finite.all():
         return np.zeros(finite.size, bool)
-    silent = np.isnan(judged).any(axis=0) & trained & np.isfinite(value)
+    expected, lower, upper, rarity = np.isnan(judged)
+    silent = (expected | rarity | (lower & upper)) & trained & np.isfinite(value)
     return np.asarray(silent | np.isinf(judged).any(axis=0))
 
 
