@@ -19,7 +19,7 @@ from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
 from app.clock import Clock, wall_now
-from app.pipeline import choose, desensitise, erase, events, gaps, over_gaps, rescore, shadow, stale, train
+from app.pipeline import choose, desensitise, erase, events, flags, gaps, over_gaps, rescore, shadow, stale, train
 from app.pipeline.found_gaps import GapFinder
 from app.pipeline.ingest import Committer
 from app.pipeline.notify import Notifier
@@ -33,6 +33,7 @@ FOLD_POINTS = 1_000_000
 FOLD_ROWS = 5_000  # a row a commit, however few its points
 FOLD_AGE = timedelta(hours=6)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)  # else intervals would count from the start of the process, by real time
+FROZEN = "nothing, since learning is frozen"
 NIGHTLY_HOUR, NIGHTLY_MINUTE = 3, 10  # few zones' clock changes repeat or skip it; the slot holds it to once a day
 
 
@@ -69,11 +70,12 @@ def jobs_of(
         Job("events", every(minutes=10), lambda now: _learn_events(committer, now)),
         Job("gaps", every(minutes=1), lambda now: _find_and_fill_gaps(committer, gap_finder, now)),
         Job("late-points", every(minutes=1), lambda now: _score_again(committer, now)),
+        Job("flags", every(seconds=5), lambda _now: flags.follow(committer)),
         Job("fold", every(minutes=10), lambda _now: _fold_if_due(committer)),
         Job("outbox", every(seconds=30), lambda _now: _wake(notifier)),
         Job("staleness", every(minutes=5), lambda now: _end_silent(committer, now)),
         Job("pictures", every(hours=24), lambda _now: _forget_pictures(committer.database, picture_lifetime)),
-        Job("new-normals", every(hours=1), lambda now: desensitise.follow(committer, now)),
+        Job("new-normals", every(hours=1), lambda now: _follow_new_normals(committer, now)),
         Job("tolerance", every(hours=12), lambda _now: _fade(committer)),
     ]
 
@@ -171,6 +173,8 @@ def every(**interval: int) -> IntervalTrigger:
 
 def _choose_and_train(committer: Committer, now: datetime, budget_ms: float) -> str:
     shadow.count_shadows(committer, now)
+    if committer.switches.frozen:
+        return FROZEN
     compared = choose.choose_detectors(committer, now=now, budget_ms=budget_ms)
     report = train.train(committer, now=now, reason="nightly", wanted=train.everything)
     return f"{compared} series compared, {report.trained} trained, {report.skipped} skipped"
@@ -197,7 +201,14 @@ def _find_and_fill_gaps(committer: Committer, finder: GapFinder, now: datetime) 
     return ", ".join(f"{count} gaps {what}" for what, count in counts.items() if count)
 
 
+def _follow_new_normals(committer: Committer, now: datetime) -> str:
+    """A series settles on its new level as it learns it."""
+    return FROZEN if committer.switches.frozen else desensitise.follow(committer, now)
+
+
 def _learn_events(committer: Committer, now: datetime) -> str:
+    if committer.switches.frozen:
+        return FROZEN
     count = events.learn_what_ended(committer, now)
     return f"{count} events learned" if count else ""
 

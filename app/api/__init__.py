@@ -15,6 +15,7 @@ from app.api import (
     desensitisations,
     docs,
     events,
+    flags,
     gaps,
     health,
     labels,
@@ -35,7 +36,7 @@ from app.api.service import Service
 from app.web import leave, links, pages
 
 DESCRIPTION = """Send `Authorization: Bearer <token>`. Scopes: `ingest` (write points only), `analyst` (read, label),
-`ops` (retrain), `admin`; each includes those before it. Times are RFC 3339 or unix seconds in, RFC 3339 UTC out.
+`ops` (retrain, flags), `admin`; each includes those before it. Times are RFC 3339 or unix seconds in, RFC 3339 UTC out.
 Errors are `application/problem+json` (RFC 9457) with a message that says the cure."""
 
 ROUTERS = (
@@ -44,6 +45,7 @@ ROUTERS = (
     alerts.router,
     labels.router,
     policies.router,
+    flags.router,
     events.router,
     gaps.router,
     retrains.router,

@@ -30,7 +30,7 @@ class AuditList(BaseModel):
 
 @router.get("")
 def list_audit(heed: Heed, _bearer: AdminBearer, limit: Limit = 100, cursor: Cursor = None) -> AuditList:
-    """Erasures, the newest first: when, by which token, and how much."""
+    """Erasures and changes of flags, the newest first: when, by which token, and how much."""
     with heed.database.reading() as session:
         found = audit.find(session, limit=limit, before_id=read_cursor(cursor, LARGEST_ID))
     entries = [AuditAnswer(id=e.id, at=e.at, actor=e.actor, action=e.action, subject=e.subject) for e in found]

@@ -13,8 +13,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.store import figures
+from app.store import figures, flags
 from app.store.database import Database
+from app.store.flags import FLAGS, FlagName
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
@@ -64,6 +65,16 @@ class _Stored(Collector):
                 "status",
                 figures.count_notifications_by_status(session),
             )
+            yield _flags(flags.states(session))
+
+
+def _flags(states: dict[FlagName, str]) -> Metric:
+    family = GaugeMetricFamily(
+        "heed_flag", "1 where a flag has this state, 0 where it is as usual.", labels=["flag", "state"]
+    )
+    for name, kind in FLAGS.items():
+        family.add_metric([name, kind.other], float(name in states))
+    return family
 
 
 def _by_label(name: str, meaning: str, label: str, counts: dict[str, int]) -> Metric:

@@ -85,6 +85,8 @@ def retrain(new: NewRetrain, request: Request, heed: Heed, _bearer: OpsBearer) -
 
     The answer comes when it is done. Points are taken in meanwhile.
     """
+    if heed.committer.switches.frozen:
+        raise Conflict("Learning is frozen by a flag. DELETE /v1/flags/learning, then retrain.")
     if asked := [name for name in NOT_BUILT if getattr(new, name) is not None]:
         names = ", ".join(asked)
         raise NotBuiltYet(f"A retrain can't take {names} yet: leave it out to train now on all that is stored.")

@@ -56,6 +56,12 @@ class Model:
         put(self.state, rows, state)
         self._touch(self.dirty_states, rows)
 
+    def anchor_here(self) -> None:
+        """A scoring again begins with the state of now."""
+        rows = np.arange(self.count)
+        put(self.anchor, rows, take(self.state, rows))
+        self._touch(self.dirty_baselines, rows)
+
     def state_of(self, rows: Ints) -> Fields:
         return take(self.state, rows)
 

@@ -19,9 +19,10 @@ from app.partitions.arrivals import Arrivals
 from app.partitions.happenings import Happenings
 from app.partitions.model import BLOCK, Model, grown
 from app.partitions.regime import Regimes
+from app.partitions.stand_ins import SIMPLE, StandIns
 from app.store.points import PointBatch
 from detectors import registry
-from detectors.contract import Fields, Floats, Ints, put, take
+from detectors.contract import Bools, Fields, Floats, Ints, put, take
 from detectors.days import kinds_of_day_of_many
 from detectors.static import Static, with_limits
 from feedback.tolerance import Tolerances
@@ -72,6 +73,17 @@ class NewSeries:
     token_id: int | None = None
 
 
+@dataclass(frozen=True)
+class Switches:
+    """What flags ask of whoever judges. basic: the basic detector stands in for all others. frozen: nothing learns."""
+
+    basic: bool = False
+    frozen: bool = False
+
+
+USUAL = Switches()
+
+
 class Names:
     """A small code for each distinct string, in order of first sight."""
 
@@ -105,6 +117,8 @@ class Partition:
         self.regimes = Regimes(Policies())
         self.happenings = Happenings()
         self.arrivals = Arrivals()
+        self.switches = USUAL
+        self.stand_ins = StandIns()
         self.tail: list[PointBatch] = []  # what the log holds, until it is folded
         self.tail_points = 0
         self._tail_since: datetime | None = None
@@ -159,6 +173,20 @@ class Partition:
         self.columns["chosen"][slots] = [self.model_code(each) for each in detectors]
         self.columns["chosen_at"][slots] = at
 
+    def stood_in_for(self, slots: Ints) -> Bools:
+        """Which of these series the basic detector judges in place of their own."""
+        if not self.switches.basic:
+            return np.zeros(slots.size, bool)
+        simple = [self.model_code(name) for name in SIMPLE]
+        return np.isin(self.columns["model"][slots], simple, invert=True)
+
+    def judge_of(self, slot: int) -> tuple[Model, int]:
+        """The model that judges a series now, and its row there."""
+        alone = np.array([slot], np.int64)
+        if self.stood_in_for(alone).any() and not self.stand_ins.untrained(alone).size:
+            return self.stand_ins.model, int(self.stand_ins.row[slot])
+        return self.models[int(self.columns["model"][slot])], int(self.columns["row"][slot])
+
     def move(self, slots: Ints, detector: str) -> Ints:
         """Let another detector judge these series from now on; returns their new rows, cold."""
         code = self.model_code(detector)
@@ -196,8 +224,15 @@ class Partition:
         self.columns["since_anchor"][slots] = 0
         self.columns["late_at"][slots] = 0
         put(self.anchor_life, slots, take(self.life, slots))
+        self.stand_ins.forget(slots)
         self.dirty_anchors.update(np.unique(slots // BLOCK).tolist())
         self.touch(slots)
+
+    def anchor_all(self) -> None:
+        """No scoring again reaches behind this moment: what comes is judged in another way than what was."""
+        for model in self.models:
+            model.anchor_here()
+        self.anchor(np.arange(self.count))
 
     def anchor_before(self, slots: Ints, anchor_at: Ints, life: Fields, point_count: Ints) -> None:
         """As `anchor`, but as they were at an earlier moment, since which so many points have come."""
@@ -320,6 +355,7 @@ class Partition:
         self.life = grown(self.life, count)
         self.anchor_life = grown(self.anchor_life, count)
         capacity = len(self.columns["series_id"])
+        self.stand_ins.make_room(capacity)
         self.tolerance_up = np.pad(self.tolerance_up, (0, capacity - len(self.tolerance_up)))
         self.tolerance_down = np.pad(self.tolerance_down, (0, capacity - len(self.tolerance_down)))
         if count > self.count:

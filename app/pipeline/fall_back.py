@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from app.partitions.model import Model
 from app.partitions.partition import DEFAULT_DETECTOR, Partition
+from app.partitions.stand_ins import STAND_IN
 from app.store import choices, points
 from app.store.happenings import exclusions
 from app.store.points import PointBatch
@@ -22,7 +23,7 @@ from feedback.training_mask import Exclusions, learnable
 
 log = structlog.get_logger()
 
-FALL_BACK = "basic"
+FALL_BACK = STAND_IN
 NOT_COMPARED = "the default, until it has history enough to compare detectors on"
 WINDOW_SECONDS = 70 * training.DAY
 MOST_STEPS = 50_000
@@ -76,6 +77,12 @@ def stand_in(partition: Partition, fell_back: FellBack) -> None:
     partition.anchor_before(fell_back.slots, fell_back.anchor_at, fell_back.life, fell_back.point_count)
     for slot, why in zip(fell_back.slots.tolist(), fell_back.why, strict=True):
         log.warning("detector_fell_back", series=int(partition.columns["series_id"][slot]), reason=why)
+
+
+def train_stand_ins(partition: Partition, slots: Ints, until: Ints, past: PastOf) -> None:
+    """Let the basic detector learn the series that it is to judge in place of their own, up to these unix seconds."""
+    for known in past(partition, slots, until):
+        partition.stand_ins.learn(known.slots, *partition.stand_ins.model.detector.fit(known.history))
 
 
 def record(session: Session, partition: Partition, those: Sequence[FellBack]) -> None:

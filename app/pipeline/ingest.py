@@ -25,15 +25,16 @@ from app.alerts.rules import Delivery, delivery_of
 from app.clock import Clock, wall_now
 from app.errors import TooManyRequests, Unavailable
 from app.formats.contract import PostedPoints, Rejection
-from app.partitions.partition import NewSeries, Partition
+from app.partitions.partition import NewSeries, Partition, Switches
 from app.pipeline import alert, fall_back, happenings, probe, recover, score
 from app.pipeline.happenings import Changed
 from app.pipeline.learn import current_tolerances
 from app.pipeline.policies import current_policies, regulated, zone_of
 from app.pipeline.score import Judged, Transition
 from app.security import Bearer
-from app.store import points, series, tokens
+from app.store import flags, points, series, tokens
 from app.store.database import Database
+from app.store.flags import FLAGS, FlagName
 from app.store.points import PointBatch
 from app.store.series import SeriesIdentity
 from detectors.contract import Bools, Floats, Ints
@@ -125,6 +126,7 @@ class Committer:
         self.listening_since = 0
         """Unix seconds by the clock since when points could be taken in."""
         self.partitions: list[Partition] = []
+        self.flags: Mapping[FlagName, str] = {}  # the states by which points are judged; those left out are usual
         self._places: dict[bytes, Place] = {}
         self._fell_back: set[int] = set()  # partitions of which a series has fallen back since the last checkpoint
         self._posts: deque[_Waiting] = deque()
@@ -225,6 +227,10 @@ class Committer:
             partition.heed(tolerances)
         return changed
 
+    @property
+    def switches(self) -> Switches:
+        return switches_of(self.flags)
+
     def band(self, series_id: int, tolerances: Tolerances) -> Band | None:
         """The next point's band under these tolerances; None while nothing can be said of the series."""
         return self.call(lambda: probe.band(*self.partition_of(series_id), tolerances))
@@ -250,7 +256,7 @@ class Committer:
         with self.database.reading() as session:
             policies = current_policies(session, self.rules.policy_defaults)
             tolerances = current_tolerances(session, self.clock.now(), policies)
-            self.partitions[number] = recover.load(session, number, tolerances, policies)
+            self.partitions[number] = recover.load(session, number, tolerances, policies, self.switches)
 
     @contextmanager
     def reloading(self, number: int) -> Iterator[None]:
@@ -267,8 +273,10 @@ class Committer:
                 self.clock.saw(recover.newest(session, number))  # first, since labels fade by this clock
             policies = current_policies(session, self.rules.policy_defaults)
             tolerances = current_tolerances(session, self.clock.now(), policies)
+            self.flags = flags.states(session)
             self.partitions = [
-                recover.load(session, number, tolerances, policies) for number in range(self.rules.partition_count)
+                recover.load(session, number, tolerances, policies, self.switches)
+                for number in range(self.rules.partition_count)
             ]
             for key, place in series.places(session):
                 self._places[key] = Place(*place)
@@ -510,6 +518,14 @@ class Committer:
             delivery=delivery,
             wall_now=wall_now(),
         )
+
+
+def switches_of(states: Mapping[FlagName, str]) -> Switches:
+    """What these states of flags ask of whoever judges."""
+    return Switches(
+        basic=states.get(FlagName.DETECTOR) == FLAGS[FlagName.DETECTOR].other,
+        frozen=states.get(FlagName.LEARNING) == FLAGS[FlagName.LEARNING].other,
+    )
 
 
 def _as_batch(arrivals: _Arrivals, judged: Judged) -> PointBatch:

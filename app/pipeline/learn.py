@@ -28,9 +28,11 @@ from app.pipeline.silence import unanswered
 from app.security import Links
 from app.store import alerts as stored_alerts
 from app.store import desensitisations, happenings
+from app.store import flags as stored_flags
 from app.store import labels as stored_labels
 from app.store import series as stored_series
 from app.store.database import Database
+from app.store.flags import FlagName
 from app.store.tables import Alert, Anomaly, Label, Series
 from feedback import guards
 from feedback.labels import LabelEvidence, Verdict
@@ -105,9 +107,15 @@ class _Signature:
 
 
 def current_tolerances(session: Session, now: datetime, policies: Policies) -> Tolerances:
-    """What the labels that stand teach, each beside its series' alert budget; wider for those with a new normal."""
-    standing = stored_labels.standing_evidence(session)
+    """What the labels that stand teach, each beside its series' alert budget; wider for those with a new normal.
+
+    Nothing while a flag has feedback ignored; and no silence is learned from that came after learning was frozen.
+    """
+    flags = stored_flags.standing(session)
+    standing = [] if FlagName.FEEDBACK in flags else stored_labels.standing_evidence(session)
     silent = unanswered(session, standing)
+    if frozen := flags.get(FlagName.LEARNING):
+        silent = [each for each in silent if each.ended_at <= frozen.started_at]
     budgets = Budgets(session, policies, (each.series_id for those in (standing, silent) for each in those))
     taught = fold(standing, now, budgets, silent)
     return replace(taught, widened=desensitisations.widening(session))

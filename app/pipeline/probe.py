@@ -60,7 +60,7 @@ def _coming(partition: Partition, slot: int, tolerances: Tolerances, *, count: i
     up, down = (base + min(each, guards.GENERAL_CEILING) for each in general)
     local = local_seconds(timestamp, partition.zones.names[column["zone"]])
     return Points(
-        row=np.full(count, column["row"]),
+        row=np.full(count, partition.judge_of(slot)[1]),
         timestamp=timestamp,
         local=local,
         value=np.full(count, np.nan),
@@ -74,6 +74,6 @@ def _coming(partition: Partition, slot: int, tolerances: Tolerances, *, count: i
 
 def _score(partition: Partition, slot: int, points: Points) -> Scores:
     """Judge each as if it were the very next point of the series."""
-    model = partition.models[int(partition.columns["model"][slot])]
+    model, _ = partition.judge_of(slot)
     state = take(model.state, np.full(points.row.size, points.row[0]))
     return model.detector.score(points, model.baseline, state)[0]

@@ -16,7 +16,7 @@ from app.alerts.policy import Policies
 from app.clock import wall_now
 from app.partitions import checkpoint
 from app.partitions.model import BLOCK, Model
-from app.partitions.partition import REBUILT, UNKNOWN, Partition
+from app.partitions.partition import REBUILT, UNKNOWN, USUAL, Partition, Switches
 from app.partitions.regime import Regimes
 from app.pipeline import fall_back, happenings, score
 from app.pipeline.alert import as_time
@@ -34,9 +34,12 @@ LIFE_PREFIX = "life."
 ARRIVAL_PREFIX = "arrival."
 
 
-def load(session: Session, number: int, tolerances: Tolerances, policies: Policies) -> Partition:
+def load(
+    session: Session, number: int, tolerances: Tolerances, policies: Policies, switches: Switches = USUAL
+) -> Partition:
     """The partition as it was after its last commit."""
     partition = Partition(number)
+    partition.switches = switches
     partition.tolerances = tolerances
     partition.regimes = Regimes(policies)
     known = members(session, number)

@@ -101,6 +101,21 @@ def _portion_again(committer: Committer, number: int, slots: Ints, now: datetime
     log.info("scored_again", partition=number, series=int(slots.size), points=len(since.batch), changed=len(rescored))
 
 
+def catch_up(session: Session, partition: Partition) -> int:
+    """Show detectors the points since their anchor that others judged in their place, and judge nothing anew.
+
+    Within the caller's transaction; returns how many series had some. What was told of these points stands.
+    """
+    slots = np.flatnonzero(partition.columns["since_anchor"][: partition.count])
+    past = fall_back.stored_past(session)
+    for start in range(0, slots.size, PORTION_SERIES):
+        since = _since_training(session, partition, slots[start : start + PORTION_SERIES])
+        known = score.Batch(since.slot, since.batch.timestamp, since.batch.value, score.given(since.batch.weight))
+        for code, rows, state in score.judge_again(partition, known, past).states:
+            partition.models[code].remember(rows, state)
+    return int(slots.size)
+
+
 @dataclass(frozen=True)
 class _Since:
     """Points since the training of their series, by series and time; `slot` (n,) beside the columns of the batch."""

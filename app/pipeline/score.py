@@ -15,7 +15,7 @@ from app.alerts.rules import Bar, Bars
 from app.partitions.model import Model
 from app.partitions.partition import Partition
 from app.pipeline.attempts import Attempts, UnusableError
-from app.pipeline.fall_back import FALL_BACK, FellBack, PastOf, stand_in, trained_on
+from app.pipeline.fall_back import FALL_BACK, FellBack, PastOf, stand_in, train_stand_ins, trained_on
 from app.pipeline.watchdog import Beat
 from app.pipeline.worth import Taught
 from detectors import training
@@ -85,6 +85,7 @@ class Judged:
     columns: Fields = field(default_factory=dict)
     life: list[tuple[Ints, Fields]] = field(default_factory=list)
     states: list[tuple[int, Ints, Fields]] = field(default_factory=list)
+    stood_in: list[tuple[Ints, Fields]] = field(default_factory=list)
     fell_back: list[FellBack] = field(default_factory=list)
 
 
@@ -193,6 +194,7 @@ def _judge(partition: Partition, begin: _Beginning, batch: Batch, past: PastOf, 
     order = np.lexsort((batch.timestamp, batch.slot))
     order = order[batch.timestamp[order] > begin.last_at[begin.rows(batch.slot[order])]]
     order = order[_places_from_the_end(batch.slot[order]) < MOST_ROUNDS]
+    order = _judge_by_stand_ins(partition, begin, batch, past, order, judged)
     codes = partition.columns["model"][batch.slot[order]]
     failed: dict[int, str] = {}
     for code in np.unique(codes):
@@ -206,6 +208,28 @@ def _judge(partition: Partition, begin: _Beginning, batch: Batch, past: PastOf, 
             failed |= attempts.failed
     if failed:
         _fall_back(partition, begin, batch, past, order, failed, judged)
+
+
+def _judge_by_stand_ins(
+    partition: Partition, begin: _Beginning, batch: Batch, past: PastOf, order: Ints, judged: Judged
+) -> Ints:
+    """Judge what a flag has the basic detector judge; returns what is left.
+
+    It learns a series at the first point that it is to judge. That is no effect of the batch: it learns stored points.
+    """
+    mine = partition.stood_in_for(batch.slot[order])
+    if not mine.any():
+        return order
+    stand_ins, slots = partition.stand_ins, np.unique(batch.slot[order[mine]])
+    untrained = stand_ins.untrained(slots)
+    if untrained.size:
+        train_stand_ins(partition, untrained, begin.last_at[begin.rows(untrained)], past)
+    attempts = _attempts(partition, begin, batch, stand_ins.model, stand_ins.row)
+    attempts.run(order[mine])
+    for part in attempts.outcomes:
+        _keep(judged, part)
+        judged.stood_in.append((part.rows, part.state))
+    return order[~mine]
 
 
 def _attempts(partition: Partition, begin: _Beginning, batch: Batch, model: Model, row: Ints) -> Attempts[_Part]:
@@ -271,6 +295,8 @@ def install(partition: Partition, judged: Judged, log_id: int) -> None:
         put(partition.life, slots, life)
     for code, rows, state in judged.states:
         partition.models[code].remember(rows, state)
+    for rows, state in judged.stood_in:
+        partition.stand_ins.model.remember(rows, state)
     for fell_back in judged.fell_back:
         stand_in(partition, fell_back)
     partition.touch(judged.slots)
@@ -278,7 +304,7 @@ def install(partition: Partition, judged: Judged, log_id: int) -> None:
 
 def ended_by_silence(partition: Partition, slot: int, timestamp: int) -> Transition:
     """The end of an open run for want of points."""
-    detector = partition.models[int(partition.columns["model"][slot])].detector
+    detector = partition.judge_of(slot)[0].detector
     life = take(partition.life, np.array([slot]))
     down = life["direction"][0] < 0
     tolerance = (partition.tolerance_down if down else partition.tolerance_up)[slot]
@@ -297,7 +323,7 @@ def ended_by_silence(partition: Partition, slot: int, timestamp: int) -> Transit
 
 def as_trained(partition: Partition, slot: int) -> Transition:
     """The run of one series as its last training found it."""
-    detector = partition.models[int(partition.columns["model"][slot])].detector
+    detector = partition.judge_of(slot)[0].detector
     life = take(partition.anchor_life, np.array([slot]))
     closed_at = int(life["closed_at"][0])
     tolerance = (partition.tolerance_down if life["direction"][0] < 0 else partition.tolerance_up)[slot]
@@ -375,7 +401,7 @@ def _judge_with(
         everyone = who.size == slots.size
         local_state = state if everyone else take(state, who)
         local_life = life if everyone else take(life, who)
-        points = series.points(who, rows, batch, here, lives.frozen(local_life))
+        points = series.points(who, rows, batch, here, lives.frozen(local_life) | partition.switches.frozen)
         scores, local_state = _scored(model, points, local_state, explained, chunk)
         may_alert = series.may_alert(who, before, points.timestamp)
         asked = series.taught.thresholds(who, local_life, points, scores, model.detector.evidence, RULES)

@@ -132,7 +132,12 @@ def train(
     progress: Callable[[int, int], None] = lambda _done, _total: None,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> TrainingReport:
-    """Train the slots that `wanted` names of each partition on all that is stored of them up to `now`."""
+    """Train the slots that `wanted` names of each partition on all that is stored of them up to `now`.
+
+    None while a flag has learning frozen.
+    """
+    if committer.switches.frozen:
+        return TrainingReport(0, 0, {})
     waits = int(now.timestamp()) - WAIT_FOR_LATE_SECONDS
     slots = {
         p.number: np.setdiff1d(wanted(p), p.happenings.in_gap(waits))

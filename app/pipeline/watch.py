@@ -11,7 +11,7 @@ from app.partitions.partition import GROUND, Partition
 from app.pipeline.ingest import Committer
 from detectors.training import Progress, progress
 
-COLUMNS = (*GROUND, "model", "trained_at")
+COLUMNS = (*GROUND, "trained_at")
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def watches(committer: Committer, series_ids: Iterable[int]) -> dict[int, Watch]
 def _watch(partition: Partition, slot: int) -> Watch:
     column = {name: int(partition.columns[name][slot]) for name in COLUMNS}
     return Watch(
-        detector=partition.models[column["model"]].detector.name,
+        detector=partition.judge_of(slot)[0].detector.name,
         learning=progress(*(column[name] for name in GROUND)),
         point_count=column["point_count"],
         first_point_at=_time(column["first_at"]),

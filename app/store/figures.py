@@ -8,11 +8,6 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from app.store.tables import Alert, Notification, Series
 
 
-def is_answering(session: Session) -> bool:
-    """True; raises where the database does not answer."""
-    return session.scalar(sa.select(sa.literal(1))) == 1
-
-
 def count_series(session: Session) -> int:
     return session.scalar(sa.select(sa.func.count()).select_from(Series)) or 0
 

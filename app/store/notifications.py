@@ -16,6 +16,7 @@ from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session, aliased
 
 from app.store.channels import enabled_channel_ids
+from app.store.flags import are_held
 from app.store.tables import Alert, Channel, Notification
 
 PENDING, SENT, DEAD, SKIPPED = "pending", "sent", "dead", "skipped"
@@ -139,6 +140,49 @@ def find_notifications(
     return [(notification, name) for notification, name in session.execute(newest)]
 
 
+@dataclass(frozen=True)
+class Held:
+    """A notification that waits. was_heard: an earlier one of its alert went to the same channel, or is on its way."""
+
+    notification_id: str
+    alert_id: int
+    channel_id: int
+    reason: str
+    was_heard: bool
+    is_firing: bool
+    title: str
+
+
+def held(session: Session, now: datetime) -> list[Held]:
+    """Everything that waits and is not on its way, by alert, channel and step."""
+    leased = sa.and_(Notification.leased_until.is_not(None), Notification.leased_until > now)
+    earlier = aliased(Notification)
+    before = (earlier.alert_id == Notification.alert_id, earlier.channel_id == Notification.channel_id)
+    heard = sa.exists().where(*before, sa.or_(earlier.status == SENT, earlier.leased_until > now))
+    waiting = sa.select(Notification, Alert, heard).join(Alert).where(Notification.status == PENDING, ~leased)
+    ordered = waiting.order_by(Notification.alert_id, Notification.channel_id, Notification.step)
+    return [
+        Held(row.id, row.alert_id, row.channel_id, row.reason, was_heard, alert.status == "firing", alert.title)
+        for row, alert, was_heard in session.execute(ordered)
+    ]
+
+
+def skip(session: Session, ids: Sequence[str], why: str) -> None:
+    """These are not sent."""
+    _write(session, ids, status=SKIPPED, error=why)
+
+
+def start_afresh(session: Session, ids: Sequence[str], now: datetime) -> None:
+    """The days of trying to deliver these count from now."""
+    _write(session, ids, created_at=now)
+
+
+def _write(session: Session, ids: Sequence[str], **values: object) -> None:
+    for start in range(0, len(ids), ALERTS_A_QUERY):
+        these = Notification.id.in_(ids[start : start + ALERTS_A_QUERY])
+        session.execute(sa.update(Notification).where(these).values(**values))
+
+
 def count_by_channel(session: Session, status: str) -> dict[int, int]:
     counted = sa.select(Notification.channel_id, sa.func.count()).where(Notification.status == status)
     return dict(session.execute(counted.group_by(Notification.channel_id)).all())
@@ -197,6 +241,7 @@ def _may_be_sent(now: datetime) -> tuple[sa.ColumnElement[bool], ...]:
         Channel.disabled_at.is_(None),
         sa.or_(Channel.not_before.is_(None), Channel.not_before <= now),
         ~_has_earlier(PENDING),
+        ~are_held(),
     )
 
 

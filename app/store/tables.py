@@ -375,6 +375,21 @@ class GapSeries(Base):
     series_id: Mapped[int] = mapped_column(sa.ForeignKey("series.id"), primary_key=True, index=True)
 
 
+class Flag(Base):
+    """One time that a switch of the whole installation was away from its usual state. Real times."""
+
+    __tablename__ = "flag"
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    name: Mapped[str]
+    state: Mapped[str]
+    reason: Mapped[str]
+    author: Mapped[str]
+    started_at: Mapped[datetime]
+    until: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+    ended_by: Mapped[str | None]
+
+
 class AuditEntry(Base):
     """What was done that nothing else leaves a trace of."""
 

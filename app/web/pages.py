@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
+from contextvars import ContextVar
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,13 @@ from fastapi.responses import HTMLResponse
 from fastapi.routing import APIRoute
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
+from starlette.concurrency import run_in_threadpool
 
 from app.api.access import OPEN
 from app.errors import HeedError
+from app.store import flags
+from app.store.database import Database
+from app.store.flags import FLAGS
 
 router = APIRouter(dependencies=OPEN, include_in_schema=False)
 
@@ -30,6 +36,10 @@ _templates = Environment(
     lstrip_blocks=True,
 )
 _templates.globals["style_version"] = STYLE_VERSION
+
+
+_banners: ContextVar[Sequence[tuple[str, datetime, str]]] = ContextVar("banners", default=())
+"""For the pages of one request."""
 
 
 def _with_code(text: str) -> Markup:
@@ -50,7 +60,7 @@ def render(template: str, *, status: int = 200, root: str = "./", **context: Any
 
 def rendered(template: str, *, root: str = "./", **context: Any) -> str:
     """The text of a page."""
-    return _templates.get_template(template).render(root=root, **context)
+    return _templates.get_template(template).render(root=root, banners=_banners.get(), **context)
 
 
 @router.get("/static/heed.css")
@@ -59,13 +69,20 @@ def style() -> Response:
     return Response(STYLE, media_type="text/css", headers={"Cache-Control": "public, max-age=31536000, immutable"})
 
 
+def _banners_of(database: Database) -> list[tuple[str, datetime, str]]:
+    """What flags do that are not as usual, since when, and why."""
+    with database.reading() as session:
+        return [(FLAGS[name].banner, flag.started_at, flag.reason) for name, flag in flags.standing(session).items()]
+
+
 class PageRoute(APIRoute):
-    """A route whose errors are pages that a person can read."""
+    """A route whose errors are pages that a person can read. All its pages say which flags are set."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         answer = super().get_route_handler()
 
         async def answer_with_pages(request: Request) -> Response:
+            _banners.set(await run_in_threadpool(_banners_of, request.app.state.heed.database))
             try:
                 return await answer(request)
             except HeedError as error:

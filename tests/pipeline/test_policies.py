@@ -120,6 +120,18 @@ def test_a_policy_names_the_detector_and_without_it_the_comparison_decides_again
         assert detector_of(heed) == "seasonal"
 
 
+def test_one_fixed_limit_alone_judges_its_side(database_url: str, tmp_path: Path) -> None:
+    with running(database_url, tmp_path) as heed:
+        shop = Shop(heed)
+        shop.has_history()
+        has_policy(heed, {"limits": {"lower": 40.0}})
+        shop.send(2)
+        shop.send(6, factor=5.0)
+        assert (detector_of(heed), alerts(heed)) == ("static", [])
+        shop.send(2, factor=0.1)
+        assert len(alerts(heed)) == 1
+
+
 def test_fixed_limits_judge_and_other_limits_do_from_the_next_point_on(database_url: str, tmp_path: Path) -> None:
     with running(database_url, tmp_path) as heed:
         shop = Shop(heed)
