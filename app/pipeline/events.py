@@ -57,7 +57,7 @@ def declare(committer: Committer, events: Iterable[Event], now: datetime) -> lis
         with committer.database.writing() as session:
             session.add_all(wanted)
             session.flush()
-            return _joined([_settle(session, event, now) for event in wanted])
+            return joined([_settle(session, event, now) for event in wanted])
 
     _rejudge(committer, store, now)
     for event in wanted:
@@ -85,7 +85,7 @@ def change(committer: Committer, event_id: int, fields: Mapping[str, Any], now: 
             if not moved:
                 return Changed()
             event.created_at, event.learned, event.learned_until = now, trial.learned, trial.learned_until
-            return _joined([old, _settle(session, event, now)])
+            return joined([old, _settle(session, event, now)])
 
     _rejudge(committer, store, now)
     with committer.database.reading() as session:
@@ -300,9 +300,9 @@ def _unexplain(session: Session, alert: Alert) -> None:
         stored_alerts.unclose(alert, runs)
 
 
-def _joined(changes: list[Changed]) -> Changed:
+def joined(changes: list[Changed]) -> Changed:
     since = min((each.since for each in changes if each.again.size), default=0)
-    again = np.unique(np.concatenate([each.again for each in changes]))
+    again = np.unique(np.concatenate([np.zeros(0, np.int64), *(each.again for each in changes)]))
     return Changed([series for each in changes for series in each.released], again, since)
 
 
@@ -316,20 +316,57 @@ def import_calendar(
     for event in calendar:
         check(event)
     with committer.database.reading() as session:
-        known = [event for event in stored.standing(session, Event) if event.calendar == name]
-        later = {event.id for event in known if _goes_on(event, now)}
+        exchange = exchange_of(session, calendar, name, now)
+    exchange.learn(committer, now)
+
+    def store() -> Changed:
+        with committer.database.writing() as session:
+            return exchange.carry_out(session, by, now)
+
+    if exchange.new or exchange.gone:
+        _rejudge(committer, store, now)
+    return exchange.new, len(exchange.gone)
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """Events of a calendar that take the place of others. Those that are the same are in neither list."""
+
+    new: list[Event]
+    gone: list[Event]
+
+    def learn(self, committer: Committer, now: datetime) -> None:
+        """Let the new ones know what they did before."""
+        for event in self.new:
+            _learn(committer, event, now)
+
+    def carry_out(self, session: Session, by: str, now: datetime) -> Changed:
+        """In the caller's transaction; returns what it means for the series concerned."""
+        changes = []
+        for event in self.gone:
+            kept = session.get_one(Event, event.id)
+            kept.revoked_at, kept.revoked_by = now, by
+            changes.append(_settle(session, kept, now))
+        session.add_all(self.new)
+        session.flush()
+        changes += [_settle(session, event, now) for event in self.new]
+        log.info("events_exchanged", new=len(self.new), gone=len(self.gone), by=by)
+        return joined(changes)
+
+
+def exchange_of(session: Session, calendar: Sequence[Event], name: str, now: datetime) -> Exchange:
+    """What is to be done for a calendar to hold these events. What is over and only no longer exported stays."""
+    known = [event for event in stored.standing(session, Event) if event.calendar == name]
     same = {_identity(event) for event in known} & {_identity(event) for event in calendar}
     new = [event for event in calendar if _identity(event) not in same]
     uids = {event.uid for event in new}
-    gone = [e.id for e in known if _identity(e) not in same and (e.uid in uids or e.id in later)]
-    for event_id in gone:
-        take_back(committer, event_id, by=by, now=now)
-    return (declare(committer, new, now) if new else []), len(gone)
+    gone = [e for e in known if _identity(e) not in same and (e.uid in uids or _goes_on(e, now))]
+    return Exchange(new, gone)
 
 
 def _goes_on(event: Event, now: datetime) -> bool:
     far = now + HORIZON
-    return any(each.end > now for each in occurrences(stored.recurring(event), far))
+    return event.started_at > now or any(each.end > now for each in occurrences(stored.recurring(event), far))
 
 
 def _identity(event: Event) -> tuple[str, ...]:
