@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+import httpx
 import typer
 from rich.console import Console
 from rich.markup import escape
@@ -21,8 +23,8 @@ from rich.table import Table
 from app.clock import wall_now
 from app.errors import HeedError
 from app.history import HistoryError
-from app.importing import ImportRefused
 from app.local_server import ServerDidNotStart, client_of
+from app.own_server import ServerRefused, own_heed
 from app.security import Scope
 from app.settings import Settings, SettingsError, load_settings
 from app.store.database import Database
@@ -49,6 +51,8 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON for a machine.")]
 Country = Annotated[
     str | None, typer.Option(help="Whose public holidays count, such as DE or DE-BY. Instead of HEED_COUNTRY.")
 ]
+Url = Annotated[str | None, typer.Option(help="A Heed elsewhere. Needs --token.", envvar="HEED_URL")]
+TOKEN_VARIABLES = ["HEED_TOKEN", "TOKEN"]
 PROGRESS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
 Files = Annotated[list[Path], typer.Argument(help="CSV files.", exists=True, dir_okay=False, readable=True)]
 
@@ -61,7 +65,7 @@ def main() -> None:
     """The `heed` command: errors are one sentence with the cure, never a traceback."""
     try:
         app()
-    except (SettingsError, HistoryError, ImportRefused, ServerDidNotStart, UsageError, HeedError) as error:
+    except (SettingsError, HistoryError, ServerRefused, ServerDidNotStart, UsageError, HeedError) as error:
         print(f"heed: {error}", file=sys.stderr)
         sys.exit(1)
     except OSError as error:
@@ -92,8 +96,8 @@ def import_history(
     metric: Annotated[str | None, typer.Option(help="What the values are, where a file has no column for it.")] = None,
     dimension: Annotated[list[str] | None, typer.Option(help="NAME=VALUE, added to every series. Repeat.")] = None,
     timezone: Annotated[str | None, typer.Option(help="Zone of timestamps that name none, such as UTC.")] = None,
-    url: Annotated[str | None, typer.Option(help="A Heed elsewhere. Needs --token.")] = None,
-    token: Annotated[str | None, typer.Option(help="Its token, of scope ops.", envvar="TOKEN")] = None,
+    url: Url = None,
+    token: Annotated[str | None, typer.Option(help="Its token, of scope ops.", envvar=TOKEN_VARIABLES)] = None,
     as_json: Json = False,
 ) -> None:
     """Bring in history from CSV files in silence, and learn from it at once: no two weeks of warm-up.
@@ -102,11 +106,11 @@ def import_history(
     the points go to the Heed of these settings: the running one, or one that is started just for this.
     """
     from app.history import read_history
-    from app.importing import own_heed, run_import
+    from app.importing import run_import
 
     history = read_history(files, metric=metric, dimensions=_pairs(dimension or []), zone=_zone(timezone))
     console = Console(stderr=True)
-    with client_of(url, _given(token)) if url else own_heed(load_settings(), console) as client:
+    with _heed_at(url, token, console, caller="heed import", scope=Scope.OPS) as client:
         report = run_import(client, history, console)
     if as_json:
         print(json.dumps(asdict(report)))
@@ -114,6 +118,32 @@ def import_history(
         print(f"{report.series} series: {report.accepted} points taken in, {report.duplicates} were there already.")
     if report.rejected:
         raise UsageError(f"{report.rejected} points were refused: {'; '.join(report.reasons)}")
+
+
+@app.command("apply")
+def apply_file(
+    file: Annotated[
+        Path, typer.Option("--file", "-f", help="What Heed should be like.", exists=True, dir_okay=False, readable=True)
+    ] = Path("heed.yaml"),
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would change, and change nothing.")] = False,
+    prune: Annotated[bool, typer.Option("--prune", help="What was made by hand goes, too, but for events.")] = False,
+    url: Url = None,
+    token: Annotated[str | None, typer.Option(help="Its token, of scope admin.", envvar=TOKEN_VARIABLES)] = None,
+    as_json: Json = False,
+) -> None:
+    """Bring policies, channels, events, calendars and flags in line with a heed.yaml: all of it or nothing.
+
+    Applied again it changes nothing. What the file made before and no longer has is removed; what was made by hand
+    stays. `${NAME}` in the file stands for a variable of the environment. Without --url it goes to the Heed of these
+    settings: the running one, or one that is started just for this.
+    """
+    from app.applying import in_words, send
+    from app.heed_file import read_file
+
+    wanted = read_file(file, os.environ)
+    with _heed_at(url, token, Console(stderr=True), caller="heed apply", scope=Scope.ADMIN) as client:
+        answer = send(client, wanted, dry_run=dry_run, prune=prune)
+    print(json.dumps(answer) if as_json else in_words(answer, dry_run=dry_run))
 
 
 @app.command("backtest")
@@ -270,18 +300,18 @@ def import_events(
     metric: Annotated[str, typer.Option(help="Series it is about; * stands for anything.")] = "*",
     dimension: Annotated[list[str] | None, typer.Option(help="NAME=VALUE, to narrow them. Repeat.")] = None,
     timezone: Annotated[str | None, typer.Option(help="Zone of times that name none.")] = None,
-    url: Annotated[str | None, typer.Option(help="A Heed elsewhere. Needs --token.")] = None,
-    token: Annotated[str | None, typer.Option(help="Its token, of scope analyst.", envvar="TOKEN")] = None,
+    url: Url = None,
+    token: Annotated[str | None, typer.Option(help="Its token, of scope analyst.", envvar=TOKEN_VARIABLES)] = None,
     as_json: Json = False,
 ) -> None:
     """Take in the events of a calendar, with every recurrence. Imported again it is brought up to date."""
-    from app.importing import own_heed, send_calendar
+    from app.importing import send_calendar
 
     pairs = [f"{name}:{value}" for name, value in _pairs(dimension or []).items()]
     about: dict[str, str | list[str]] = {"calendar": calendar or file.stem, "metric": metric, "dimension": pairs}
     if zone := _zone(timezone):
         about["timezone"] = str(zone)
-    with client_of(url, _given(token)) if url else own_heed(load_settings(), Console(stderr=True)) as client:
+    with _heed_at(url, token, Console(stderr=True), caller="heed import", scope=Scope.OPS) as client:
         answer = send_calendar(client, file.read_bytes(), about)
     if as_json:
         print(json.dumps(answer))
@@ -289,6 +319,15 @@ def import_events(
     print(f"{answer['events']} new events, {answer['unchanged']} as before, {answer['taken_back']} taken back.")
     for refused in answer["rejected"]:
         print(f"The event at place {refused['index']} was refused: {refused['reason']}", file=sys.stderr)
+
+
+def _heed_at(
+    url: str | None, token: str | None, console: Console, *, caller: str, scope: Scope
+) -> AbstractContextManager[httpx.Client]:
+    """Speaks to the Heed at `url`, or to that of these settings."""
+    if url:
+        return client_of(url, _given(token))
+    return own_heed(load_settings(), console, caller=caller, scope=scope)
 
 
 @contextmanager
@@ -382,7 +421,7 @@ def _zone(name: str | None) -> ZoneInfo | None:
 
 def _given(token: str | None) -> str:
     if not token:
-        raise UsageError("A Heed elsewhere needs --token, or the variable TOKEN: make one there with `heed token`.")
+        raise UsageError("A Heed elsewhere needs --token, or HEED_TOKEN: make one there with `heed token`.")
     return token
 
 

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -17,24 +13,12 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
-from app.clock import wall_now
 from app.history import History
-from app.local_server import LocalServer, client_of, is_ready
-from app.security import Scope
-from app.settings import PREFIX, Settings, own_url
-from app.store.database import Database
-from app.store.migrate import upgrade
-from app.store.tokens import ensure_admin, issue, revoke
+from app.own_server import checked
 
 POINTS_PER_REQUEST = 20_000
 REASONS_SHOWN = 5
 TRAINING_TIMEOUT_SECONDS = 3600.0
-UNLIMITED = 2**31 - 1
-"""New series that an import may bring: whoever can run it owns the database anyway."""
-
-
-class ImportRefused(Exception):
-    """An answer that stops the import; the text says the cure."""
 
 
 @dataclass(frozen=True)
@@ -62,73 +46,22 @@ def run_import(client: httpx.Client, history: History, console: Console) -> Impo
             progress.update(sending, completed=end)
         progress.add_task("learning", total=None)
         retrain = {"matcher": {}, "reason": "history imported"}
-        _check(client.post("/v1/retrains", json=retrain, timeout=TRAINING_TIMEOUT_SECONDS))
+        checked(client.post("/v1/retrains", json=retrain, timeout=TRAINING_TIMEOUT_SECONDS))
     return _total(reports, len(history.series))
 
 
 def send_calendar(client: httpx.Client, calendar: bytes, about: Mapping[str, str | list[str]]) -> dict[str, Any]:
     """Have the events of an .ics file taken in; the server's answer."""
     headers = {"Content-Type": "text/calendar"}
-    answer: dict[str, Any] = _check(client.post("/v1/events/import", content=calendar, params=about, headers=headers))
+    answer: dict[str, Any] = checked(client.post("/v1/events/import", content=calendar, params=about, headers=headers))
     return answer
-
-
-@contextmanager
-def own_heed(settings: Settings, console: Console) -> Iterator[httpx.Client]:
-    """Speaks to the Heed of these settings: the one that runs, or one that is started just for this.
-
-    Only a server ever writes points, so an import can't meet one in the database.
-    """
-    database = Database(settings.database_url.get_secret_value())
-    try:
-        upgrade(database)
-        with (
-            _passing_token(database, settings, console) as token,
-            _running(settings) as url,
-            client_of(url, token) as client,
-        ):
-            yield client
-    finally:
-        database.close()
-
-
-@contextmanager
-def _passing_token(database: Database, settings: Settings, console: Console) -> Iterator[str]:
-    """A token that is revoked afterwards. An installation's first admin token is made first, and shown, if need be."""
-    limit = settings.new_series_per_token
-    chosen = settings.admin_token.get_secret_value() if settings.admin_token else None
-    with database.writing() as session:
-        admin = ensure_admin(session, chosen=chosen, new_series_limit=limit, now=wall_now())
-        row, token = issue(session, name="heed import", scope=Scope.OPS, new_series_limit=UNLIMITED, now=wall_now())
-    if admin:
-        console.print(f"This is a new installation. Its admin token, shown only now: {admin}", soft_wrap=True)
-    try:
-        yield token
-    finally:
-        with database.writing() as session:
-            revoke(session, row.id, wall_now())
-
-
-@contextmanager
-def _running(settings: Settings) -> Iterator[str]:
-    """The URL of the server of these settings."""
-    url = own_url(settings.host, settings.port)
-    if is_ready(url):
-        yield url
-        return
-    environment = {name: value for name, value in os.environ.items() if name.upper().startswith(PREFIX)}
-    with (
-        tempfile.TemporaryDirectory(prefix="heed-import-") as folder,
-        LocalServer(environment, log=Path(folder) / "serve.log") as server,
-    ):
-        yield server.url
 
 
 def _send(client: httpx.Client, history: History, first: int, end: int) -> ImportReport:
     answer = client.post("/v1/points", params={"alert": "silent"}, json=_columnar(history, first, end))
     if answer.status_code == httpx.codes.UNPROCESSABLE_ENTITY and "rejected" in answer.json():
         return _report({"accepted": 0, "duplicates": 0, **answer.json()})
-    return _report(_check(answer))
+    return _report(checked(answer))
 
 
 def _report(answer: dict[str, Any]) -> ImportReport:
@@ -169,13 +102,3 @@ def _series(history: History, points: NDArray[np.int64]) -> dict[str, Any]:
 
 def _with_nulls(numbers: NDArray[np.float64]) -> list[float | None]:
     return [None if number != number else number for number in numbers.tolist()]
-
-
-def _check(answer: httpx.Response) -> Any:
-    if answer.is_success:
-        return answer.json()
-    try:
-        detail = answer.json()["detail"]
-    except (ValueError, KeyError, TypeError):
-        detail = "it gave no reason"
-    raise ImportRefused(f"The server refused ({answer.status_code}): {detail}")

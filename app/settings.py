@@ -24,6 +24,8 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 PREFIX = "HEED_"
+OF_COMMANDS = ("HEED_URL", "HEED_TOKEN")
+"""What commands take that speak to a Heed elsewhere; no settings."""
 DATABASE_SCHEMES = ("sqlite", "postgresql", "postgresql+psycopg")
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -294,7 +296,8 @@ def _web_address(url: str) -> Any:
 
 def _is_unknown(name: str) -> bool:
     upper = name.upper()
-    return upper.startswith(PREFIX) and upper.removeprefix(PREFIX).lower() not in Settings.model_fields
+    known = upper in OF_COMMANDS or upper.removeprefix(PREFIX).lower() in Settings.model_fields
+    return upper.startswith(PREFIX) and not known
 
 
 def _unknown_variable(name: str) -> str:

@@ -9,6 +9,7 @@ from fastapi.routing import APIRoute
 
 from app.api import (
     alerts,
+    apply,
     assessments,
     audit,
     channels,
@@ -46,6 +47,7 @@ ROUTERS = (
     labels.router,
     policies.router,
     flags.router,
+    apply.router,
     events.router,
     gaps.router,
     retrains.router,

@@ -33,13 +33,16 @@ class Status(StrEnum):
     SKIPPED = "skipped"
 
 
+ChannelSettings = Annotated[
+    dict[Annotated[Text, Field(max_length=50)], Annotated[Text, Field(max_length=2000)]],
+    Field(max_length=20, description="What this kind needs, such as its `url`. Kept encrypted, never shown again."),
+]
+
+
 class NewChannel(Input):
     name: Annotated[Text, Field(min_length=1, max_length=100, examples=["sales team"])]
     kind: Annotated[Text, Field(max_length=50, description=f"One of {', '.join(CHANNELS)}.", examples=["slack"])]
-    settings: Annotated[
-        dict[Annotated[Text, Field(max_length=50)], Annotated[Text, Field(max_length=2000)]],
-        Field(max_length=20, description="What this kind needs, such as its `url`. Kept encrypted, never shown again."),
-    ]
+    settings: ChannelSettings
 
 
 class ChannelAnswer(BaseModel):

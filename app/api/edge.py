@@ -9,7 +9,7 @@ from app.api.problems import problem
 from app.errors import TooLarge
 
 SMALL_BODY_BYTES = 256 * 1024
-WITH_POINTS = ("/v1/points", "/v1/assessments", "/v1/events/import")
+WITH_POINTS = ("/v1/points", "/v1/assessments", "/v1/events/import", "/v1/apply")
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; base-uri 'none';"
     " frame-ancestors 'none'"
@@ -28,7 +28,7 @@ SECURITY_HEADERS = {
 class BodyLimit:
     """Refuses a body that is too large before any token is looked at, and unread where it says its length itself.
 
-    Only points, and calendars, may be long.
+    Only points, and what holds calendars, may be long.
     """
 
     def __init__(self, app: ASGIApp, points_bytes: int) -> None:

@@ -143,9 +143,9 @@ def declare_event(new: NewEvent, heed: Heed, bearer: AnalystBearer) -> EventAnsw
     if (new.matcher is None) == (new.series_id is None):
         raise Unprocessable("Send either a matcher or a series_id: which series does it happen to?")
     zone = new.timezone or heed.committer.rules.timezone
-    when = Recurring(new.start, new.end, zone, new.rrule, *(_local(each, zone) for each in (new.also_on, new.not_on)))
+    when = Recurring(new.start, new.end, zone, new.rrule, *(in_zone(each, zone) for each in (new.also_on, new.not_on)))
     _check_series(heed, new.series_id)
-    event = _row(when, new.name, new.matcher, bearer.name, heed.clock.now(), series_id=new.series_id)
+    event = event_row(when, new.name, new.matcher, bearer.name, heed.clock.now(), series_id=new.series_id)
     declared = events.declare(heed.committer, [event], heed.clock.now())
     return _answer(declared[0], heed.clock.now())
 
@@ -212,7 +212,7 @@ def change_event(event_id: Id, changed: ChangedEvent, heed: Heed, _bearer: Analy
     if changed.matcher is not None:
         fields |= {"metric": changed.matcher.metric, "dimensions": changed.matcher.dimensions}
     for name, dates in (("also_on", changed.also_on), ("not_on", changed.not_on)):
-        fields[name] = None if dates is None else [each.isoformat() for each in _local(dates, zone)]
+        fields[name] = None if dates is None else [each.isoformat() for each in in_zone(dates, zone)]
     wanted = {name: value for name, value in fields.items() if value is not None}
     return _answer(events.change(heed.committer, event_id, wanted, now), now)
 
@@ -230,11 +230,12 @@ def _check_series(heed: Service, series_id: int | None) -> None:
             raise NotFound("There is no such series. List them with GET /v1/series.")
 
 
-def _local(dates: list[datetime], zone: str) -> list[datetime]:
+def in_zone(dates: list[datetime], zone: str) -> list[datetime]:
+    """The wall-clock times of these there."""
     return [each.astimezone(ZoneInfo(zone)).replace(tzinfo=None) for each in dates]
 
 
-def _row(
+def event_row(
     when: Recurring,
     name: str,
     matcher: MatcherInput | None,
@@ -243,6 +244,7 @@ def _row(
     *,
     series_id: int | None = None,
 ) -> Event:
+    """An event that is not stored yet."""
     about = matcher or MatcherInput()
     return Event(
         name=name,
@@ -261,7 +263,7 @@ def _row(
 
 
 def _imported(each: CalendarEvent, matcher: MatcherInput, author: str, calendar: str, now: datetime) -> Event:
-    event = _row(each.when, each.name, matcher, author, now)
+    event = event_row(each.when, each.name, matcher, author, now)
     event.calendar, event.uid = calendar, each.uid
     return event
 

@@ -26,6 +26,11 @@ CURES = {
 }
 
 
+class PlacedFault(BaseModel):
+    path: list[str | int] = Field(examples=[["policies", 0, "settings"]])
+    message: str
+
+
 class Problem(BaseModel):
     """What went wrong and what to do about it (RFC 9457)."""
 
@@ -33,6 +38,9 @@ class Problem(BaseModel):
     title: str = Field(examples=["Not found"])
     status: int = Field(examples=[404])
     detail: str = Field(description="What is wrong and the cure. Never echoes input.")
+    errors: list[PlacedFault] = Field(
+        [], description="Of a document that was applied: each fault with its place. Left out otherwise."
+    )
 
 
 def problem(

@@ -50,13 +50,42 @@ def make_channel(
     session: Session, vault: Vault, *, name: str, kind: str, settings: Mapping[str, str], now: datetime
 ) -> tuple[Channel, str | None]:
     """The new channel, and its signing secret if one was made for it. Raises ValueError on wrong settings."""
-    secret = new_signing_secret() if kind == Webhook.kind and "secret" not in settings else None
-    complete = {**settings, "secret": secret} if secret else dict(settings)
-    open_channel(kind, complete)
+    complete, secret = completed(kind, settings)
     channel = Channel(name=name, kind=kind, secrets=vault.seal(complete), created_at=now)
     session.add(channel)
     session.flush()
     return channel, secret
+
+
+def completed(kind: str, settings: Mapping[str, str]) -> tuple[dict[str, str], str | None]:
+    """The settings of a channel to be, and the signing secret that was made for them if they lacked one.
+
+    Raises ValueError where they are wrong.
+    """
+    secret = new_signing_secret() if kind == Webhook.kind and "secret" not in settings else None
+    complete = {**settings, "secret": secret} if secret else dict(settings)
+    open_channel(kind, complete)
+    return complete, secret
+
+
+def changed_settings(
+    vault: Vault, row: Channel, kind: str, settings: Mapping[str, str]
+) -> tuple[dict[str, str], list[str]]:
+    """The settings that a channel is to have, and which of them are others than now: by name, never by what they are.
+
+    A webhook keeps the secret that was made for it. Raises ValueError where they are wrong.
+    """
+    before = vault.unseal(row.secrets)
+    kept = {"secret": before["secret"]} if kind == row.kind == Webhook.kind and "secret" in before else {}
+    complete, _ = completed(kind, {**kept, **settings})
+    different = [] if kind == row.kind else [f"kind: {row.kind} → {kind}"]
+    others = [name for name in sorted(before.keys() | complete.keys()) if before.get(name) != complete.get(name)]
+    return complete, [*different, *(f"{name}: {'another' if name in complete else 'no longer set'}" for name in others)]
+
+
+def is_of_environment(channel: Channel) -> bool:
+    """Whether the settings of the process make it, and take it away."""
+    return channel.name == channel.kind in ("slack", "webhook")
 
 
 def _keep(session: Session, vault: Vault, known: Channel, url: str) -> None:

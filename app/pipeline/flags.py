@@ -12,10 +12,11 @@ import structlog
 from sqlalchemy.orm import Session
 
 from app.clock import wall_now
+from app.partitions.partition import NewSeries
 from app.pipeline import recover
 from app.pipeline.ingest import Committer, switches_of
 from app.pipeline.learn import current_tolerances
-from app.pipeline.policies import current_policies
+from app.pipeline.policies import current_policies, regulated
 from app.pipeline.release import release
 from app.pipeline.rescore import catch_up, score_again
 from app.store import audit
@@ -40,27 +41,29 @@ class Setting:
 def set_flag(committer: Committer, name: FlagName, wanted: Setting) -> None:
     """Set a flag, or put it back where `wanted.state` is its usual one. It acts on the next point."""
 
-    def change(session: Session) -> None:
-        if wanted.state == FLAGS[name].usual:
-            _put_back(session, name, wanted.author)
-            return
-        flag = stored.put(
-            session,
-            name,
-            state=wanted.state,
-            reason=wanted.reason,
-            author=wanted.author,
-            until=wanted.until,
-            now=wall_now(),
-        )
-        _record(session, flag, wanted.state, wanted.author)
+    change_settings(committer, lambda session: put(session, name, wanted))
 
-    _change(committer, change)
+
+def put(session: Session, name: FlagName, wanted: Setting) -> None:
+    """The same within a change of settings."""
+    if wanted.state == FLAGS[name].usual:
+        put_back(session, name, wanted.author)
+        return
+    flag = stored.put(
+        session,
+        name,
+        state=wanted.state,
+        reason=wanted.reason,
+        author=wanted.author,
+        until=wanted.until,
+        now=wall_now(),
+    )
+    _record(session, flag, wanted.state, wanted.author)
 
 
 def clear_flag(committer: Committer, name: FlagName, *, by: str) -> None:
     """Put a flag back into its usual state. One that is there stays there."""
-    _change(committer, lambda session: _put_back(session, name, by))
+    change_settings(committer, lambda session: put_back(session, name, by))
 
 
 def follow(committer: Committer) -> str:
@@ -70,7 +73,7 @@ def follow(committer: Committer) -> str:
     states = {name: flag.state for name, flag in standing.items()}
     if states == committer.flags and not any(is_over(flag) for flag in standing.values()):
         return ""
-    _change(committer, _put_back_what_is_over)
+    change_settings(committer, _put_back_what_is_over)
     return "flags changed"
 
 
@@ -84,7 +87,7 @@ def _put_back_what_is_over(session: Session) -> None:
             _end(session, name, flag, None)
 
 
-def _put_back(session: Session, name: FlagName, by: str) -> None:
+def put_back(session: Session, name: FlagName, by: str) -> None:
     flag = stored.standing(session).get(name)
     if flag is not None:
         _end(session, name, flag, by)
@@ -103,14 +106,18 @@ def _record(session: Session, flag: Flag, state: str, actor: str) -> None:
     log.warning("flag_set", flag=flag.name, state=state, reason=flag.reason)
 
 
-def _change(committer: Committer, change: Callable[[Session], None]) -> None:
-    committer.call(lambda: _change_between_points(committer, change))
+def change_settings(committer: Committer, change: Callable[[Session], object], *, policies_too: bool = False) -> None:
+    """Let `change` change flags, and where said policies too, and heed them from the next point on.
+
+    One commit with a checkpoint: a replay must not judge what was before the change as what came after.
+    """
+    committer.call(lambda: _change_between_points(committer, change, policies_too))
     committer.told()
 
 
-def _change_between_points(committer: Committer, change: Callable[[Session], None]) -> None:
-    """One commit with a checkpoint: a replay must not judge what was before the change as what came after."""
+def _change_between_points(committer: Committer, change: Callable[[Session], object], policies_too: bool) -> None:
     score_again(committer, committer.clock.now())
+    members: dict[int, list[NewSeries]] = {}
     with ExitStack() as stack:
         for partition in committer.partitions:
             stack.enter_context(committer.reloading(partition.number))
@@ -120,11 +127,15 @@ def _change_between_points(committer: Committer, change: Callable[[Session], Non
         _turn(committer, session, states)
         policies = current_policies(session, committer.rules.policy_defaults)
         tolerances = current_tolerances(session, committer.clock.now(), policies)
+        for partition in committer.partitions if policies_too else ():
+            members[partition.number] = regulated(session, partition, policies, committer.rules.timezone)
         for partition in committer.partitions:
             recover.save(session, partition)
     committer.flags = states
     for partition in committer.partitions:
         recover.saved(partition)
+        if policies_too:
+            partition.regulate(policies, members[partition.number])
         partition.heed(tolerances)
 
 

@@ -390,6 +390,15 @@ class Flag(Base):
     ended_by: Mapped[str | None]
 
 
+class Managed(Base):
+    """A policy, channel, calendar or flag that a heed.yaml speaks of, and that goes when it no longer does."""
+
+    __tablename__ = "managed"
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    since: Mapped[datetime]
+
+
 class AuditEntry(Base):
     """What was done that nothing else leaves a trace of."""
 
