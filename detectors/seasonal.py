@@ -1,7 +1,8 @@
-"""The default detector: five kinds of evidence, each measured against its own past, then averaged.
+"""The default detector: six kinds of evidence, each measured against its own past, then averaged.
 
 A point is compared with the point before it, with a level that follows within hours, with what has added up over a
-dozen points, with the static profile of the week, and with the day before. What makes two series comparable is less
+dozen points, with the static profile of the week, with the day before, and once more with the point before it as
+measured: the only kind that an error of the profile can't mislead. What makes two series comparable is less
 the model than the measure: `fit` runs the very recursion that `score` runs over the series' own recent history, reads
 off how strong each kind of evidence gets in six ordinary hours, and rarity is counted from there.
 
@@ -33,7 +34,7 @@ from detectors.weights import Chance, evened, unweighted
 Reals = NDArray[np.floating]
 """float64 when scoring, float32 when a history is replayed."""
 
-KINDS = ("step", "level", "run", "profile", "day")
+KINDS = ("step", "level", "run", "profile", "day", "jump")
 _BY_KIND = ("slope", "offset")
 DAY = 86_400
 FEWEST_POINTS = 14
@@ -44,7 +45,7 @@ LOUDEST = 10.0  # a point adds to a run at most this many noises, so that a spik
 LONGEST_GAP = 50.0  # steps of silence after which a difference means no less than now
 RELATIVE_FLOOR = 0.003  # noise is never taken to be less than this share of the usual size
 QUIET = -1.0  # a kind that sees nothing speaks against the others no louder than this
-JOINT_LEVEL, JOINT_EXCESS = 0.02, 0.5  # largest mean of the kinds in six hours of plain noise; see benchmarks
+JOINT_LEVEL, JOINT_EXCESS = 0.05, 0.5  # largest mean of the kinds in six hours of plain noise; see benchmarks
 SPREAD_BELIEVED = 0.5  # share of the log ratio of spreads; 1 costs recall on real series, 0 on heteroscedastic ones
 LARGEST, SMALLEST = 1e9, 1e-6  # in robust units; they keep squares, sums and quotients finite
 
@@ -53,7 +54,7 @@ class Seasonal:
     """Season found from the data, a level, and rarity from the series' own six-hour peaks."""
 
     name = "seasonal"
-    version = 3
+    version = 4
     evidence: tuple[str, ...] = KINDS
 
     def cold(self, count: int) -> tuple[Fields, Fields]:
@@ -185,12 +186,14 @@ def _judge(y: Reals, season: _Season, steps: Reals, learn: Bools, rows: Fields, 
     deviation = y - season.usual
     from_level, from_day = deviation - level, y - day_mean
     added = run + (np.clip(from_level, -LOUDEST * noise, LOUDEST * noise) / season.rough - run) / RUN_POINTS
+    pause = np.sqrt(np.minimum(steps, LONGEST_GAP))
     signed = np.empty((len(y), len(KINDS)), y.dtype)
-    signed[:, 0] = (deviation - state["last"]) / (season.rough * np.sqrt(np.minimum(steps, LONGEST_GAP)))
+    signed[:, 0] = (deviation - state["last_deviation"]) / (season.rough * pause)
     signed[:, 1] = from_level / season.rough
     signed[:, 2] = added
     signed[:, 3] = deviation / season.rough
     signed[:, 4] = from_day / np.sqrt(day_square + rows["floor"] ** 2)
+    signed[:, 5] = (y - state["last"]) / (season.rough * pause)
 
     known = ~np.isnan(y)
     teach = learn & known
@@ -202,7 +205,8 @@ def _judge(y: Reals, season: _Season, steps: Reals, learn: Bools, rows: Fields, 
     return signed, {
         "level": level,
         "held": np.where(teach, level, state["held"]),
-        "last": np.where(known, deviation, state["last"]),
+        "last": np.where(known, y, state["last"]),
+        "last_deviation": np.where(known, deviation, state["last_deviation"]),
         "run": np.where(known, added, run),
         "day_mean": day_mean + day_rate * from_day,
         "day_square": (1 - day_rate) * (day_square + day_rate * from_day * from_day),
@@ -218,7 +222,7 @@ def _band(points: Points, season: _Season, rows: Fields, state: Fields) -> tuple
     slope = rows["slope"] / season.rough[:, None]
     slope[:, 2] /= RUN_POINTS
     slope[:, 4] = rows["slope"][:, 4] / np.sqrt(state["day_square"] + rows["floor"] ** 2)
-    near = slope[:, 0] + slope[:, 1] + slope[:, 2]
+    near = slope[:, 0] + slope[:, 1] + slope[:, 2] + slope[:, 5]
     total = near + slope[:, 3] + slope[:, 4]
     middle = (near * level + slope[:, 3] * season.usual) / (near + slope[:, 3])
     silent = rows["offset"].sum(axis=1)
@@ -237,6 +241,7 @@ def _quiet_state(count: int) -> Fields:
         "level": np.zeros(count),
         "held": np.zeros(count),
         "last": np.zeros(count),
+        "last_deviation": np.zeros(count),
         "run": np.zeros(count),
         "day_mean": np.zeros(count),
         "day_square": np.ones(count),
@@ -290,7 +295,7 @@ def _fit(values: Floats, history: History, occasions: Fields) -> tuple[Fields, F
     rough_there = _rougher(rough_there, occasion, noise[:, None])
     evidence, state = _replay(y, residual * stretch[:, None], rough_there, cadence, baseline)
     evidence[:, 3] *= ((1.0 - absorbed) / (1.0 - season.leverage)).astype(np.float32)[:, None]
-    floors = np.stack([floor, floor, floor / RUN_POINTS, floor, np.full(series, 0.1)], axis=1)
+    floors = np.stack([floor, floor, floor / RUN_POINTS, floor, np.full(series, 0.1), floor], axis=1)
     length = block_length(cadence)
     tails = fit_peaks(block_maxima(evidence, length), evidence, floors, length=length)
     baseline |= {
@@ -299,7 +304,7 @@ def _fit(values: Floats, history: History, occasions: Fields) -> tuple[Fields, F
         "trust": tails.trust,
         "blocks": np.full(series, np.log10(WEEK_SECONDS / (length * cadence))),
     }
-    for name in ("level", "held", "last"):
+    for name in ("level", "held", "last_deviation"):
         state[name] = state[name] / stretch
     state["timestamp"] = _last_known(values, history)
     return baseline, state
@@ -380,7 +385,8 @@ def _replay(
     rows = {name: baseline[name][owner].astype(np.float32) for name in ("noise", "floor", "level_rate", "day_rate")}
     state = {name: array.astype(np.float32) for name, array in _quiet_state(len(owner)).items()}
     state["level"] = np.nan_to_num(median(np.ascontiguousarray(deviations[: max(warm, 3)].T), 1)).astype(np.float32)
-    state["last"] = state["held"] = state["level"]
+    state["last_deviation"] = state["held"] = state["level"]
+    state["last"] = np.nan_to_num(values[0])
     starts = np.arange(lanes) * length - missing
     state["day_mean"], state["day_square"] = _day_before(y, starts, max(DAY // cadence, 4))
     evidence = np.empty((len(KINDS), length, len(owner)), np.float32)

@@ -14,6 +14,7 @@ IN_WORDS = {
     "run": "several points in a row are off to the same side",
     "profile": "it is far from what is usual at this time of the week",
     "day": "it is far from the level of the last day",
+    "jump": "the value itself jumped, whatever the time of day",
     "point": "it is far from what was expected",
     "short": "about five points in a row are off",
     "silence": "nothing has happened for too long",
