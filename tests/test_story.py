@@ -141,12 +141,12 @@ def test_the_taxi_series_gives_alerts_where_people_saw_something_and_few_elsewhe
     assert outside <= 8
 
 
-def test_opening_every_link_a_hundred_times_changes_nothing(undisturbed: Story) -> None:
+def test_opening_every_link_ten_times_changes_nothing(undisturbed: Story) -> None:
     """Guarantee 15 in the small."""
     links = [link for facts in undisturbed.firing().values() for link in (*facts["links"].values(), facts["url"])]
     assert links
     for link in links:
-        assert {undisturbed.client.get(link).status_code for _ in range(100)} == {200}
+        assert {undisturbed.client.get(link).status_code for _ in range(10)} == {200}
     assert undisturbed.client.get("/v1/labels").json()["labels"] == []
 
 
