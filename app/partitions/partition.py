@@ -29,6 +29,8 @@ from feedback.tolerance import Tolerances
 
 KINDS = max(len(detector.evidence) for detector in registry.DETECTORS.values())
 DEFAULT_DETECTOR = "seasonal"
+IN_WORK = 2**62
+"""In the column `late_at`: the series is being scored again; points that come late meanwhile put their time there."""
 UNKNOWN = -1
 """The slot of a series that this partition does not hold."""
 

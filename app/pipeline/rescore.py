@@ -7,7 +7,7 @@ points cost one scoring; series that have nothing late cost nothing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import numpy as np
@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from app.alerts.rules import Delivery
 from app.clock import wall_now
-from app.partitions.partition import Partition
+from app.partitions.partition import IN_WORK, Partition
 from app.pipeline import fall_back, recover, score, stale
 from app.pipeline.amend import Again, amend
 from app.pipeline.ingest import Committer
@@ -29,8 +29,10 @@ log = structlog.get_logger()
 
 SCORES = ("expected", "lower", "upper", "rarity")
 PORTION_SERIES = 2_000
-MOST_POINTS = 3_000
-"""Points of a series since its last training up to which it is scored again: 2 days of minutes, about half a second."""
+MOST_POINTS = score.MOST_ROUNDS
+"""Points of a series that are scored again at a time: 2 days of minutes, about half a second of the committer's thread.
+What has more since its training is scored in slices, with posted points in between."""
+SLICED_SERIES = 200
 
 
 def score_again(committer: Committer, now: datetime, *, asked: Delivery | None = None) -> int:
@@ -41,33 +43,117 @@ def score_again(committer: Committer, now: datetime, *, asked: Delivery | None =
 
 
 def _partition_again(committer: Committer, number: int, now: datetime, asked: Delivery | None) -> int:
-    waiting = committer.call(lambda: _waiting(committer.partitions[number]))
-    for start in range(0, waiting.size, PORTION_SERIES):
-        portion = waiting[start : start + PORTION_SERIES]
-        committer.call(lambda slots=portion: _portion_again(committer, number, slots, now, asked))  # type: ignore[misc]
-    return int(waiting.size)
+    short, long = committer.call(lambda: _waiting(committer.partitions[number]))
+    for start in range(0, short.size, PORTION_SERIES):
+        portion = short[start : start + PORTION_SERIES]
+        committer.call(lambda slots=portion: _in_one_go(committer, number, slots, now, asked))  # type: ignore[misc]
+    for start in range(0, long.size, SLICED_SERIES):
+        _in_slices(committer, number, long[start : start + SLICED_SERIES], now, asked)
+    return int(short.size + long.size)
 
 
-def _waiting(partition: Partition) -> Ints:
-    """Slots with late points, less those that have too many points since their training and wait for the next one."""
-    late = np.flatnonzero(partition.columns["late_at"][: partition.count])
-    too_many = partition.columns["since_anchor"][late] > MOST_POINTS
-    if too_many.any():
-        partition.columns["late_at"][late[too_many]] = 0
-        partition.touch(late[too_many])
-        log.info("late_points_wait_for_training", partition=partition.number, series=int(too_many.sum()))
-    return late[~too_many]
+def _waiting(partition: Partition) -> tuple[Ints, Ints]:
+    """Slots with late points: those that are scored in one go, and those with more points, by cadence."""
+    late_at = partition.columns["late_at"][: partition.count]
+    late = np.flatnonzero((late_at > 0) & (late_at != IN_WORK))
+    long = partition.columns["since_anchor"][late] > MOST_POINTS
+    by_cadence = np.argsort(partition.columns["cadence"][late[long]], kind="stable")
+    return late[~long], late[long][by_cadence]
 
 
-def _portion_again(committer: Committer, number: int, slots: Ints, now: datetime, asked: Delivery | None) -> None:
+def _in_one_go(committer: Committer, number: int, slots: Ints, now: datetime, asked: Delivery | None) -> None:
     partition = committer.partitions[number]
+    late_at = partition.columns["late_at"][slots].copy()
+    _finish(committer, number, _Work(score.Again.as_trained(partition, slots), late_at), now, asked)
+
+
+def _in_slices(committer: Committer, number: int, slots: Ints, now: datetime, asked: Delivery | None) -> None:
+    """So many points a call, from the training on; what comes meanwhile is taken in, or waits for the next time."""
+    slots = np.sort(slots)
+    work = committer.call(lambda: _begin(committer.partitions[number], slots))
+    try:
+        while committer.call(lambda: _slice(committer, number, work)):
+            pass
+        if not work.given_up:
+            committer.call(lambda: _finish(committer, number, work, now, asked))
+    finally:
+        committer.call(lambda: _let_go(committer.partitions[number], work))
+
+
+@dataclass
+class _Work:
+    """Series that are being scored again. late_at: since when their scores may be wrong, (S,), unix seconds.
+
+    rescored, transitions: what was found in the slices that are done.
+    """
+
+    again: score.Again
+    late_at: Ints
+    rescored: list[PointBatch] = field(default_factory=list)
+    transitions: list[Transition] = field(default_factory=list)
+    given_up: bool = False
+
+    @property
+    def slots(self) -> Ints:
+        return self.again.slots
+
+
+def _begin(partition: Partition, slots: Ints) -> _Work:
+    work = _Work(score.Again.as_trained(partition, slots), partition.columns["late_at"][slots].copy())
+    partition.columns["late_at"][slots] = IN_WORK
+    return work
+
+
+def _let_go(partition: Partition, work: _Work) -> None:
+    """What was not finished waits as before."""
+    late = partition.columns["late_at"][work.slots]
+    partition.columns["late_at"][work.slots] = np.where(late == IN_WORK, work.late_at, late)
+
+
+def _slice(committer: Committer, number: int, work: _Work) -> bool:
+    """Score the next points; returns whether more than the last slice is left."""
+    partition, again = committer.partitions[number], work.again
+    left = partition.columns["since_anchor"][work.slots] - again.counted
+    ahead = partition.columns["last_at"][work.slots] - again.last_at
+    if (np.minimum(left, ahead) <= MOST_POINTS).all():
+        return False
+    goes_on = ahead > 0
+    pace = float((ahead[goes_on] / np.maximum(left[goes_on], 1)).min())
+    until = int(again.last_at[goes_on].min() + max(MOST_POINTS * pace, 1)) + 1
+    with committer.database.reading() as session:
+        since = _first_of_each(_since(session, partition, again, until))
+        known = score.Batch(since.slot, since.batch.timestamp, since.batch.value, score.given(since.batch.weight))
+        judged = score.judge_again(partition, known, fall_back.stored_past(session), again)
+    if judged.fell_back:  # the next training goes back to the series' own detector, and judges what was
+        work.given_up, work.late_at[:] = True, 0
+        log.info("late_points_wait_for_training", partition=number, series=int(work.slots.size))
+        return False
+    work.rescored.append(_with_scores(since, judged, work))
+    work.transitions += judged.transitions
+    again.go_on(partition, judged, known)
+    whole = np.bincount(np.searchsorted(work.slots, since.slot), minlength=work.slots.size) < MOST_POINTS
+    again.last_at[whole] = np.maximum(again.last_at[whole], until - 1)
+    return True
+
+
+def _first_of_each(since: _Since) -> _Since:
+    """No more points of a series than a slice holds."""
+    _, first, counts = np.unique(since.slot, return_index=True, return_counts=True)
+    place = np.arange(since.slot.size) - np.repeat(first, counts)
+    rows = np.flatnonzero(place < MOST_POINTS)
+    return _Since(since.slot[rows], _only(since.batch, rows))
+
+
+def _finish(committer: Committer, number: int, work: _Work, now: datetime, asked: Delivery | None) -> None:
+    """Score what is left, and put all of it in place in one commit."""
+    partition, slots = committer.partitions[number], work.slots
     with committer.reloading(number), committer.database.writing() as session:
-        since = _since_training(session, partition, slots)
+        since = _since(session, partition, work.again, int(partition.columns["last_at"][slots].max()) + 1)
         past = fall_back.stored_past(session)
         known = score.Batch(since.slot, since.batch.timestamp, since.batch.value, score.given(since.batch.weight))
-        judged = score.judge_again(partition, known, past)
+        judged = score.judge_again(partition, known, past, work.again)
         fall_back.record(session, partition, judged.fell_back)
-        rescored = _with_scores(since, judged, partition.columns["late_at"])
+        rescored = _joined([*work.rescored, _with_scores(since, judged, work)])
         log_id = partition.newest_log
         if len(rescored):
             log_id = points.append_log(
@@ -79,13 +165,17 @@ def _portion_again(committer: Committer, number: int, slots: Ints, now: datetime
             )
         going_on = _known_before(partition, slots)
         ended = take(partition.life, slots)
-        score.install(partition, judged, log_id)
+        came_late = partition.columns["late_at"][slots].copy()
+        work.again.go_on(partition, judged, known)
+        score.install(partition, work.again.complete(partition, judged), log_id)
+        if work.rescored:  # what came late while the slices were made is still to be scored
+            partition.columns["late_at"][slots] = np.where(came_late == IN_WORK, 0, came_late)
         silent = stale.silent(partition, int(now.timestamp()))
         _keep_ended(partition, slots, ended, silent)
         due = amend(
             session,
             {slot: _again(partition, slot, silent) for slot in slots.tolist()},
-            judged.transitions,
+            [*work.transitions, *judged.transitions],
             before=going_on,
             now=now,
             wall_now=wall_now(),
@@ -109,9 +199,10 @@ def catch_up(session: Session, partition: Partition) -> int:
     slots = np.flatnonzero(partition.columns["since_anchor"][: partition.count])
     past = fall_back.stored_past(session)
     for start in range(0, slots.size, PORTION_SERIES):
-        since = _since_training(session, partition, slots[start : start + PORTION_SERIES])
+        again = score.Again.as_trained(partition, slots[start : start + PORTION_SERIES])
+        since = _since(session, partition, again, int(partition.columns["last_at"][again.slots].max()) + 1)
         known = score.Batch(since.slot, since.batch.timestamp, since.batch.value, score.given(since.batch.weight))
-        for code, rows, state in score.judge_again(partition, known, past).states:
+        for code, rows, state in score.judge_again(partition, known, past, again).states:
             partition.models[code].remember(rows, state)
     return int(slots.size)
 
@@ -124,22 +215,28 @@ class _Since:
     batch: PointBatch
 
 
-def _since_training(session: Session, partition: Partition, slots: Ints) -> _Since:
-    ids, anchors, last = (partition.columns[name][slots] for name in ("series_id", "anchor_at", "last_at"))
-    stored = points.read_points(session, ids.tolist(), int(anchors.min()) + 1, int(last.max()) + 1)
+def _since(session: Session, partition: Partition, again: score.Again, until: int) -> _Since:
+    """The points that are not done, before that time."""
+    ids = partition.columns["series_id"][again.slots]
+    stored = points.read_points(session, ids.tolist(), int(again.last_at.min()) + 1, until)
     order = np.argsort(ids)
-    slot = slots[order][np.searchsorted(ids[order], stored.series)]
-    counted = stored.timestamp > partition.columns["anchor_at"][slot]
-    return _Since(slot[counted], _only(stored, np.flatnonzero(counted)))
+    row = order[np.searchsorted(ids[order], stored.series)]
+    left = np.flatnonzero(stored.timestamp > again.last_at[row])
+    return _Since(again.slots[row[left]], _only(stored, left))
+
+
+def _joined(batches: list[PointBatch]) -> PointBatch:
+    names = PointBatch.__dataclass_fields__
+    return PointBatch(*(np.concatenate([getattr(batch, name) for batch in batches]) for name in names))
 
 
 def _only(batch: PointBatch, rows: Ints) -> PointBatch:
     return PointBatch(*(getattr(batch, name)[rows] for name in PointBatch.__dataclass_fields__))
 
 
-def _with_scores(since: _Since, judged: Judged, late_at: Ints) -> PointBatch:
+def _with_scores(since: _Since, judged: Judged, work: _Work) -> PointBatch:
     """The points from the first late one of their series on, with their new scores; those before have theirs."""
-    rows = np.flatnonzero(since.batch.timestamp >= late_at[since.slot])
+    rows = np.flatnonzero(since.batch.timestamp >= work.late_at[np.searchsorted(work.slots, since.slot)])
     with np.errstate(over="ignore"):
         fresh = [getattr(judged, name)[rows].astype(np.float32) for name in SCORES]
     expected, lower, upper, rarity = fresh

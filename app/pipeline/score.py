@@ -118,7 +118,7 @@ def judge(partition: Partition, batch: Batch, past: PastOf) -> Judged:
     before = take({name: partition.columns[name] for name in ("last_at", "point_count")}, judged.slots)
     begin = _Beginning(
         Model.state_of,
-        partition.life,
+        lambda slots: take(partition.life, slots),
         slots=judged.slots,
         last_at=before["last_at"],
         first_at=judged.columns["first_at"],
@@ -129,28 +129,90 @@ def judge(partition: Partition, batch: Batch, past: PastOf) -> Judged:
     return judged
 
 
-def judge_again(partition: Partition, batch: Batch, past: PastOf) -> Judged:
-    """Score all points since their series' last training once more, each series in time order, from what it left.
+@dataclass
+class Again:
+    """How far series have been scored once more since their last training; a row for each of `slots`, ascending.
 
-    Arguments as in `judge`, and for every series that is named, all of its points after `anchor_at`.
+    last_at: points up to it are done. counted: how many those are. life: their runs. states: of each model (by its
+    identity) the rows, ascending, whose state is no longer that of the training, and their state.
+    """
+
+    slots: Ints
+    last_at: Ints
+    counted: Ints
+    life: Fields
+    states: dict[int, tuple[Ints, Fields]] = field(default_factory=dict)
+
+    @classmethod
+    def as_trained(cls, partition: Partition, slots: Ints) -> Again:
+        """Nothing is done yet."""
+        last_at = partition.columns["anchor_at"][slots].copy()
+        return cls(slots, last_at, np.zeros(slots.size, np.int64), take(partition.anchor_life, slots))
+
+    def state_of(self, model: Model, rows: Ints) -> Fields:
+        state = model.anchor_of(rows)
+        if id(model) in self.states:
+            known, later = self.states[id(model)]
+            there = np.flatnonzero(np.isin(rows, known))
+            put(state, there, take(later, np.searchsorted(known, rows[there])))
+        return state
+
+    def life_of(self, slots: Ints) -> Fields:
+        return take(self.life, np.searchsorted(self.slots, slots))
+
+    def go_on(self, partition: Partition, judged: Judged, batch: Batch) -> None:
+        """These points are done too; no series fell back at them."""
+        rows = np.searchsorted(self.slots, batch.slot)
+        np.maximum.at(self.last_at, rows, batch.timestamp)
+        self.counted += np.bincount(rows, minlength=self.slots.size)
+        for code, of_model, state in judged.states:
+            self._remember(partition.models[code], of_model, state)
+        for of_model, state in judged.stood_in:
+            self._remember(partition.stand_ins.model, of_model, state)
+        for slots, life in judged.life:
+            put(self.life, np.searchsorted(self.slots, slots), life)
+
+    def complete(self, partition: Partition, judged: Judged) -> Judged:
+        """What the last points made of these series, with what all before them did; they are done too."""
+        before = (partition.columns[name][self.slots] for name in ("point_count", "since_anchor"))
+        point_count, since_anchor = before
+        columns = {
+            "point_count": point_count - since_anchor + self.counted,
+            "since_anchor": self.counted,
+            "late_at": np.zeros(self.slots.size, np.int64),
+        }
+        states = [(c, *self.states[id(m)]) for c, m in enumerate(partition.models) if id(m) in self.states]
+        stood_in = [self.states[id(m)] for m in [partition.stand_ins.model] if id(m) in self.states]
+        life = [(self.slots, self.life)]
+        return replace(judged, slots=self.slots, columns=columns, life=life, states=states, stood_in=stood_in)
+
+    def _remember(self, model: Model, rows: Ints, state: Fields) -> None:
+        known, before = self.states.get(id(model), (rows[:0], take(state, rows[:0])))
+        others = np.flatnonzero(~np.isin(known, rows))
+        every = np.concatenate([known[others], rows])
+        order = np.argsort(every)
+        kept = take(before, others)
+        joined = {name: np.concatenate([kept[name], state[name]])[order] for name in state}
+        self.states[id(model)] = every[order], joined
+
+
+def judge_again(partition: Partition, batch: Batch, past: PastOf, again: Again) -> Judged:
+    """Score points since their series' last training once more, each series in time order, from where that has got to.
+
+    Arguments as in `judge`, and for every series that is named, all of its points of a span after those that are done.
     """
     judged = Judged(*_unjudged(batch.slot.size))
-    slots, counts = np.unique(batch.slot, return_counts=True)
-    column = take({n: partition.columns[n] for n in ("anchor_at", "first_at", "point_count", "since_anchor")}, slots)
-    before = column["point_count"] - column["since_anchor"]
-    judged.slots = slots
-    judged.columns = {
-        "point_count": before + counts,
-        "since_anchor": counts,
-        "late_at": np.zeros(slots.size, np.int64),
-    }
+    slots = np.unique(batch.slot)
+    rows = np.searchsorted(again.slots, slots)
+    column = take({n: partition.columns[n] for n in ("first_at", "point_count", "since_anchor")}, slots)
+    before, done = column["point_count"] - column["since_anchor"], again.counted[rows]
     begin = _Beginning(
-        Model.anchor_of,
-        partition.anchor_life,
+        again.state_of,
+        again.life_of,
         slots=slots,
-        last_at=column["anchor_at"],
+        last_at=again.last_at[rows],
         first_at=column["first_at"],
-        point_count=before,
+        point_count=before + done,
     )
     known = partition.happenings.without_lost(batch.slot, batch.timestamp, batch.value)
     _judge(partition, begin, replace(batch, value=known), past, judged)
@@ -161,13 +223,13 @@ def judge_again(partition: Partition, batch: Batch, past: PastOf) -> Judged:
 class _Beginning:
     """From where points are judged.
 
-    state_of: the detector's state of rows of a model. life: of all slots. The other arrays have a row for each of
-    `slots`, ascending. last_at: points up to it are not judged. first_at: first point of all. point_count: points
-    before the first one that is judged.
+    state_of: the detector's state of rows of a model. life_of: the runs of some slots. The other arrays have a row for
+    each of `slots`, ascending. last_at: points up to it are not judged. first_at: first point of all. point_count:
+    points before the first one that is judged.
     """
 
     state_of: Callable[[Model, Ints], Fields]
-    life: Fields
+    life_of: Callable[[Ints], Fields]
     slots: Ints
     last_at: Ints
     first_at: Ints
@@ -266,7 +328,7 @@ def _fall_back(
                     baseline=take(model.baseline, part.rows),
                     state=take(model.state, part.rows),
                     judged_state=part.state,
-                    life=take(begin.life, part.slots),
+                    life=begin.life_of(part.slots),
                     anchor_at=begin.last_at[begin.rows(part.slots)],
                     point_count=np.unique(batch.slot[part.here], return_counts=True)[1],
                     why=[failed[slot] for slot in part.slots.tolist()],
@@ -387,7 +449,7 @@ def _judge_with(
     slots, start, counts = np.unique(batch.slot[mine], return_index=True, return_counts=True)
     rank = np.arange(mine.size) - np.repeat(start, counts)
     rows = row[slots].astype(np.int64)
-    state, life = begin.state_of(model, rows), take(begin.life, slots)
+    state, life = begin.state_of(model, rows), begin.life_of(slots)
     series = _SeriesFacts.of(partition, begin, slots)
     by_rank = np.argsort(rank, kind="stable")
     position = np.repeat(np.arange(slots.size), counts)

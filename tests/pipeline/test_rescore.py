@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from app.alerts.rules import Delivery
 from app.main import Heed
 from app.pipeline.learn import label_alert
-from app.pipeline.rescore import score_again
+from app.pipeline.rescore import _begin, _finish, _slice, score_again
 from app.pipeline.train import everything, fold, train
 from app.store.points import read_points
 from app.store.tables import Alert, Anomaly, Series
@@ -216,3 +216,42 @@ def told(heed: Heed, slot: int) -> list[tuple[Any, ...]]:
         (a.started_at, a.last_abnormal_at, a.ended_at, a.direction, round(a.rarity, 9), a.outcome, status)
         for a, status in rows
     ]
+
+
+def test_late_points_of_a_series_with_thousands_since_its_training_are_scored_in_slices(heed: Heed) -> None:
+    """The same state and scores as of a twin whose points came in order, an anomaly over the end of a slice included."""
+    sorted_shop, late = (Shop(heed, country=way) for way in ("sorted", "late"))
+    for shop in (sorted_shop, late):
+        shop.send(FIRST, at_once=True, delivery=Delivery.SILENT)
+    train(heed.committer, now=heed.clock.now(), reason="test", wanted=everything)
+    rng = np.random.default_rng(5)
+    at = MONDAY + HOUR * FIRST + 10 * np.arange(4_000)  # less than a day, so that no night trains in between
+    values = sorted_shop.values((at - MONDAY) // HOUR) + rng.normal(0, 2, at.size)
+    values[2_960:3_040] *= 0.3
+    rows = np.arange(at.size)
+    for part in np.split(rows, 4):
+        heed.committer.submit(posted("orders", at[part], values[part], country="sorted")).result()
+    for part in np.split(rows[rows % 50 > 0], 4):
+        heed.committer.submit(posted("orders", at[part], values[part], country="late")).result()
+    heed.committer.submit(posted("orders", at[::50], values[::50], country="late")).result()
+    assert score_again(heed.committer, heed.clock.now()) == 1
+    ours, theirs = outcome(heed, 0), outcome(heed, 1)
+    for name in ours:
+        np.testing.assert_allclose(ours[name], theirs[name], rtol=1e-9, atol=1e-9, err_msg=name)
+
+
+def test_what_comes_late_while_slices_are_scored_is_scored_after_them(heed: Heed) -> None:
+    partition = heed.committer.partitions[0]
+    shop = trained_shop(heed)
+    at = MONDAY + HOUR * FIRST + 10 * np.arange(1, 4_000)
+    values = shop.values((at - MONDAY) // HOUR)
+    heed.committer.submit(posted("orders", at[10:], values[10:], country="DE")).result()
+    heed.committer.submit(posted("orders", at[5:10], values[5:10], country="DE")).result()
+    work = heed.committer.call(lambda: _begin(partition, np.array([0])))
+    assert heed.committer.call(lambda: _slice(heed.committer, 0, work))
+    heed.committer.submit(posted("orders", at[:5], values[:5], country="DE")).result()
+    heed.committer.call(lambda: _finish(heed.committer, 0, work, heed.clock.now(), None))
+    assert partition.columns["late_at"][0] == at[0]
+    assert score_again(heed.committer, heed.clock.now()) == 1
+    assert partition.columns["late_at"][0] == 0
+    assert partition.columns["since_anchor"][0] == at.size
