@@ -84,6 +84,7 @@ class Heed:
             settings.timezone,
             choice_budget_ms=CHOICE_BUDGET_MS[settings.clock],
             picture_lifetime=self.links.lifetime,
+            longest_gap=timedelta(days=settings.longest_gap_days),
             retention=timedelta(days=settings.retention_days) if settings.retention_days else None,
         )
         self.schedule = Schedule(self.database, self.clock, settings.timezone, self.jobs)

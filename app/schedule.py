@@ -58,6 +58,7 @@ def jobs_of(
     *,
     choice_budget_ms: float,
     picture_lifetime: timedelta,
+    longest_gap: timedelta,
     retention: timedelta | None,
 ) -> list[Job]:
     """Everything that Heed does by itself. `choice_budget_ms`: what trying dear detectors may cost a night."""
@@ -68,7 +69,7 @@ def jobs_of(
         Job("retention", nightly, lambda now: _drop_old_points(committer, now, retention), once_a_day=True),
         Job("train-young", every(minutes=1), lambda now: _train_young(committer, now)),
         Job("events", every(minutes=10), lambda now: _learn_events(committer, now)),
-        Job("gaps", every(minutes=1), lambda now: _find_and_fill_gaps(committer, gap_finder, now)),
+        Job("gaps", every(minutes=1), lambda now: _find_and_fill_gaps(committer, gap_finder, now, longest_gap)),
         Job("late-points", every(minutes=1), lambda now: _score_again(committer, now)),
         Job("flags", every(seconds=5), lambda _now: flags.follow(committer)),
         Job("fold", every(minutes=10), lambda _now: _fold_if_due(committer)),
@@ -192,10 +193,10 @@ def _train_young(committer: Committer, now: datetime) -> str:
     return f"{report.trained} series trained" if report.trained else ""
 
 
-def _find_and_fill_gaps(committer: Committer, finder: GapFinder, now: datetime) -> str:
+def _find_and_fill_gaps(committer: Committer, finder: GapFinder, now: datetime, longest: timedelta) -> str:
     counts = {
         "found": finder.find_silent(now),
-        "ended": over_gaps.end_what_is_over(committer, now),
+        "ended": over_gaps.end_what_is_over(committer, now, longest),
         "filled": gaps.fill_what_came(committer, now),
     }
     return ", ".join(f"{count} gaps {what}" for what, count in counts.items() if count)

@@ -165,6 +165,14 @@ class Settings(BaseSettings):
         ge=0,
     )
 
+    longest_gap_days: int = _set_by(
+        14,
+        meaning="How many days a gap that Heed found, or that a verdict of bad data made, may stay open before its "
+        "series are judged again all the same. People are told.",
+        cure="Give a whole number from 1 to 365, such as 14.",
+        ge=1,
+        le=365,
+    )
     retention_days: int | None = _set_by(
         None,
         meaning="How many days points are kept, to a week or so of hourly ones. Training looks back 70 at least.",

@@ -6,11 +6,12 @@ import math
 
 import numpy as np
 
-from detectors.contract import Bools, Ints
+from detectors.contract import Bools, Floats, Ints
 
 DAY, WEEK = 86_400, 604_800
 TOLD_FROM = 1.5
 """log10 weeks: a silence that chance would bring once in thirty weeks. Sources are few, and an outage of one is big."""
+NORMAL_POINTS, NORMAL_SECONDS, NORMAL_DAILY_POINTS, NORMAL_SHARE = 12, 21_600, 5, 0.9
 LEAST_STEPS = 3
 LEAST_SECONDS = 600
 LONGEST_STEP = 2.5
@@ -84,3 +85,15 @@ def back_since(timestamp: Ints, *, cadence: int, now: int, wait: float) -> int |
     holes = np.flatnonzero(np.diff(timestamp) > LONGEST_STEP * cadence)
     first = int(holes[-1]) + 1 if holes.size else 0
     return int(timestamp[first]) if timestamp.size - first >= LEAST_STEPS else None
+
+
+def normal_since(timestamp: Ints, value: Floats, inside: Bools, cadence: int) -> int | None:
+    """Since when a series whose data were bad looks normal again, by its points since, (P,); None while it does not.
+
+    inside: whether each lies in its band. It takes twelve points and six hours, of daily series five points, nine in
+    ten of them inside and not all the same: a sensor that is stuck at a usual value is not normal.
+    """
+    needed = NORMAL_DAILY_POINTS if cadence >= DAY else max(NORMAL_POINTS, NORMAL_SECONDS // cadence)
+    if timestamp.size < needed or not inside[-needed:].mean() >= NORMAL_SHARE or np.ptp(value[-needed:]) == 0:
+        return None
+    return int(timestamp[-needed:][int(np.argmax(inside[-needed:]))])

@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from app.alerts.rules import Delivery, Outcome
 from app.clock import wall_now
 from app.errors import NotFound, Unprocessable
+from app.partitions import checkpoint
 from app.partitions.partition import UNKNOWN, Partition
 from app.pipeline.happenings import Changed
 from app.pipeline.ingest import Committer
@@ -26,11 +27,14 @@ from app.pipeline.train import train
 from app.store import alerts as stored_alerts
 from app.store import happenings as stored
 from app.store import points
+from app.store.points import PointBatch
 from app.store.tables import Alert, Gap
 from detectors.contract import Ints
 
 log = structlog.get_logger()
 
+MOST_REMEMBERED = 2_000
+"""So many points are kept of what was there when a gap was declared."""
 JOINED_STEPS = 3
 """What a source loses no more steps later than what is lost already belongs to the same gap."""
 FILLED = 0.9
@@ -41,7 +45,10 @@ def declare(committer: Committer, gap: Gap, now: datetime) -> Gap:
     """Say that data are lost. Alerts that began in it are withdrawn, and one tells of it. Raises Unprocessable."""
     if gap.ended_at is not None and gap.ended_at <= gap.started_at:
         raise Unprocessable("The gap ends before it starts. Send `start` before `end`.")
-    gap.known_points = _known_points(committer, gap, now)[0]
+    there, due = _points_there(committer, gap, now)
+    gap.known_points = len(there)
+    if due > 0 and len(there) >= FILLED * due:  # they are not lost but wrong, and to be replaced
+        gap.known = _packed(there)
 
     def store() -> Changed:
         with committer.database.writing() as session:
@@ -157,8 +164,11 @@ def was_real(committer: Committer, gap_id: int, *, now: datetime | None) -> None
     score_again(committer, committer.clock.now(), asked=Delivery.DIGEST)
 
 
-def end(committer: Committer, gap_id: int, *, at: datetime, now: datetime, by: str) -> Gap:
-    """The data are back. Points from then on count again; those of the span when they have been sent late."""
+def end(committer: Committer, gap_id: int, *, at: datetime, now: datetime, by: str, told: str = "") -> Gap:
+    """The data are back. Points from then on count again; those of the span when they have been sent late.
+
+    told: what people are told besides.
+    """
 
     def store() -> Changed:
         with committer.database.writing() as session:
@@ -166,7 +176,7 @@ def end(committer: Committer, gap_id: int, *, at: datetime, now: datetime, by: s
             if at <= gap.started_at:
                 raise Unprocessable("The gap ends before it starts. Send an `end` after its `start`.")
             gap.ended_at, gap.ended_by = at, by
-            _resolve(session, gap, at)
+            _resolve(session, gap, at, told)
             ids = stored.series_ids_of(session, gap)
             return Changed([], ids, int(gap.started_at.timestamp()))
 
@@ -245,13 +255,42 @@ def _slots(partition: Partition, ids: Ints) -> Ints:
 
 
 def _has_come(committer: Committer, gap: Gap, now: datetime) -> bool:
-    """Whether nearly all of its points are there, and were not when it was declared."""
-    known, due = _known_points(committer, gap, now)
-    return due > 0 and known >= FILLED * due and gap.known_points < FILLED * due
+    """Whether nearly all of its points are there, and were not when it was declared, or are others now."""
+    there, due = _points_there(committer, gap, now)
+    if due == 0 or len(there) < FILLED * due:
+        return False
+    return gap.known_points < FILLED * due if gap.known is None else _are_replaced(gap, there)
 
 
-def _known_points(committer: Committer, gap: Gap, now: datetime) -> tuple[int, int]:
-    """How many points of its span are stored with a value, and how many there should be."""
+def was_corrected(committer: Committer, gap: Gap, now: datetime) -> bool:
+    """Whether what was wrong when the gap was declared has been sent again, right."""
+    return gap.known is not None and _are_replaced(gap, _points_there(committer, gap, now)[0])
+
+
+def _are_replaced(gap: Gap, there: PointBatch) -> bool:
+    """Whether nearly all points that were known at first have another value now."""
+    if gap.known is None:
+        return False
+    known = checkpoint.decode(gap.known)
+    kind = [("series", np.int64), ("timestamp", np.int64)]
+    before, after = np.zeros(known["series"].size, kind), np.zeros(len(there), kind)
+    before["series"], before["timestamp"] = known["series"], known["timestamp"]
+    after["series"], after["timestamp"] = there.series, there.timestamp
+    _, old, new = np.intersect1d(before, after, assume_unique=True, return_indices=True)
+    replaced = (known["value"][old] != there.value[new]).sum()
+    return bool(replaced >= FILLED * before.size)
+
+
+def _packed(batch: PointBatch) -> bytes | None:
+    """Some of the points, evenly, as they are."""
+    if not len(batch):
+        return None
+    rows = np.unique(np.linspace(0, len(batch) - 1, MOST_REMEMBERED).astype(np.int64))
+    return checkpoint.encode({name: getattr(batch, name)[rows] for name in ("series", "timestamp", "value")})
+
+
+def _points_there(committer: Committer, gap: Gap, now: datetime) -> tuple[PointBatch, int]:
+    """The points of its span that are stored with a value, and how many there should be."""
     start, stop = int(gap.started_at.timestamp()), int(min(gap.ended_at or now, now).timestamp())
     with committer.database.reading() as session:
         ids = stored.series_ids_of(session, gap)
@@ -263,7 +302,7 @@ def _known_points(committer: Committer, gap: Gap, now: datetime) -> tuple[int, i
     there = np.isfinite(batch.value)
     if gap.origin == "zeros":
         there &= batch.value != 0
-    return int(there.sum()), due
+    return PointBatch(batch.series[there], batch.timestamp[there], batch.value[there]), due
 
 
 def _withdraw_caused(session: Session, gap: Gap, ids: Ints, told_by: datetime | None = None) -> list[int]:
@@ -312,10 +351,11 @@ def _tell(session: Session, gap: Gap, title: str, now: datetime, severity: str =
     enqueue(session, alert.id, "firing", wall_now())
 
 
-def _resolve(session: Session, gap: Gap, at: datetime) -> None:
+def _resolve(session: Session, gap: Gap, at: datetime, told: str = "") -> None:
     """What tells of the gap is over."""
     for alert in stored_alerts.caused_by_gap(session, gap.id):
         if alert.kind == "data" and alert.status == "firing":
             alert.status, alert.ended_at = "resolved", at
+            alert.title += told
             session.flush()
             enqueue(session, alert.id, "resolved", wall_now())

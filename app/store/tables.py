@@ -365,6 +365,7 @@ class Gap(Concerned, Base):
     retrained_at: Mapped[datetime | None]
     real_at: Mapped[datetime | None]  # event time: somebody said that what it shows is real, so it is judged
     ended_by: Mapped[str | None]  # a person, or why Heed ended it
+    known: Mapped[bytes | None]  # some of its points as they were when it was declared, as arrays
 
 
 class GapSeries(Base):

@@ -77,6 +77,7 @@ def declare(served: Served, **other: Any) -> dict[str, Any]:
 
 
 def test_a_campaign_is_told_once_then_expected_and_a_drop_of_half_of_it_is_told(served: Served) -> None:
+    """Guarantee 32."""
     shop = a_trained_shop(served)
     campaign(shop)
     assert len(told(served)) == 1
@@ -98,6 +99,7 @@ def test_a_campaign_is_told_once_then_expected_and_a_drop_of_half_of_it_is_told(
 
 
 def test_what_is_declared_first_has_a_wide_band_and_what_is_beyond_it_is_told(served: Served) -> None:
+    """Guarantee 32."""
     shop = a_trained_shop(served)
     declare(served, rrule=None)
     campaign(shop)
@@ -148,7 +150,7 @@ def test_a_declared_event_closes_the_alert_it_explains_and_taken_back_it_opens_a
 
 
 def test_a_retroactive_event_leaves_no_trace_in_what_was_learned(served: Served) -> None:
-    """Beside a twin that never had it."""
+    """Guarantee 32. Beside a twin that never had it."""
     shop, twin = a_trained_shop(served, "DE", 3), a_trained_shop(served, "FR", 3)
     campaign(shop)
     campaign(twin, factor=1.0)

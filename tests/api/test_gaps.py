@@ -44,6 +44,7 @@ def declare(served: Served, **other: Any) -> dict[str, Any]:
 
 
 def test_a_day_of_lost_data_sent_late_is_one_alert_and_leaves_no_trace(served: Served) -> None:
+    """Guarantee 31."""
     *losing, twin = trained_shops(served)
     for shop in losing:
         shop.send(3, factor=0.05)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from detectors.loss import DAY, WEEK, back_since, comparable, overdue, rarity_of_silence, zero_together
+from detectors.loss import DAY, WEEK, back_since, comparable, normal_since, overdue, rarity_of_silence, zero_together
 
 HOUR, MINUTE = 3_600, 60
 TOLD_FROM = 1.5
@@ -78,3 +78,12 @@ def test_a_series_is_back_when_its_last_three_points_are_a_step_apart_and_fresh(
     assert back_since(points[:4], cadence=HOUR, now=21 * HOUR, wait=0) is None
     assert back_since(points, cadence=HOUR, now=30 * HOUR, wait=0) is None
     assert back_since(HOUR * np.arange(1, 23), cadence=HOUR, now=22 * HOUR, wait=0) == HOUR
+
+
+def test_bad_data_are_over_after_half_a_day_of_points_in_the_band_that_are_not_stuck() -> None:
+    at, inside = HOUR * np.arange(20), np.arange(20) >= 8
+    values = (100 + np.arange(20) % 7).astype(np.float64)
+    assert normal_since(at, values, inside, HOUR) == 8 * HOUR
+    assert normal_since(at[:-2], values[:-2], inside[:-2], HOUR) is None
+    assert normal_since(at, np.full(20, 100.0), inside, HOUR) is None
+    assert normal_since(MINUTE * np.arange(100), values.repeat(5), np.ones(100, bool), MINUTE) is None

@@ -103,6 +103,7 @@ def by_difference(values: Floats) -> Floats:
 def test_a_permanent_step_settles_within_two_seasons_with_at_most_one_more_alert_and_a_further_fall_is_told(
     heed: Heed, shape: Callable[[Ints], Floats], cadence: int, level: Callable[[Floats], Floats], season: int
 ) -> None:
+    """Guarantee 33."""
     stream = Stream(heed, shape, cadence)
     stream.has_history()
     stream.level = level
@@ -120,6 +121,7 @@ def test_a_permanent_step_settles_within_two_seasons_with_at_most_one_more_alert
 
 @pytest.mark.parametrize("factor", [1.4, 0.6])
 def test_a_further_fall_while_it_settles_is_told(heed: Heed, factor: float) -> None:
+    """Guarantee 33."""
     stream = Stream(heed, daily)
     stream.has_history()
     stream.send(3, factor=factor)
@@ -182,6 +184,7 @@ def has_a_channel(heed: Heed) -> None:
 
 
 def test_one_that_never_settles_ends_at_its_longest_and_says_so(heed: Heed) -> None:
+    """Guarantee 33."""
     stream = Stream(heed, daily)
     stream.has_history()
     stream.send(3, factor=1.4)
@@ -203,6 +206,7 @@ def test_later_trainings_keep_the_new_level_too(heed: Heed) -> None:
 
 
 def test_one_that_is_taken_back_leaves_no_trace(heed: Heed) -> None:
+    """Guarantee 33."""
     stream = Stream(heed, daily)
     stream.has_history()
     stream.send(3, factor=1.4)

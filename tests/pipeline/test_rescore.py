@@ -219,7 +219,7 @@ def told(heed: Heed, slot: int) -> list[tuple[Any, ...]]:
 
 
 def test_late_points_of_a_series_with_thousands_since_its_training_are_scored_in_slices(heed: Heed) -> None:
-    """The same state and scores as of a twin whose points came in order, an anomaly over the end of a slice included."""
+    """The same state and scores as of a twin whose points came in order, with an anomaly over the end of a slice."""
     sorted_shop, late = (Shop(heed, country=way) for way in ("sorted", "late"))
     for shop in (sorted_shop, late):
         shop.send(FIRST, at_once=True, delivery=Delivery.SILENT)
