@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -11,14 +12,22 @@ import httpx
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 from app.history import History
-from app.own_server import checked
+from app.local_server import retrained
+from app.own_server import ServerRefused, checked
 
 POINTS_PER_REQUEST = 20_000
 REASONS_SHOWN = 5
-TRAINING_TIMEOUT_SECONDS = 3600.0
 
 
 @dataclass(frozen=True)
@@ -44,10 +53,16 @@ def run_import(client: httpx.Client, history: History, console: Console) -> Impo
         for first, end in pairwise(edges):
             reports.append(_send(client, history, first, end))
             progress.update(sending, completed=end)
-        progress.add_task("learning", total=None)
-        retrain = {"matcher": {}, "reason": "history imported"}
-        checked(client.post("/v1/retrains", json=retrain, timeout=TRAINING_TIMEOUT_SECONDS))
+        learning = progress.add_task("series", total=None)
+        retrain = checked(client.post("/v1/retrains", json={"reason": "history imported"}))
+        show = partial(_show, progress, learning)
+        if (ended := retrained(client, retrain["id"], show=show)) != "done":
+            raise ServerRefused(f"The points are stored. Learning from them has {ended}: see GET /v1/retrains.")
     return _total(reports, len(history.series))
+
+
+def _show(progress: Progress, task: TaskID, done: int, total: int) -> None:
+    progress.update(task, completed=done, total=total)
 
 
 def send_calendar(client: httpx.Client, calendar: bytes, about: Mapping[str, str | list[str]]) -> dict[str, Any]:

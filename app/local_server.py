@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -17,6 +17,7 @@ import httpx
 
 START_TIMEOUT_SECONDS = 120
 STOP_TIMEOUT_SECONDS = 20
+LOOK_AGAIN_SECONDS = 0.1
 
 
 class ServerDidNotStart(Exception):
@@ -92,6 +93,18 @@ class LocalServer:
 def client_of(url: str, token: str, *, timeout_seconds: float = 120.0) -> httpx.Client:
     """Speaks to the Heed at `url` as the bearer of `token`."""
     return httpx.Client(base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=timeout_seconds)
+
+
+def retrained(
+    client: httpx.Client, retrain_id: int, *, show: Callable[[int, int], None] = lambda _done, _total: None
+) -> str:
+    """How a retrain ended, once it has; meanwhile shows of how many series it has decided."""
+    while True:
+        retrain = client.get(f"/v1/retrains/{retrain_id}").raise_for_status().json()
+        show(retrain["series_done"], retrain["series_total"])
+        if retrain["status"] not in ("scheduled", "running"):
+            return str(retrain["status"])
+        time.sleep(LOOK_AGAIN_SECONDS)
 
 
 def is_ready(url: str) -> bool:

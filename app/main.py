@@ -25,6 +25,7 @@ from app.pipeline.create import Creator
 from app.pipeline.found_gaps import GapFinder
 from app.pipeline.ingest import Committer, IngestRules
 from app.pipeline.notify import Notifier
+from app.pipeline.retrain import Retrainer
 from app.schedule import Schedule, jobs_of
 from app.security import Links, Vault, read_secret_key
 from app.settings import ClockChoice, Settings
@@ -77,6 +78,7 @@ class Heed:
         )
         self.gap_finder = GapFinder(self.committer)
         self.maker = Creator(self.committer)
+        self.retrainer = Retrainer(self.committer)
         self.jobs = jobs_of(
             self.committer,
             self.notifier,
@@ -115,6 +117,7 @@ class Heed:
         self.maker.make_what_is_missing()
         self.pictures.start()
         self.notifier.start()
+        self.retrainer.start()
         if not self._follows_events:
             self.schedule.start()
         elif any(partition.newest for partition in self.committer.partitions):
@@ -123,6 +126,7 @@ class Heed:
     def stop(self) -> None:
         """Finish what was begun, in the order in which work flows."""
         self.committer.close()
+        self.retrainer.stop()
         self.schedule.stop()
         self.committer.stop()
         self.notifier.stop()

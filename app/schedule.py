@@ -19,7 +19,21 @@ from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
 from app.clock import Clock, wall_now
-from app.pipeline import choose, desensitise, erase, events, flags, gaps, over_gaps, rescore, shadow, stale, train
+from app.pipeline import (
+    choose,
+    desensitise,
+    erase,
+    events,
+    flags,
+    gaps,
+    over_gaps,
+    rescore,
+    retrain,
+    roll_back,
+    shadow,
+    stale,
+    train,
+)
 from app.pipeline.found_gaps import GapFinder
 from app.pipeline.ingest import Committer
 from app.pipeline.notify import Notifier
@@ -67,6 +81,8 @@ def jobs_of(
     return [
         Job("train-nightly", nightly, lambda now: _choose_and_train(committer, now, choice_budget_ms), once_a_day=True),
         Job("retention", nightly, lambda now: _drop_old_points(committer, now, retention), once_a_day=True),
+        Job("retrains", every(minutes=1), lambda now: _run_retrains(committer, now)),
+        Job("snapshots", every(hours=24), lambda now: _forget_snapshots(committer, now)),
         Job("train-young", every(minutes=1), lambda now: _train_young(committer, now)),
         Job("events", every(minutes=10), lambda now: _learn_events(committer, now)),
         Job("gaps", every(minutes=1), lambda now: _find_and_fill_gaps(committer, gap_finder, now, longest_gap)),
@@ -191,6 +207,16 @@ def _drop_old_points(committer: Committer, now: datetime, retention: timedelta |
 def _train_young(committer: Committer, now: datetime) -> str:
     report = train.train(committer, now=now, reason="young series", wanted=train.due)
     return f"{report.trained} series trained" if report.trained else ""
+
+
+def _run_retrains(committer: Committer, now: datetime) -> str:
+    count = retrain.run_due(committer, now)
+    return f"{count} retrains run" if count else ""
+
+
+def _forget_snapshots(committer: Committer, now: datetime) -> str:
+    count = roll_back.forget_snapshots(committer, now)
+    return f"{count} parts of old retrains can no longer be rolled back" if count else ""
 
 
 def _find_and_fill_gaps(committer: Committer, finder: GapFinder, now: datetime, longest: timedelta) -> str:

@@ -23,7 +23,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from app.local_server import LocalServer, client_of
+from app.local_server import LocalServer, client_of, retrained
 
 PROBES = 60
 PROBE_EVERY_SECONDS = 0.5
@@ -98,7 +98,8 @@ def _import_history(url: str, token: str, now: int) -> None:
     ]
     with client_of(url, token, timeout_seconds=600.0) as client:
         client.post("/v1/points", params={"alert": "silent"}, json={"series": series}).raise_for_status()
-        client.post("/v1/retrains", json={"matcher": {}, "reason": "benchmark"}).raise_for_status()
+        asked = client.post("/v1/retrains", json={"reason": "benchmark"}).raise_for_status().json()
+        retrained(client, asked["id"])
 
 
 def _probe_all(port: int, token: str, receiver: Receiver, now: int, probes: range) -> list[float]:

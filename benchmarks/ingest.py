@@ -23,7 +23,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from app.local_server import LocalServer, client_of
+from app.local_server import LocalServer, client_of, retrained
 
 SERIES = 1_000
 STEPS_PER_BATCH = 10
@@ -86,7 +86,8 @@ def _import_history(url: str, token: str, start: int, rng: np.random.Generator) 
         for first in range(0, HISTORY_HOURS, 84):
             body = _batch(start + first * HOUR, 84, rng)
             client.post("/v1/points", params={"alert": "silent"}, content=body, headers=HEADERS).raise_for_status()
-        client.post("/v1/retrains", json={"matcher": {}, "reason": "benchmark"}).raise_for_status()
+        asked = client.post("/v1/retrains", json={"reason": "benchmark"}).raise_for_status().json()
+        retrained(client, asked["id"])
 
 
 def _batch(first: int, steps: int, rng: np.random.Generator) -> bytes:

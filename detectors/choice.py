@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from detectors.contract import Bools, Detector, Fields, Floats, History, Ints, Points
+from detectors.contract import Bools, Detector, Fields, Floats, History, Ints
 from detectors.rarity import WEEK_SECONDS
 from detectors.robust import center_and_unit, mean
+from detectors.trial import go_on
 
 HELD_OUT = 0.25
 MOST_HELD_OUT = 2_000  # columns; enough to tell, and scoring them one after another is what a trial costs
@@ -94,28 +95,8 @@ def _tried(detector: Detector, history: History, rows: Ints) -> Trial:
 
 def _judged(detector: Detector, past: History, history: History, rows: Ints, held: int) -> tuple[Floats, Floats]:
     """What was expected of the held-out points, and how rare each was: (R, held out)."""
-    baseline, state = detector.fit(past)
-    count = len(rows)
-    expected = np.full((count, history.values.shape[1] - held), np.nan)
-    rarity = expected.copy()
-    nothing, whole = np.zeros(count), np.arange(count)
-    cadence = np.full(count, history.cadence, np.int64)
-    for step in range(expected.shape[1]):
-        points = Points(
-            row=whole,
-            timestamp=np.full(count, history.timestamp[held + step]),
-            local=np.full(count, history.local[held + step]),
-            value=history.values[rows, held + step],
-            cadence=cadence,
-            frozen=np.zeros(count, bool),
-            threshold_up=nothing,
-            threshold_down=nothing,
-            weight=None if history.weights is None else history.weights[rows, held + step],
-            kinds_of_day=history.kinds_at(np.full(count, held + step)),
-        )
-        scores, state = detector.score(points, baseline, state)
-        expected[:, step], rarity[:, step] = scores.expected, scores.rarity
-    return expected, rarity
+    said, _ = go_on(detector, *detector.fit(past), history.of_series(rows), first=held)
+    return said.expected, said.rarity
 
 
 def few_events(values: Floats) -> Bools:

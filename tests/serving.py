@@ -48,12 +48,27 @@ class Served:
         point = {"metric": metric, "timestamp": timestamp, "value": value, "dimensions": dimensions}
         return self.client.post("/v1/points", json={"points": [point]})
 
+    def retrain(self, reason: str = "history", **asked: Any) -> dict[str, Any]:
+        """Ask for a retrain and wait until it has ended."""
+        answer = self.client.post("/v1/retrains", json={"reason": reason} | asked)
+        assert answer.status_code == 202, answer.text
+        return self.ended(answer.json()["id"])
+
+    def ended(self, retrain_id: int) -> dict[str, Any]:
+        """A retrain once it has ended."""
+        deadline = time.monotonic() + 60
+        while True:
+            retrain: dict[str, Any] = self.client.get(f"/v1/retrains/{retrain_id}").json()
+            if retrain["status"] not in ("scheduled", "running"):
+                return retrain
+            assert time.monotonic() < deadline, retrain
+            time.sleep(0.01)
+
     def has_an_alert(self, **names: str) -> dict[str, Any]:
         """Orders with five normal weeks that fall: the alert as the API shows it."""
         shop = Shop(self.heed, **names)  # type: ignore[arg-type]
         shop.has_history()
-        answer = self.client.post("/v1/retrains", json={"reason": "history"})
-        assert answer.status_code == 201, answer.text
+        assert self.retrain()["status"] == "done"
         shop.send(24, at_once=True)
         shop.send(6, factor=0.4)
         return self.alert()

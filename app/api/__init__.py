@@ -12,6 +12,7 @@ from app.api import (
     apply,
     assessments,
     audit,
+    baselines,
     channels,
     desensitisations,
     docs,
@@ -43,6 +44,7 @@ Errors are `application/problem+json` (RFC 9457) with a message that says the cu
 ROUTERS = (
     points.router,
     series.router,
+    baselines.router,
     alerts.router,
     labels.router,
     policies.router,
@@ -81,7 +83,6 @@ def create_app(heed: Service) -> FastAPI:
     app.state.heed = heed
     app.state.bearers = Bearers(heed.database)
     app.state.metrics = Metrics(heed.database)
-    app.state.retraining = threading.Lock()
     app.state.assessing = threading.Lock()
     app.state.routes = [route for router in ROUTERS for route in _declared(router)]
     for router in ROUTERS:

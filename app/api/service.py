@@ -11,6 +11,7 @@ from app.outbound import Outbound
 from app.pipeline.creations import Maker
 from app.pipeline.ingest import Committer
 from app.pipeline.notify import Notifier
+from app.pipeline.retrain import Retrainer
 from app.security import Links, Vault
 from app.store.database import Database
 
@@ -51,6 +52,8 @@ class Service(Protocol):
     def outbound(self) -> Outbound: ...
     @property
     def notifier(self) -> Notifier: ...
+    @property
+    def retrainer(self) -> Retrainer: ...
     @property
     def base_threshold(self) -> float:
         """The rarity that the alert budget alone asks for, log10 weeks."""

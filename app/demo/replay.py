@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from app.demo.inbox import Inbox, Message, draw
 from app.demo.shop import CAMPAIGN, ENCORE, STORY, WEEK_HOURS, Chapter, Reading, Shop, last_monday
-from app.local_server import LocalServer, client_of
+from app.local_server import LocalServer, client_of, retrained
 
 SILENT_WEEKS = 6
 WEEKS = 10
@@ -73,7 +73,9 @@ class Replay:
         began = time.monotonic()
         for week in range(SILENT_WEEKS):
             self._post(self.shop.readings(week * WEEK_HOURS, (week + 1) * WEEK_HOURS), alert="silent")
-        self._check(self.client.post("/v1/retrains", json={"matcher": {}, "reason": "the shop's history"}))
+        asked = self.client.post("/v1/retrains", json={"reason": "the shop's history"})
+        self._check(asked)
+        retrained(self.client, asked.json()["id"])
         self.console.print(
             f"{SILENT_WEEKS} weeks of history of 20 series (4 metrics in 5 countries) imported and learned "
             f"in {time.monotonic() - began:.1f} s. Now the shop goes live, an hour at a time.\n"

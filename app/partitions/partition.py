@@ -55,6 +55,9 @@ _COLUMNS = {
     "anchor_at": np.int64,  # newest point when last trained: what comes before it is never scored again
     "since_anchor": np.int64,  # points counted since then
     "siblings": np.int64,  # how many siblings' shape its own days bore out when last trained, 0: learned alone
+    "version": np.int64,  # id of the baseline version that its baseline is of, 0: none
+    "retrain": np.int64,  # id of the newest retrain that gave it a baseline, 0: none
+    "rests_until": np.int64,  # event time until which only what somebody asks for trains it
     "late_at": np.int64,  # oldest point since then that came late or was corrected and waits to be scored, 0: none
 }
 GROUND = ("point_count", "first_at", "last_at", "cadence", "siblings")

@@ -177,7 +177,7 @@ def young(partition: Partition) -> Ints:
 
 def due(partition: Partition) -> Ints:
     """Slots that are to be trained before the night: young ones, and those that another detector is to judge."""
-    return np.union1d(young(partition), _given_to_another(partition))
+    return _awake(partition, np.union1d(young(partition), _given_to_another(partition)))
 
 
 def _given_to_another(partition: Partition) -> Ints:
@@ -189,7 +189,17 @@ def _given_to_another(partition: Partition) -> Ints:
 
 def everything(partition: Partition) -> Ints:
     """Slots that have got points since they were trained, or whose labels may have changed what to learn from."""
+    return _awake(partition, with_points(partition))
+
+
+def with_points(partition: Partition) -> Ints:
+    """Slots that have points at all."""
     return np.flatnonzero(partition.columns["point_count"][: partition.count] > 0)
+
+
+def _awake(partition: Partition, slots: Ints) -> Ints:
+    """Those that no retrain has left to their old baseline for a while, as their data had better not be learned."""
+    return slots[partition.columns["rests_until"][slots] <= partition.columns["last_at"][slots]]
 
 
 def portions(committer: Committer, number: int, slots: Ints) -> Iterator[Ints]:
@@ -233,6 +243,7 @@ def _train_portion(
                 failed |= _learn(session, partition, grid, lesson, now)
             trained += grid.series_ids.size
         version = states.new_version(session, partition=number, reason=reason, series_count=trained, now=wall_now())
+        partition.columns["version"][slots] = version
         recover.save(session, partition, version)
     recover.saved(partition)
     for series_id, why in failed.items():
@@ -290,7 +301,7 @@ def _learn(session: Session, partition: Partition, grid: points.Grid, lesson: Le
         mine = np.flatnonzero(chosen == code)
         part = history.of_series(mine)
         fitted = training.fit_many(partition.models[code].detector, part, fall_back=registry.get(FALL_BACK))
-        _install(partition, slots[mine], fitted)
+        install(partition, slots[mine], fitted)
         failed |= {int(i): why for i, why in zip(ids[mine], fitted.reason, strict=True) if why}
     choices.record_fall_backs(session, ids.tolist(), failed, detector=DEFAULT_DETECTOR, reason=NOT_COMPARED)
     partition.columns["trained_points"][slots] = partition.columns["point_count"][slots]
@@ -304,7 +315,8 @@ def _learn(session: Session, partition: Partition, grid: points.Grid, lesson: Le
     return failed
 
 
-def _install(partition: Partition, slots: Ints, fitted: training.Trained) -> None:
+def install(partition: Partition, slots: Ints, fitted: training.Trained) -> None:
+    """Let what was fitted judge these series."""
     used = np.array(fitted.detector)
     for name in np.unique(used).tolist():
         mine = np.flatnonzero(used == name)

@@ -11,12 +11,12 @@ from app.partitions.partition import GROUND, Partition
 from app.pipeline.ingest import Committer
 from detectors.training import Progress, progress
 
-COLUMNS = (*GROUND, "trained_at")
+COLUMNS = (*GROUND, "trained_at", "version")
 
 
 @dataclass(frozen=True)
 class Watch:
-    """The state of one series. Times are None where there is no such moment yet."""
+    """The state of one series. Times are None where there is no such moment yet, baseline_version 0."""
 
     detector: str
     learning: Progress
@@ -24,6 +24,7 @@ class Watch:
     first_point_at: datetime | None
     last_point_at: datetime | None
     trained_at: datetime | None
+    baseline_version: int
     policy: Resolved
 
 
@@ -50,6 +51,7 @@ def _watch(partition: Partition, slot: int) -> Watch:
         first_point_at=_time(column["first_at"]),
         last_point_at=_time(column["last_at"]),
         trained_at=_time(column["trained_at"]),
+        baseline_version=column["version"],
         policy=partition.policy(slot),
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from app.store import retrains
 from app.store.points import erase_series
 from app.store.tables import (
     Alert,
@@ -38,6 +39,7 @@ def erase(session: Session, series: Series) -> dict[str, int]:
     _delete(session, GapSeries, GapSeries.series_id == series.id)
     for concerned in (Event, Gap, Desensitisation):
         _delete(session, concerned, concerned.series_id == series.id)
+    retrains.forget_series(session, series)
     _delete(session, DetectorChoice, DetectorChoice.series_id == series.id)
     session.delete(series)
     session.flush()

@@ -141,6 +141,64 @@ class BaselineVersion(Base):
     series_count: Mapped[int]
 
 
+class Concerned:
+    """The series that something is about: those of a matcher, or the one of an id."""
+
+    metric: Mapped[str]
+    dimensions: Mapped[dict[str, list[str]]]
+    series_id: Mapped[int | None]
+
+
+class Retrain(Concerned, Base):
+    """A job that builds new baselines: now, at a time, or by cron. Each run of a cron is a retrain of its own."""
+
+    __tablename__ = "retrain"
+    __table_args__ = (sa.UniqueConstraint("schedule_id", "due_at"), sa.Index("ix_retrain_due", "status", "due_at"))
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    window_start: Mapped[datetime | None]
+    window_end: Mapped[datetime | None]
+    without: Mapped[list[Any]] = mapped_column(sa.JSON())  # further spans not to learn from, pairs of unix seconds
+    reason: Mapped[str]
+    author: Mapped[str]
+    force: Mapped[bool]
+    cron: Mapped[str | None]
+    timezone: Mapped[str | None]  # in which cron counts
+    schedule_id: Mapped[int | None] = mapped_column(sa.ForeignKey("retrain.id"))  # the cron that this is a run of
+    due_at: Mapped[datetime]  # event time; of a cron, of its next run
+    status: Mapped[str]  # scheduled, running, done, cancelled, failed
+    series_count: Mapped[int] = mapped_column(default=0)
+    done_count: Mapped[int] = mapped_column(default=0)
+    promoted: Mapped[int] = mapped_column(default=0)
+    refused: Mapped[int] = mapped_column(default=0)
+    skipped: Mapped[int] = mapped_column(default=0)
+    failed: Mapped[int] = mapped_column(default=0)
+    error: Mapped[str | None]
+    once_key: Mapped[str | None] = mapped_column(unique=True)  # the same request sent twice is one retrain
+    asked: Mapped[str | None]  # digest of what was asked for under that key
+    created_at: Mapped[datetime]  # event time
+    started_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+    cancelled_by: Mapped[str | None]
+    rolled_back_at: Mapped[datetime | None]
+    rolled_back_by: Mapped[str | None]
+
+
+class RetrainPart(Base):
+    """What a retrain decided of up to 256 series, and what those it promoted were before, as packed arrays."""
+
+    __tablename__ = "retrain_part"
+    retrain_id: Mapped[int] = mapped_column(sa.ForeignKey("retrain.id"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    partition: Mapped[int] = mapped_column(index=True)
+    first_series: Mapped[int]  # smallest and largest id of its series
+    last_series: Mapped[int]
+    decided_at: Mapped[datetime]  # event time
+    decisions: Mapped[bytes]
+    before: Mapped[bytes | None]  # null: none was promoted, or it is too long ago to be rolled back
+    baseline_version_id: Mapped[int | None] = mapped_column(sa.ForeignKey("baseline_version.id"))
+    rolled_back: Mapped[bytes | None]  # ids of the series that were rolled back, and of those that were not
+
+
 class StateBlock(Base):
     """Checkpoint of a block of 256 slots of a partition: baseline, state and life of each series."""
 
@@ -311,14 +369,6 @@ class Label(Base):
     revoked_at: Mapped[datetime | None]
     revoked_by: Mapped[str | None]
     receipt: Mapped[dict[str, Any]]
-
-
-class Concerned:
-    """The series that something is about: those of a matcher, or the one of an id."""
-
-    metric: Mapped[str]
-    dimensions: Mapped[dict[str, list[str]]]
-    series_id: Mapped[int | None]
 
 
 class Event(Concerned, Base):

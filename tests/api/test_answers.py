@@ -173,23 +173,6 @@ def test_an_alert_is_acknowledged_by_the_first_one_and_can_be_snoozed(served: Se
     assert served.client.post(snooze, json={"until": until}).json()["snoozed_until"] == until
 
 
-def test_a_retrain_trains_what_its_matcher_selects(served: Served) -> None:
-    served.has_an_alert()
-    all_of_it = served.client.post("/v1/retrains", json={"reason": "a test"})
-    assert all_of_it.status_code == 201
-    assert all_of_it.json()["trained"] == 1
-    none = served.client.post("/v1/retrains", json={"reason": "a test", "matcher": {"metric": "visits"}}).json()
-    assert none["trained"] == 0
-    listed = served.client.get("/v1/retrains").json()["retrains"]
-    assert "a test" in {each["reason"] for each in listed}
-    assert served.client.get(f"/v1/retrains/{listed[0]['id']}").json() == listed[0]
-
-
-@pytest.mark.parametrize("more", [{"cron": "0 2 * * *"}, {"at": MONDAY}, {"start": MONDAY}, {"force": True}])
-def test_what_a_retrain_cannot_do_yet_is_a_501(shared: Served, more: dict[str, Any]) -> None:
-    assert shared.client.post("/v1/retrains", json={"reason": "a test"} | more).status_code == 501
-
-
 def test_tokens_are_issued_listed_and_revoked_and_shown_only_once(served: Served) -> None:
     issued = served.client.post("/v1/tokens", json={"name": "shop", "scope": "ingest"}).json()
     assert issued["token"].startswith("heed_")

@@ -43,7 +43,7 @@ def a_trained_shop(served: Served, country: str = "DE", seed: int = 1) -> Shop:
     """Four normal weeks up to the first Monday of February."""
     shop = Shop(served.heed, country, seed=seed)
     shop.send(SEVENTH_WEEK, at_once=True, delivery=Delivery.SILENT)
-    assert served.client.post("/v1/retrains", json={"reason": "history"}).status_code == 201
+    assert served.retrain()["status"] == "done"
     return shop
 
 
@@ -158,7 +158,7 @@ def test_a_retroactive_event_leaves_no_trace_in_what_was_learned(served: Served)
     score_again(served.heed.committer, served.heed.clock.now())
     for each in (shop, twin):
         each.send(48, at_once=True)
-    assert served.client.post("/v1/retrains", json={"reason": "after the event"}).status_code == 201
+    assert served.retrain("after the event")["status"] == "done"
     bands = [expected(served, series, shop.clock - 24) for series in (1, 2)]
     np.testing.assert_allclose(bands[0], bands[1], rtol=0.03)  # a Monday less: a noise of 5 % over four weeks
 

@@ -31,7 +31,7 @@ def trained_shops(served: Served) -> list[Shop]:
     shops.append(Shop(served.heed, "DE", metric="twin", seed=1))
     for shop in shops:
         shop.send(HISTORY, at_once=True, delivery=Delivery.SILENT)
-    assert served.client.post("/v1/retrains", json={"reason": "history"}).status_code == 201
+    assert served.retrain()["status"] == "done"
     return shops
 
 
@@ -70,7 +70,7 @@ def test_a_day_of_lost_data_sent_late_is_one_alert_and_leaves_no_trace(served: S
     assert filled["filled_at"] is not None
     assert filled["retrained_at"] is not None
     assert (set(told(served, "anomaly")), told(served, "data")) == ({"withdrawn"}, ["resolved"])
-    assert served.client.post("/v1/retrains", json={"reason": "compare"}).status_code == 201
+    assert served.retrain("compare")["status"] == "done"
     np.testing.assert_allclose(baseline(served, 1), baseline(served, 4), rtol=0.01)
 
 

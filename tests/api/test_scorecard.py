@@ -36,7 +36,7 @@ def test_what_a_label_spared_people_is_counted(served: Served) -> None:
     """A fall of a third, called a false alarm, comes again at the same hour a week later."""
     shop = Shop(served.heed)
     shop.has_history()
-    served.client.post("/v1/retrains", json={"reason": "history"})
+    served.retrain()
     shop.send(24, at_once=True)
     shop.send(6, factor=0.67)
     alert = served.alert()

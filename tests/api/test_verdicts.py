@@ -105,7 +105,7 @@ def a_small_drop(served: Served) -> int:
     """Too small to be told at the default budget; the hour that it began in."""
     shop = Shop(served.heed)
     shop.has_history()
-    assert served.client.post("/v1/retrains", json={"reason": "history"}).status_code == 201
+    assert served.retrain()["status"] == "done"
     shop.send(24)
     began = shop.clock
     shop.send(1, factor=0.92)

@@ -106,7 +106,7 @@ def test_nothing_that_people_wrote_runs(served: Served, page: Page, complaints: 
     for number, payload in enumerate(PAYLOADS):
         shop = Shop(served.heed, metric=payload[:190], country=payload[:190], seed=number)
         shop.has_history()
-    served.client.post("/v1/retrains", json={"reason": "history"})
+    served.retrain()
     for number, payload in enumerate(PAYLOADS):
         shop = Shop(served.heed, metric=payload[:190], country=payload[:190], seed=number)
         shop.clock = 5 * 168

@@ -1,0 +1,116 @@
+"""Judge stretches of a past again, many side by side, by baselines that did not judge them when they happened."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors.contract import Detector, Fields, Floats, History, Ints, Points, take
+
+
+@dataclass(frozen=True)
+class Stretches:
+    """B stretches of the series of a history, each `length` columns long.
+
+    row: int64 (B,), the series of each. first: int64 (B,), its first column; columns outside of the history are
+    missing. threshold_up, threshold_down: float64 (B,), log10 weeks, as in `Points`.
+    """
+
+    row: Ints
+    first: Ints
+    length: int
+    threshold_up: Floats
+    threshold_down: Floats
+
+
+@dataclass(frozen=True)
+class Judgements:
+    """What was said of stretches, all (B, length): float64, direction int8; NaN as in `Scores`."""
+
+    expected: Floats
+    lower: Floats
+    upper: Floats
+    rarity: Floats
+    direction: NDArray[np.int8]
+
+
+def judge_again(
+    detector: Detector, baseline: Fields, history: History, asked: Stretches, *, warm: int
+) -> tuple[Judgements, Fields]:
+    """Judge stretches by a baseline with a row for each series of the history, and the states after them.
+
+    Nothing is remembered from before but what the `warm` columns ahead of each stretch teach.
+    """
+    rows = take(baseline, asked.row)
+    return _along(detector, rows, detector.cold(asked.row.size)[1], history, asked, warm)
+
+
+def go_on(
+    detector: Detector, baseline: Fields, state: Fields, history: History, *, first: int
+) -> tuple[Judgements, Fields]:
+    """Judge the columns from `first` on of all series of a history, from the states that they had before them."""
+    series, columns = history.values.shape
+    nothing = np.zeros(series)
+    asked = Stretches(np.arange(series), np.full(series, first), columns - first, nothing, nothing)
+    return _along(detector, baseline, state, history, asked, 0)
+
+
+def expected_at(
+    detector: Detector, baseline: Fields, history: History, columns: Ints, up: Floats, down: Floats
+) -> tuple[Floats, Floats]:
+    """What a baseline alone expects in some columns, and half the width of its band: (S, columns) each.
+
+    As if nothing had been seen since the training, and all days were ordinary. up, down: thresholds (S,).
+    """
+    series = len(history.values)
+    row, column = np.repeat(np.arange(series), columns.size), np.tile(columns, series)
+    points = Points(
+        row=row,
+        timestamp=history.timestamp[column],
+        local=history.local[column],
+        value=np.full(row.size, np.nan),
+        cadence=np.full(row.size, history.cadence, np.int64),
+        frozen=np.ones(row.size, bool),
+        threshold_up=up[row],
+        threshold_down=down[row],
+    )
+    scores, _ = detector.score(points, baseline, detector.cold(row.size)[1])
+    half = (scores.upper - scores.lower) / 2
+    return scores.expected.reshape(series, -1), half.reshape(series, -1)
+
+
+def _along(
+    detector: Detector, rows: Fields, state: Fields, history: History, asked: Stretches, warm: int
+) -> tuple[Judgements, Fields]:
+    count, last = asked.row.size, history.values.shape[1] - 1
+    expected, lower, upper, rarity = (np.full((count, asked.length), np.nan) for _ in range(4))
+    direction = np.zeros((count, asked.length), np.int8)
+    whole, cadence = np.arange(count), np.full(count, history.cadence, np.int64)
+    frozen = np.zeros(count, bool)
+    for step in range(-warm, asked.length):
+        column = asked.first + step
+        there = np.clip(column, 0, last)
+        outside = column != there
+        points = Points(
+            row=whole,
+            timestamp=history.timestamp[there] + (column - there) * history.cadence,
+            local=history.local[there] + (column - there) * history.cadence,
+            value=np.where(outside, np.nan, history.values[asked.row, there]),
+            cadence=cadence,
+            frozen=frozen,
+            threshold_up=asked.threshold_up,
+            threshold_down=asked.threshold_down,
+            weight=None if history.weights is None else history.weights[asked.row, there],
+            kinds_of_day=history.kinds_at(there),
+        )
+        scores, state = detector.score(points, rows, state)
+        if step >= 0:
+            for into, said in zip(
+                (expected, lower, upper, rarity, direction),
+                (scores.expected, scores.lower, scores.upper, scores.rarity, scores.direction),
+                strict=True,
+            ):
+                into[:, step] = said
+    return Judgements(expected, lower, upper, rarity, direction), state
