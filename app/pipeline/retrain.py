@@ -24,7 +24,7 @@ from app.pipeline.rescore import score_again
 from app.pipeline.train import WAIT_FOR_LATE_SECONDS, fold, portions, with_points
 from app.store import happenings
 from app.store import retrains as stored
-from app.store.tables import Concerned, Retrain
+from app.store.tables import Retrain
 from detectors.contract import Ints
 from feedback.training_mask import Exclusions
 
@@ -59,24 +59,6 @@ def _check(wanted: Retrain) -> None:
         raise Unprocessable("A span to exclude ends before it starts. Send `start` before `end`.")
     if wanted.cron:
         wanted.due_at = Cron(wanted.cron, wanted.timezone or "UTC", now=wanted.due_at).after(wanted.due_at)
-
-
-def due_now(concerned: Concerned, *, reason: str, author: str, now: datetime) -> Retrain:
-    """A retrain of the series that an event or a gap is about, to be asked for."""
-    return Retrain(
-        metric=concerned.metric,
-        dimensions=concerned.dimensions,
-        series_id=concerned.series_id,
-        window_start=None,
-        window_end=None,
-        without=[],
-        reason=reason,
-        author=author,
-        force=False,
-        due_at=now,
-        status=stored.SCHEDULED,
-        created_at=now,
-    )
 
 
 class Retrainer:

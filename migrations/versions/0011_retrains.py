@@ -29,7 +29,7 @@ def upgrade() -> None:
         sa.Column("force", sa.Boolean(), nullable=False),
         sa.Column("cron", sa.String(), nullable=True),
         sa.Column("timezone", sa.String(), nullable=True),
-        sa.Column("schedule_id", sa.BigInteger(), sa.ForeignKey("retrain.id"), nullable=True),
+        sa.Column("schedule_id", Id, sa.ForeignKey("retrain.id"), nullable=True),
         sa.Column("due_at", Time, nullable=False),
         sa.Column("status", sa.String(), nullable=False),
         sa.Column("series_count", sa.BigInteger(), nullable=False),
@@ -52,7 +52,7 @@ def upgrade() -> None:
     op.create_index("ix_retrain_due", "retrain", ["status", "due_at"])
     op.create_table(
         "retrain_part",
-        sa.Column("retrain_id", sa.BigInteger(), sa.ForeignKey("retrain.id"), primary_key=True),
+        sa.Column("retrain_id", Id, sa.ForeignKey("retrain.id"), primary_key=True),
         sa.Column("number", sa.BigInteger(), primary_key=True),
         sa.Column("partition", sa.BigInteger(), nullable=False),
         sa.Column("first_series", sa.BigInteger(), nullable=False),
@@ -60,7 +60,7 @@ def upgrade() -> None:
         sa.Column("decided_at", Time, nullable=False),
         sa.Column("decisions", sa.LargeBinary(), nullable=False),
         sa.Column("before", sa.LargeBinary(), nullable=True),
-        sa.Column("baseline_version_id", sa.BigInteger(), sa.ForeignKey("baseline_version.id"), nullable=True),
+        sa.Column("baseline_version_id", Id, sa.ForeignKey("baseline_version.id"), nullable=True),
         sa.Column("rolled_back", sa.LargeBinary(), nullable=True),
     )
     op.create_index("ix_retrain_part_partition", "retrain_part", ["partition"])
