@@ -159,7 +159,7 @@ def _run_one(committer: Committer, retrain: Retrain, now: datetime) -> None:
 
 
 def _train_all(committer: Committer, retrain: Retrain, now: datetime) -> bool:
-    """Work through all series that it has not decided of yet; False where it was cancelled, or is gone on with later."""
+    """Work through all series that it has not decided of yet; False where it goes on later, or not at all."""
     slots = _wanted_slots(committer, retrain)
     asked = Asked(_seconds(retrain.window_start), _seconds(retrain.window_end), retrain.without, retrain.force)
     for number, those in slots.items():

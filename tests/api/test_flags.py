@@ -44,7 +44,7 @@ def has_learned(served: Served, country: str = "DE") -> Shop:
     """A shop trained at five in the morning, so that no night lies between that and the points."""
     shop = Shop(served.heed, country=country)
     shop.send(HISTORY, at_once=True, delivery=Delivery.SILENT)
-    assert served.client.post("/v1/retrains", json={"reason": "history"}).status_code == 201
+    assert served.retrain()["status"] == "done"
     return shop
 
 
@@ -194,7 +194,7 @@ def test_frozen_learning_leaves_every_baseline_as_it_is(served: Served) -> None:
     after = learned(served.heed)
     assert {name for name in before if not np.array_equal(before[name], after[name], equal_nan=True)} <= SEEN
     served.client.delete("/v1/flags/learning")
-    assert served.client.post("/v1/retrains", json={"reason": "now"}).json()["trained"] == 1
+    assert served.retrain("now")["counts"]["promoted"] == 1
     assert not same(before, learned(served.heed))
 
 
