@@ -52,6 +52,10 @@ class Happening:
         self.members[slots] = True
         self.ids[slots] = series_ids
 
+    def has_any(self, slots: Ints) -> bool:
+        """Whether any of these slots is a series of its."""
+        return bool(self.members[slots[slots < self.members.size]].any())
+
     def takes_place(self, slot: Ints, timestamp: Ints) -> tuple[Ints, Ints]:
         """Rows of the points (n,) that lie in a span of a series of its, and which span that is."""
         span = np.searchsorted(self.start, timestamp, side="right") - 1
@@ -104,6 +108,10 @@ class Happenings:
             if gap.end[-1] >= FAR_FUTURE and gap.members.size:
                 lost |= (slots < gap.members.size) & gap.members[np.minimum(slots, gap.members.size - 1)]
         return lost
+
+    def open_gaps_of(self, slots: Ints) -> set[int]:
+        """Ids of the gaps that have not ended and that some of these slots are in."""
+        return {gap.id for gap in self.gaps if gap.end[-1] >= FAR_FUTURE and gap.has_any(slots)}
 
     def in_gap(self, since: int) -> Ints:
         """Slots of series with an unfilled gap that ended after `since`, unix seconds."""

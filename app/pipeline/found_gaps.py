@@ -195,7 +195,7 @@ class GapFinder:
         if not token:
             return None
         with self._committer.database.reading() as session:
-            return tokens.name_of(session, token)
+            return tokens.names_of(session, [token]).get(token)
 
     def _step_of(self, series_ids: Ints) -> int:
         steps = [

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.security import Bearer, Scope, hash_token, new_token
+from app.store.database import is_among
 from app.store.tables import Token
 
 CHOSEN_ADMIN = "HEED_ADMIN_TOKEN"
@@ -82,10 +83,10 @@ def _adopt(session: Session, chosen: str, new_series_limit: int, now: datetime) 
     same.scope = Scope.ADMIN.value
 
 
-def name_of(session: Session, token_id: int) -> str | None:
-    """What the token is called, revoked or not."""
-    token = session.get(Token, token_id)
-    return token.name if token else None
+def names_of(session: Session, token_ids: Iterable[int]) -> dict[int, str]:
+    """What these tokens are called, by id."""
+    rows = session.execute(sa.select(Token.id, Token.name).where(is_among(session, Token.id, token_ids)))
+    return {row.id: row.name for row in rows}
 
 
 def claim_new_series(session: Session, token_id: int, wanted: int) -> int:
