@@ -12,6 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, NoReturn, TypeVar
@@ -90,8 +91,9 @@ class _Worker:
         )
 
     def _run(self) -> None:
-        while not self._abandoned:
-            self.tasks.get().do()
+        with suppress(SystemExit):  # `abandon` came while it waited for work, and not for the detector
+            while not self._abandoned:
+                self.tasks.get().do()
 
 
 def _raise(fault: BaseException) -> NoReturn:
