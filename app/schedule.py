@@ -25,7 +25,6 @@ from app.pipeline import (
     erase,
     events,
     flags,
-    gaps,
     over_gaps,
     rescore,
     retrain,
@@ -35,6 +34,7 @@ from app.pipeline import (
     train,
 )
 from app.pipeline.found_gaps import GapFinder
+from app.pipeline.gaps import GapFiller
 from app.pipeline.ingest import Committer
 from app.pipeline.notify import Notifier
 from app.store import jobs
@@ -77,6 +77,7 @@ def jobs_of(
 ) -> list[Job]:
     """Everything that Heed does by itself. `choice_budget_ms`: what trying dear detectors may cost a night."""
     zone = ZoneInfo(timezone)
+    gap_filler = GapFiller(committer)
     nightly = CronTrigger(hour=NIGHTLY_HOUR, minute=NIGHTLY_MINUTE, timezone=zone)
     return [
         Job("train-nightly", nightly, lambda now: _choose_and_train(committer, now, choice_budget_ms), once_a_day=True),
@@ -85,7 +86,9 @@ def jobs_of(
         Job("snapshots", every(hours=24), lambda now: _forget_snapshots(committer, now)),
         Job("train-young", every(minutes=1), lambda now: _train_young(committer, now)),
         Job("events", every(minutes=10), lambda now: _learn_events(committer, now)),
-        Job("gaps", every(minutes=1), lambda now: _find_and_fill_gaps(committer, gap_finder, now, longest_gap)),
+        Job("gaps-found", every(minutes=1), lambda now: _find_gaps(gap_finder, now)),
+        Job("gaps-over", every(minutes=1), lambda now: _end_gaps(committer, now, longest_gap)),
+        Job("gaps-filled", every(minutes=1), lambda now: _fill_gaps(gap_filler, now)),
         Job("late-points", every(minutes=1), lambda now: _score_again(committer, now)),
         Job("flags", every(seconds=5), lambda _now: flags.follow(committer)),
         Job("fold", every(minutes=10), lambda _now: _fold_if_due(committer)),
@@ -219,13 +222,19 @@ def _forget_snapshots(committer: Committer, now: datetime) -> str:
     return f"{count} parts of old retrains can no longer be rolled back" if count else ""
 
 
-def _find_and_fill_gaps(committer: Committer, finder: GapFinder, now: datetime, longest: timedelta) -> str:
-    counts = {
-        "found": finder.find_silent(now),
-        "ended": over_gaps.end_what_is_over(committer, now, longest),
-        "filled": gaps.fill_what_came(committer, now),
-    }
-    return ", ".join(f"{count} gaps {what}" for what, count in counts.items() if count)
+def _find_gaps(finder: GapFinder, now: datetime) -> str:
+    count = finder.find_silent(now)
+    return f"{count} gaps found" if count else ""
+
+
+def _end_gaps(committer: Committer, now: datetime, longest: timedelta) -> str:
+    count = over_gaps.end_what_is_over(committer, now, longest)
+    return f"{count} gaps ended" if count else ""
+
+
+def _fill_gaps(filler: GapFiller, now: datetime) -> str:
+    count = filler.fill_what_came(now)
+    return f"{count} gaps filled" if count else ""
 
 
 def _follow_new_normals(committer: Committer, now: datetime) -> str:

@@ -114,7 +114,12 @@ class Arrivals:
         for name, which in counted.items():
             rows = np.flatnonzero(which)
             if rows.size:
-                np.add.at(self.columns[name], (slot[rows], day[rows] % DAYS), 1)
+                self._add(name, slot[rows], day[rows])
+
+    def _add(self, name: str, slot: Ints, day: Ints) -> None:
+        """Count points (n,), by slot and then time, on their days."""
+        start = np.flatnonzero(np.append(True, (slot[1:] != slot[:-1]) | (day[1:] != day[:-1])))
+        self.columns[name][slot[start], day[start] % DAYS] += np.diff(np.append(start, slot.size)).astype(np.uint32)
 
     def _turn_to(self, slots: Ints, newest: Ints) -> None:
         """Forget what is eight days before the newest."""

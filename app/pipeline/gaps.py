@@ -37,6 +37,7 @@ MOST_REMEMBERED = 2_000
 """So many points are kept of what was there when a gap was declared."""
 JOINED_STEPS = 3
 """What a source loses no more steps later than what is lost already belongs to the same gap."""
+LOOK_AGAIN = timedelta(hours=1)
 FILLED = 0.9
 """Share of a gap's points that must be there for it to count as filled."""
 
@@ -212,15 +213,38 @@ def existing(session: Session, gap_id: int) -> Gap:
     return gap
 
 
-def fill_what_came(committer: Committer, now: datetime) -> int:
-    """Let gaps go whose late points have come, judge their spans by them, and retrain where asked; returns how many."""
-    with committer.database.reading() as session:
-        standing = [gap for gap in stored.standing(session, Gap) if stored.judged_as_missing(gap)]
-        ended = [gap for gap in standing if gap.ended_at and gap.ended_at <= now]
-    filled = [gap for gap in ended if _has_come(committer, gap, now)]
-    for gap in filled:
-        fill(committer, gap.id, now=now)
-    return len(filled)
+class GapFiller:
+    """Notices that the late points of gaps have come: looks where some have, and once an hour in any case."""
+
+    def __init__(self, committer: Committer) -> None:
+        self._committer = committer
+        self._looked: dict[int, tuple[int, datetime]] = {}  # how many late points had come of its series, and when
+
+    def fill_what_came(self, now: datetime) -> int:
+        """Let gaps go whose late points are in, judge their spans by them, retrain where asked; returns how many."""
+        with self._committer.database.reading() as session:
+            standing = [gap for gap in stored.standing(session, Gap) if stored.judged_as_missing(gap)]
+            ended = [gap for gap in standing if gap.ended_at and gap.ended_at <= now]
+            members = {gap.id: stored.series_ids_of(session, gap) for gap in ended}
+        due = [gap for gap in ended if self._is_worth_a_look(gap, members[gap.id], now)]
+        filled = [gap for gap in due if _has_come(self._committer, gap, now)]
+        for gap in filled:
+            fill(self._committer, gap.id, now=now)
+        return len(filled)
+
+    def _is_worth_a_look(self, gap: Gap, members: Ints, now: datetime) -> bool:
+        came = self._committer.call(lambda: sum(_late_points(p, members) for p in self._committer.partitions))
+        before, when = self._looked.get(gap.id, (-1, now))
+        if came == before and now - when < LOOK_AGAIN:
+            return False
+        self._looked[gap.id] = came, now
+        return True
+
+
+def _late_points(partition: Partition, ids: Ints) -> int:
+    """How many late points and corrections are counted of these series."""
+    slots = _slots(partition, ids)
+    return int(sum(partition.arrivals.columns[name][slots].sum() for name in ("late", "corrected")))
 
 
 def fill(committer: Committer, gap_id: int, *, now: datetime, by: str = "its late points") -> Gap:
