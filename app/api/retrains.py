@@ -54,7 +54,7 @@ OnceKey = Annotated[
     Header(
         alias="Idempotency-Key",
         max_length=200,
-        description="The same request sent twice with the same key is one retrain.",
+        description="The same request sent twice with the same key, by the same token, is one retrain.",
     ),
 ]
 
@@ -193,7 +193,7 @@ def retrain(new: NewRetrain, heed: Heed, bearer: OpsBearer, once_key: OnceKey = 
             timezone=heed.committer.rules.timezone if new.cron else None,
             due_at=max(new.at, now) if new.at else now,
             status=stored.SCHEDULED,
-            once_key=once_key,
+            once_key=f"{bearer.token_id}: {once_key}" if once_key else None,
             asked=hashlib.sha256(new.model_dump_json().encode()).hexdigest(),
             created_at=now,
         ),

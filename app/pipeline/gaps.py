@@ -19,11 +19,11 @@ from app.clock import wall_now
 from app.errors import NotFound, Unprocessable
 from app.partitions import checkpoint
 from app.partitions.partition import UNKNOWN, Partition
+from app.pipeline import retrain
 from app.pipeline.happenings import Changed
 from app.pipeline.ingest import Committer
 from app.pipeline.notify import enqueue
 from app.pipeline.rescore import score_again
-from app.pipeline.train import train
 from app.store import alerts as stored_alerts
 from app.store import happenings as stored
 from app.store import points
@@ -263,10 +263,10 @@ def fill(committer: Committer, gap_id: int, *, now: datetime, by: str = "its lat
     score_again(committer, now)
     with committer.database.reading() as session:
         gap = session.get_one(Gap, gap_id)
-        ids = stored.series_ids_of(session, gap)
     log.info("gap_filled", gap=gap_id)
     if gap.retrain_when_backfilled and gap.retrained_at is None:
-        train(committer, now=now, reason=f"gap {gap_id} is filled", wanted=lambda partition: _slots(partition, ids))
+        reason = f"gap {gap_id} is filled"
+        retrain.run_now(committer, gap, reason=reason, author=gap.author, key=f"gap-{gap_id}", now=now)
         with committer.database.writing() as session:
             gap = session.get_one(Gap, gap_id)
             gap.retrained_at = now

@@ -102,7 +102,7 @@ def open_silently(session: Session, label: Label, anomaly: Anomaly | None, now: 
     """The alert that there should have been, for the record: nobody is told of it."""
     if anomaly is None:
         return
-    session.add(anomaly)
+    anomaly = session.merge(anomaly)  # one that was known comes from the session that looked it up
     alert = stored_alerts.get(session, anomaly.alert_id) if anomaly.alert_id else None
     if alert is None:
         series = session.get_one(Series, anomaly.series_id)

@@ -24,7 +24,7 @@ from app.pipeline.rescore import score_again
 from app.pipeline.train import WAIT_FOR_LATE_SECONDS, fold, portions, with_points
 from app.store import happenings
 from app.store import retrains as stored
-from app.store.tables import Retrain
+from app.store.tables import Concerned, Retrain
 from detectors.contract import Ints
 from feedback.training_mask import Exclusions
 
@@ -116,12 +116,40 @@ def run_due(committer: Committer, now: datetime) -> int:
     for each in [*(each for each in waiting if not each.cron), *made]:
         if not committer.is_running:
             break
-        with committer.database.writing() as session:
-            mine = stored.claim(session, each.id, now)
-        if mine:
-            _run_one(committer, each, now)
-            ran += 1
+        ran += _claim_and_run(committer, each, now)
     return ran
+
+
+def run_now(committer: Committer, concerned: Concerned, *, reason: str, author: str, key: str, now: datetime) -> None:
+    """Retrain the series that an event or a gap is about, once for each key, on the thread of whoever calls.
+
+    It waits while a flag has learning frozen.
+    """
+    wanted = Retrain(
+        metric=concerned.metric,
+        dimensions=concerned.dimensions,
+        series_id=concerned.series_id,
+        without=[],
+        reason=reason,
+        author=author,
+        force=False,
+        due_at=now,
+        status=stored.SCHEDULED,
+        once_key=key,
+        created_at=now,
+    )
+    asked = ask(committer, wanted)
+    if not committer.switches.frozen:
+        _claim_and_run(committer, asked, now)
+
+
+def _claim_and_run(committer: Committer, retrain: Retrain, now: datetime) -> bool:
+    """False where somebody else has it, or it is over."""
+    with committer.database.writing() as session:
+        mine = stored.claim(session, retrain.id, now)
+    if mine:
+        _run_one(committer, retrain, now)
+    return mine
 
 
 def _make_run(committer: Committer, schedule: Retrain, now: datetime) -> Retrain | None:

@@ -69,6 +69,8 @@ def test_a_day_of_lost_data_sent_late_is_one_alert_and_leaves_no_trace(served: S
     (filled,) = served.client.get("/v1/gaps").json()["gaps"]
     assert filled["filled_at"] is not None
     assert filled["retrained_at"] is not None
+    retrain = served.client.get("/v1/retrains").json()["retrains"][0]
+    assert (retrain["reason"], retrain["status"]) == (f"gap {gap['id']} is filled", "done")
     assert (set(told(served, "anomaly")), told(served, "data")) == ({"withdrawn"}, ["resolved"])
     assert served.retrain("compare")["status"] == "done"
     np.testing.assert_allclose(baseline(served, 1), baseline(served, 4), rtol=0.01)

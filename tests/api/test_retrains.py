@@ -276,6 +276,42 @@ def test_a_retrain_at_a_later_time_waits_for_it_and_can_be_cancelled(served: Ser
     assert served.client.post(f"/v1/retrains/{later[1]['id']}/rollback").status_code == 200
 
 
+def test_a_retrain_that_is_due_waits_while_learning_is_frozen(served: Served) -> None:
+    shop = Shop(served.heed)
+    shop.has_history()
+    later = served.client.post("/v1/retrains", json={"reason": "later", "at": MONDAY + HOUR * (5 * 168 + 2)}).json()
+    served.client.put("/v1/flags/learning", json={"state": "frozen", "reason": "a test"}).raise_for_status()
+    shop.send(4)
+    here = f"/v1/retrains/{later['id']}"
+    assert served.client.get(here).json()["status"] == "scheduled"
+    served.client.delete("/v1/flags/learning")
+    shop.send(1)
+    assert served.ended(later["id"])["status"] == "done"
+
+
+def test_a_new_baseline_that_would_hide_a_labelled_problem_is_refused_and_says_so(waking: Served) -> None:
+    """A window of restless weeks would hide what was told before."""
+    values = learned(waking)
+    later = values[KNOWN : KNOWN + POISONED].copy()
+    later[20:26] *= 0.75
+    send(waking, KNOWN, later)
+    label = {
+        "verdict": "missed",
+        "series_id": 1,
+        "start": MONDAY + HOUR * (KNOWN + 20),
+        "end": MONDAY + HOUR * (KNOWN + 25),
+    }
+    assert waking.client.post("/v1/labels", json=label).status_code == 201
+    (decision,) = decisions(waking, waking.retrain("the problem is left out"))
+    figures = decision["figures"]
+    assert (decision["decision"], figures["real"], figures["real_unheard"]) == ("promoted", 1, 0)
+    restless = values[KNOWN + POISONED : KNOWN + 3 * POISONED]
+    restless = restless * (1 + 0.08 * np.random.default_rng(3).standard_normal(restless.size))
+    send(waking, KNOWN + POISONED, restless)
+    (decision,) = decisions(waking, waking.retrain("restless", start=MONDAY + HOUR * (KNOWN + POISONED)))
+    assert (decision["decision"], decision["figures"]["real_unheard"]) == ("refused", 1)
+
+
 def test_a_cron_is_run_once_in_the_night_in_which_the_clocks_go_back(database_url: str, tmp_path: Path) -> None:
     """Half past two comes twice in Berlin on 25 October. Each run is a retrain of its own; DELETE ends the cron."""
     with serving(database_url, tmp_path, timezone="Europe/Berlin") as served:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from app.alerts.rules import Delivery
 from app.store.tables import Event
 from tests.running import HOUR, MONDAY, Shop
 from tests.serving import Served
@@ -128,6 +129,18 @@ def test_a_miss_opens_its_alert_in_silence_and_says_whether_it_would_be_told_now
 
     served.client.delete(f"/v1/labels/{receipt['label_id']}")
     assert status(served, alert) == "withdrawn"
+
+
+def test_a_miss_may_be_of_what_was_found_but_told_to_nobody(served: Served) -> None:
+    shop = Shop(served.heed)
+    shop.has_history()
+    shop.send(24, at_once=True, delivery=Delivery.SILENT)
+    began = shop.clock
+    shop.send(4, factor=0.4, at_once=True, delivery=Delivery.SILENT)
+    (silent,) = served.client.get("/v1/alerts?kind=anomaly").json()["alerts"]
+    answer = report(served, began, began + 3)
+    assert answer.status_code == 201, answer.text
+    assert answer.json()["alert_id"] == silent["id"]
 
 
 def test_a_miss_that_people_were_told_of_is_refused_with_the_alert(served: Served) -> None:
