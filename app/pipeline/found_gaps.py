@@ -28,6 +28,8 @@ from detectors.contract import Bools, Floats, Ints
 
 log = structlog.get_logger()
 
+MANY_SOURCES = 3
+"""So many that fall silent in the same minute are one loss."""
 LEAST_ARRIVALS = 8
 """So often points must have come of a series before its silence says anything."""
 SAMPLED = 3
@@ -101,7 +103,10 @@ class GapFinder:
             pause = min(each.cadence, LOOK_AGAIN_SECONDS)
             self._look_again[each.token, each.metric] = seconds + pause
         lost = [each for each, rarity in self._rarities(due) if rarity >= loss.TOLD_FROM]
-        return sum(self._open_silence(token, those, live[token], now) for token, those in _by_token(lost).items())
+        sources = _by_token(lost)
+        if len(sources) >= MANY_SOURCES:  # something that they share, such as the way to Heed
+            return self._open_silence(0, lost, set(), now, of_all=f"{len(sources)} sources")
+        return sum(self._open_silence(token, those, live[token], now) for token, those in sources.items())
 
     def look_for_zeros(self, arriving: Arriving, now: datetime) -> None:
         """Open a gap where these points make all series of a metric zero; on the committer's thread, before them."""
@@ -182,10 +187,12 @@ class GapFinder:
             for spoke in [[_spoke(each, read[back], back) for back in each.stretches]]
         ]
 
-    def _open_silence(self, token: int, groups: Sequence[_Group], sending: set[str], now: datetime) -> int:
+    def _open_silence(
+        self, token: int, groups: Sequence[_Group], sending: set[str], now: datetime, of_all: str | None = None
+    ) -> int:
         newest = max(each.newest for each in groups)
         ids = np.concatenate([each.series_ids for each in groups])
-        words = _Words(self._source(token), sending, _moment(newest))
+        words = _Words(self._source(token), sending, _moment(newest), of_all)
         step = max(each.cadence for each in groups)
         lost = Loss("silence", token or None, ids, _time(newest + 1), words.of_silence, step)
         return int(gaps.open_found(self._committer, lost, now) is not None)
@@ -334,11 +341,15 @@ def _grouped(found: Mapping[tuple[int, str], tuple[Ints, int]]) -> dict[int, dic
 
 @dataclass(frozen=True)
 class _Words:
-    """What people are told of a loss. source: what the token is called that sends it; sending: all metrics it sends."""
+    """What people are told of a loss. source: what the token is called that sends it; sending: all metrics it sends.
+
+    of_all: what to call it instead, where it is more than one source.
+    """
 
     source: str | None
     sending: set[str]
     since: str
+    of_all: str | None = None
 
     def of_silence(self, series: int, metrics: Sequence[str]) -> str:
         count = "1 series" if series == 1 else f"{series:,} series"
@@ -352,6 +363,8 @@ class _Words:
 
     def _name(self, metrics: Sequence[str]) -> tuple[str, bool]:
         """The source where it is all that it sends, else the metric, or how many; and whether that is one thing."""
+        if self.of_all is not None:
+            return self.of_all, False
         if self.source is not None and len(metrics) > 1 and self.sending <= set(metrics):
             return self.source, True
         if len(metrics) == 1:

@@ -91,12 +91,13 @@ def open_found(committer: Committer, loss: Loss, now: datetime) -> Gap | None:
         nonlocal changed
         with committer.database.writing() as session:
             since = loss.started_at - timedelta(seconds=JOINED_STEPS * loss.step_seconds)
-            known = stored.found_since(session, loss.origin, loss.token_id, since)
+            known = stored.found_since(session, loss.origin, since)
             judged = {each for gap in known for each in stored.series_ids_of(session, gap).tolist()}
             new = loss.series_ids[~np.isin(loss.series_ids, list(judged))]
             if not new.size:
                 return Changed()  # somebody said that it is no gap, or that it is real
-            gap = next((each for each in known if _goes_on(each)), None) or _found(session, loss, now)
+            same = (each for each in known if each.token_id == loss.token_id and _goes_on(each))
+            gap = next(same, None) or _found(session, loss, now)
             stored.add_members(session, gap, new)
             _say(session, gap, loss, now)
             changed = gap

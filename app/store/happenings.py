@@ -119,10 +119,10 @@ def metrics_of(session: Session, gap: Gap) -> list[str]:
     return list(session.scalars(of_gap.where(GapSeries.gap_id == gap.id).distinct().order_by(Series.metric)))
 
 
-def found_since(session: Session, origin: str, token_id: int | None, since: datetime) -> list[Gap]:
-    """Gaps of that origin found in series of one token that began since then, whatever became of them, newest first."""
-    query = sa.select(Gap).where(Gap.origin == origin, Gap.token_id.is_not_distinct_from(token_id))
-    return list(session.scalars(query.where(Gap.started_at >= since).order_by(Gap.id.desc())))
+def found_since(session: Session, origin: str, since: datetime) -> list[Gap]:
+    """Gaps of that origin that Heed found and that began since then, whatever became of them, newest first."""
+    query = sa.select(Gap).where(Gap.origin == origin, Gap.started_at >= since)
+    return list(session.scalars(query.order_by(Gap.id.desc())))
 
 
 def exclusions(session: Session, until: datetime) -> Exclusions:

@@ -23,7 +23,7 @@ from app.pipeline.train import everything, train
 from app.security import Bearer, Scope
 from app.store import tokens
 from app.store.happenings import series_ids_of
-from app.store.series import Matcher, find
+from app.store.series import Matcher, find, identity
 from app.store.tables import Alert, Gap
 from tests.running import HOUR, MONDAY, Shop, notification_reasons, posted, running
 
@@ -180,6 +180,22 @@ def test_what_falls_silent_later_belongs_to_the_same_gap(heed: Heed) -> None:
     assert alert.title.startswith("shop has been silent")
 
 
+def test_sources_that_fall_silent_in_the_same_minute_are_one_gap(heed: Heed) -> None:
+    """As when the way to Heed is cut: not one alert for each producer."""
+    sources = [Source(heed, name, (name,), countries=("DE",)) for name in ("shop", "app", "till")]
+    other = Source(heed, "other", ("other",), countries=("DE",))
+    for _ in range(10):
+        for source in (*sources, other):
+            source.send(1)
+    other.send(6)
+    assert [each.title for each in told(heed, "data")] == [
+        "3 sources have been silent since 02 Feb 14:00 UTC: 3 series"
+    ]
+    take_back(heed.committer, gaps(heed)[0].id, by="ana", now=heed.clock.now())
+    other.send(3)
+    assert len(gaps(heed)) == 1
+
+
 def test_one_series_of_many_that_falls_silent_tells_nobody(heed: Heed) -> None:
     source = Source(heed, "shop")
     source.send(10)
@@ -312,3 +328,47 @@ def test_only_what_can_be_said_of_lost_data_is_taken_as_a_verdict(heed: Heed) ->
         label_alert(heed, alert.id, "false_alarm", author="ana", source="api", now=heed.clock.now())
     label_alert(heed, alert.id, "bad_data", author="ana", source="api", now=heed.clock.now())
     assert (told(heed, "data")[0].status, len(gaps(heed))) == ("firing", 1)
+
+
+UNTIDY = [("orders", each) for each in "ABCDEF"] + [("sparse", each) for each in "AB"] + [("lone", "A"), ("night", "A")]
+
+
+def untidy(rng: np.random.Generator, metric: str, hour: int) -> float | None:
+    """A value of one hour, or none: closed on Sundays, full of holes, or zero at night."""
+    if (metric == "orders" and hour // 24 % 7 == 6) or rng.random() < {"sparse": 0.5, "lone": 0.15}.get(metric, 0.1):
+        return None
+    if metric == "night":
+        return float(rng.poisson(30)) if hour % 24 >= 5 else 0.0
+    return float(100 + 40 * np.sin(2 * np.pi * hour / 24) + rng.normal(0, 3))
+
+
+@pytest.mark.soak
+def test_six_weeks_of_untidy_sources_bring_no_gap_and_their_silence_still_does(heed: Heed) -> None:
+    """Metrics that are closed on Sundays, lack points of all series at once, send half of the time, are zero at night.
+
+    Nothing is found in six weeks of them; when the metric that lacks a tenth of its points stops, it is found that day.
+    """
+    rng = np.random.default_rng(7)
+
+    def send(hours: np.ndarray, metrics: set[str], delivery: Delivery | None = None) -> None:
+        found = [
+            (place, MONDAY + HOUR * int(hour), value)
+            for place, (metric, _) in enumerate(UNTIDY)
+            if metric in metrics
+            for hour in hours
+            if (value := untidy(rng, metric, int(hour))) is not None
+        ]
+        place, at, values = (np.array(each) for each in zip(*found, strict=True))
+        identities = [identity(metric, {"shop": shop}) for metric, shop in UNTIDY]
+        points = PostedPoints(identities, place.astype(np.int32), at, values, np.arange(at.size), [])
+        heed.committer.submit(points, None, delivery).result()
+
+    every = {metric for metric, _ in UNTIDY}
+    send(np.arange(3 * 168), every, Delivery.SILENT)
+    for hour in range(3 * 168, 9 * 168 + 34):
+        if rng.random() >= 0.02:  # else all of them lack it
+            send(np.array([hour]), every)
+    assert gaps(heed) == []
+    for hour in range(9 * 168 + 34, 9 * 168 + 46):
+        send(np.array([hour]), every - {"orders"})
+    assert [gap.metric for gap in gaps(heed)] == ["orders"]
