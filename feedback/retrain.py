@@ -57,6 +57,7 @@ class Reason(StrEnum):
     NOT_WORSE = "not_worse"
     BETTER = "better"
     FIRST = "first"
+    OTHER_DETECTOR = "other_detector"
     NO_POINTS = "no_points"
     IN_GAP = "in_gap"
     YOUNG = "young"
@@ -78,7 +79,7 @@ REASONS = tuple(Reason)
 CODE = {reason: code for code, reason in enumerate(REASONS)}
 DECISION: Mapping[Reason, Decision] = {
     **dict.fromkeys(REASONS, Decision.REFUSED),
-    **dict.fromkeys((Reason.NOT_WORSE, Reason.BETTER, Reason.FIRST), Decision.PROMOTED),
+    **dict.fromkeys((Reason.NOT_WORSE, Reason.BETTER, Reason.FIRST, Reason.OTHER_DETECTOR), Decision.PROMOTED),
     **dict.fromkeys((Reason.NO_POINTS, Reason.IN_GAP, Reason.YOUNG, Reason.NO_RECENT), Decision.SKIPPED),
     Reason.NOT_FITTED: Decision.FAILED,
 }
@@ -138,12 +139,14 @@ class Figures:
 class Standing:
     """What else decides, bool (S,).
 
-    fitted: there is a new baseline. trained: there is an old one. in_gap: points of a gap may still come.
-    has_new_level: somebody said that the series has a new normal. forced: promote if it is possible at all.
+    fitted: there is a new baseline. trained: there is an old one. other: it is of another detector than is wanted now.
+    in_gap: points of a gap may still come. has_new_level: somebody said that the series has a new normal.
+    forced: promote if it is possible at all.
     """
 
     fitted: Bools
     trained: Bools
+    other: Bools
     in_gap: Bools
     has_new_level: Bools
     forced: bool = False
@@ -202,6 +205,7 @@ def decide(of: Figures, standing: Standing, size: Floats) -> Ints:
         Reason.TOO_LITTLE: of.points < of.needed,
         Reason.NOT_FITTED: ~standing.fitted,
         Reason.FIRST: ~standing.trained,
+        Reason.OTHER_DETECTOR: standing.other,
         Reason.NO_RECENT: ~(of.recent >= FEWEST_RECENT) & ~(of.known < LEAST_KNOWN * of.known_before),
         Reason.SPARSE: of.known < LEAST_KNOWN * of.known_before,
         Reason.FLAT: (of.repeated > FLAT) & (of.repeated_before < VARIED),
@@ -257,6 +261,7 @@ WORDS: Mapping[Reason, tuple[str, str]] = {
     Reason.NOT_WORSE: (_ERRORS, ""),
     Reason.BETTER: (_ERRORS, ""),
     Reason.FIRST: ("the series had no baseline yet", ""),
+    Reason.OTHER_DETECTOR: ("another detector is to judge it now, which is not compared", ""),
     Reason.NO_POINTS: ("it has no points in the window", "Ask for another `start` and `end`."),
     Reason.IN_GAP: ("late points of a gap may still come", "Retrain when the gap is filled, or send `force`."),
     Reason.YOUNG: ("it has {points:,.0f} points yet, {needed:,.0f} are needed", "It is trained once they are there."),

@@ -12,7 +12,8 @@ from app.clock import wall_now
 from app.partitions.partition import DEFAULT_DETECTOR, Partition
 from app.partitions.snapshot import snapshot
 from app.pipeline import recover
-from app.pipeline.challenge import Candidates, Outcome
+from app.pipeline.candidates import Candidates
+from app.pipeline.challenge import Outcome
 from app.pipeline.fall_back import NOT_COMPARED
 from app.pipeline.ingest import Committer
 from app.pipeline.train import install

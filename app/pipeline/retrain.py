@@ -16,7 +16,8 @@ from sqlalchemy.orm import Session
 
 from app.errors import Conflict, NotFound, Unprocessable
 from app.partitions.partition import UNKNOWN, Partition
-from app.pipeline.challenge import Asked, Candidates, challenge, read_candidates
+from app.pipeline.candidates import Asked, Candidates, read_candidates
+from app.pipeline.challenge import challenge
 from app.pipeline.cron import Cron
 from app.pipeline.ingest import Committer
 from app.pipeline.promote import put_in_place

@@ -177,7 +177,7 @@ def young(partition: Partition) -> Ints:
 
 def due(partition: Partition) -> Ints:
     """Slots that are to be trained before the night: young ones, and those that another detector is to judge."""
-    return _awake(partition, np.union1d(young(partition), _given_to_another(partition)))
+    return np.union1d(_awake(partition, young(partition)), _given_to_another(partition))
 
 
 def _given_to_another(partition: Partition) -> Ints:

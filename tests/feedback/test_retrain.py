@@ -60,7 +60,7 @@ def figures(**changed: float) -> Figures:
 
 
 def standing(**changed: bool) -> Standing:
-    usual = {"fitted": True, "trained": True, "in_gap": False, "has_new_level": False} | changed
+    usual = {"fitted": True, "trained": True, "other": False, "in_gap": False, "has_new_level": False} | changed
     forced = usual.pop("forced", False)
     return Standing(**{name: np.array([value]) for name, value in usual.items()}, forced=forced)
 
@@ -69,6 +69,7 @@ CASES: dict[Reason, tuple[dict[str, float], dict[str, bool]]] = {
     Reason.NOT_WORSE: ({}, {}),
     Reason.BETTER: ({"loss_new": 0.05}, {}),
     Reason.FIRST: ({}, {"trained": False}),
+    Reason.OTHER_DETECTOR: ({"loss_new": 9.0}, {"other": True}),
     Reason.NO_POINTS: ({"points": 0.0}, {"fitted": False}),
     Reason.IN_GAP: ({}, {"in_gap": True}),
     Reason.YOUNG: ({"points": 20.0}, {"trained": False}),
