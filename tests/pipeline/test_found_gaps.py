@@ -17,6 +17,7 @@ from app.clock import wall_now
 from app.errors import Unprocessable
 from app.formats.contract import PostedPoints
 from app.main import Heed
+from app.pipeline.erase import erase_series
 from app.pipeline.gaps import declare, end, take_back
 from app.pipeline.learn import label_alert, revoke_label
 from app.pipeline.train import everything, train
@@ -328,6 +329,18 @@ def test_only_what_can_be_said_of_lost_data_is_taken_as_a_verdict(heed: Heed) ->
         label_alert(heed, alert.id, "false_alarm", author="ana", source="api", now=heed.clock.now())
     label_alert(heed, alert.id, "bad_data", author="ana", source="api", now=heed.clock.now())
     assert (told(heed, "data")[0].status, len(gaps(heed))) == ("firing", 1)
+
+
+def test_a_gap_goes_with_the_last_of_its_series_that_is_erased(heed: Heed) -> None:
+    source = Source(heed, "shop", countries=("DE", "FR"))
+    source.send(10)
+    together(source, [0.0])
+    [alert] = told(heed, "data")
+    label_alert(heed, alert.id, "bad_data", author="ana", source="api", now=heed.clock.now())
+    erase_series(heed.committer, 1, by="root")
+    assert (len(gaps(heed)), len(told(heed, "data"))) == (1, 1)
+    erase_series(heed.committer, 2, by="root")
+    assert (gaps(heed), told(heed, "data")) == ([], [])
 
 
 UNTIDY = [("orders", each) for each in "ABCDEF"] + [("sparse", each) for each in "AB"] + [("lone", "A"), ("night", "A")]
