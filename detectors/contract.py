@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,8 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 Fields = dict[str, NDArray[Any]]
 """A struct of arrays: every array's first axis is the series."""
+TOGETHER = 8_192
+"""Points that are worth judging in one call of `score_in_turn`."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ class Points:
     weight: Floats | None = None
     kinds_of_day: Ints | None = None
 
-    def only(self, rows: Ints | Bools) -> Points:
+    def only(self, rows: Ints | Bools | slice) -> Points:
         """The same of some of the series."""
         return Points(**{name: column[rows] for name, column in vars(self).items() if column is not None})
 
@@ -130,7 +132,7 @@ class Scores:
     direction: NDArray[np.int8]
     evidence: NDArray[np.float32]
 
-    def only(self, rows: Ints) -> Scores:
+    def only(self, rows: Ints | slice) -> Scores:
         """The same of some of the series."""
         return Scores(**{name: column[rows] for name, column in vars(self).items()})
 
@@ -161,6 +163,36 @@ class Detector(Protocol):
         their order. Neither is changed.
         """
         ...
+
+
+@runtime_checkable
+class InTurn(Protocol):
+    """A detector that has a faster way to judge several points of each series one after the other."""
+
+    def score_in_turn(self, points: Points, steps: int, baseline: Fields, state: Fields) -> tuple[Scores, Fields]:
+        """What `score_in_turn` of this module returns."""
+        ...
+
+
+def score_in_turn(
+    detector: Detector, points: Points, steps: int, baseline: Fields, state: Fields
+) -> tuple[Scores, Fields]:
+    """Judge `steps` points each of B series in the order of their time, as `score` would one after the other.
+
+    points: those of the first step, then those of the second, and so on: arrays of steps * B. `frozen` is given, so it
+    can't depend on what is found on the way. Returns the scores in the same order, and the states after each step,
+    (steps, B) each.
+    """
+    if isinstance(detector, InTurn):
+        return detector.score_in_turn(points, steps, baseline, state)
+    series = len(points.row) // steps
+    scores, states = [], []
+    for step in range(steps):
+        judged, state = detector.score(points.only(slice(step * series, (step + 1) * series)), baseline, state)
+        scores.append(judged)
+        states.append(state)
+    together = Scores(**{name: np.concatenate([getattr(one, name) for one in scores]) for name in vars(scores[0])})
+    return together, {name: np.stack([one[name] for one in states]) for name in states[0]}
 
 
 def take(fields: Mapping[str, NDArray[Any]], rows: Ints | Bools) -> Fields:

@@ -8,12 +8,13 @@ the usual size. Starts that are told without any injection do not count, nor tho
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from detectors.calendar import WEEK
-from detectors.contract import Bools, Detector, Fields, Floats, History, Ints, Points, take
+from detectors.contract import TOGETHER, Bools, Detector, Fields, Floats, History, Ints, Points, score_in_turn
 from detectors.rarity import WEEK_SECONDS
 from detectors.robust import center_and_unit, mean, median
 
@@ -166,13 +167,17 @@ def judge_the_end(history: History, detector: Detector, threshold: float) -> Tri
     )
     said = {name: np.full((series, judged), np.nan) for name in ("expected", "lower", "upper", "rarity")}
     snapshots: list[Fields] = []
-    for step in range(judged):
-        if step in starts:
-            snapshots.append(take(state, np.arange(series)))
-        points = _points(history, held + step, np.arange(series), values[:, held + step], threshold)
-        scores, state = detector.score(points, baseline, state)
+    cuts = np.unique(np.concatenate([starts, np.arange(0, judged, max(1, TOGETHER // series)), [judged]]))
+    for begin, end in itertools.pairwise(cuts.tolist()):
+        if begin in starts:
+            snapshots.append(state)
+        columns = np.repeat(np.arange(held + begin, held + end), series)
+        row = np.tile(np.arange(series), end - begin)
+        points = _points(history, columns, row, values[row, columns], threshold)
+        scores, states = score_in_turn(detector, points, end - begin, baseline, state)
+        state = {name: array[-1] for name, array in states.items()}
         for name, column in said.items():
-            column[:, step] = getattr(scores, name)
+            column[:, begin:end] = getattr(scores, name).reshape(end - begin, series).T
     with np.errstate(all="ignore"):
         _, unit = center_and_unit(values)
         errors = _errors(values, said["expected"], held, history.cadence, unit)

@@ -12,7 +12,9 @@ model (a season that the profile misses, one glitch that only the difference see
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +38,8 @@ Reals = NDArray[np.floating]
 
 KINDS = ("step", "level", "run", "profile", "day", "jump")
 _BY_KIND = ("slope", "offset")
+_OF_THE_DAY = ("day_mean", "day_square")
+_LAST = {"y": "last", "deviation": "last_deviation"}
 DAY = 86_400
 FEWEST_POINTS = 14
 RUN_POINTS = 12.0
@@ -47,6 +51,8 @@ RELATIVE_FLOOR = 0.003  # noise is never taken to be less than this share of the
 QUIET = -1.0  # a kind that sees nothing speaks against the others no louder than this
 JOINT_LEVEL, JOINT_EXCESS = 0.05, 0.5  # largest mean of the kinds in six hours of plain noise; see benchmarks
 SPREAD_BELIEVED = 0.5  # share of the log ratio of spreads; 1 costs recall on real series, 0 on heteroscedastic ones
+_CACHED = 16_384
+"""Points of a replay that are judged together: as many as stay in the cache."""
 LARGEST, SMALLEST = 1e9, 1e-6  # in robust units; they keep squares, sums and quotients finite
 
 
@@ -99,9 +105,14 @@ class Seasonal:
 
     def score(self, points: Points, baseline: Fields, state: Fields) -> tuple[Scores, Fields]:
         """Judge, then learn (not where frozen, not from missing points)."""
+        scores, after = self.score_in_turn(points, 1, baseline, state)
+        return scores, {name: array[0] for name, array in after.items()}
+
+    def score_in_turn(self, points: Points, steps: int, baseline: Fields, state: Fields) -> tuple[Scores, Fields]:
+        """Only what is remembered goes from step to step; all else is done for all steps at once."""
         rows = {name: array[points.row] for name, array in baseline.items() if array.ndim == 1 or name in _BY_KIND}
         with np.errstate(all="ignore"):
-            return _score(points, _Season.at(points, baseline), rows, state)
+            return _score(points, steps, _Season.at(points, baseline), rows, state)
 
 
 @dataclass(frozen=True)
@@ -136,23 +147,28 @@ def _rougher(rough: Reals, occasion: Occasion, noise: Reals) -> Reals:
     return np.where(ordinary_day, rough, np.hypot(rough * occasion.louder, occasion.doubt / noise))
 
 
-def _score(points: Points, season: _Season, rows: Fields, state: Fields) -> tuple[Scores, Fields]:
+def _score(points: Points, steps: int, season: _Season, rows: Fields, state: Fields) -> tuple[Scores, Fields]:
+    """Scores of `steps` times B points, and the states of the B series after each step."""
     center, unit = rows["center"], rows["unit"]
     value = np.where(np.isfinite(points.value), points.value, np.nan)
     y = np.clip(value / unit - center / unit, -LARGEST, LARGEST) - season.shift
     chance = Chance.at(rows, points.weight, season.usual + season.shift + center / unit)
     if chance is not None:
         y = season.usual + chance.evened(y - season.usual, rows)
-    steps = np.clip((points.timestamp - state["timestamp"]) / np.maximum(points.cadence, 1), 1.0, 1e4)
-    signed, after = _judge(y, season, steps, ~points.frozen, rows, state)
-    after["timestamp"] = np.where(np.isnan(value), state["timestamp"], points.timestamp)
+    known = ~np.isnan(value)
+    times = _carried(points.timestamp.reshape(steps, -1), known.reshape(steps, -1), state["timestamp"])
+    pause = np.clip((points.timestamp - times[:-1].ravel()) / np.maximum(points.cadence, 1), 1.0, 1e4)
+    course = _remembered(y, season, pause, known & ~points.frozen, steps, rows, state)
+    before = {name: array[:-1].ravel() for name, array in course.items()}
+    signed = _evidence(y, season, pause, before, rows)
+    after = {name: array[1:] for name, array in course.items()} | {"timestamp": times[1:]}
 
     excess = excess_of(np.abs(signed) * rows["slope"] - rows["offset"], rows["trust"][:, None])
     log_rate = rows["blocks"]
     rarity = np.minimum((_joint(excess) - JOINT_LEVEL) / (JOINT_EXCESS * DECADE) - log_rate, RAREST)
-    known = rows["trained"].astype(bool) & ~np.isnan(value)
+    known &= rows["trained"].astype(bool)
     loudest = np.take_along_axis(signed, np.argmax(np.nan_to_num(excess), axis=1)[:, None], axis=1)[:, 0]
-    edges: tuple[Floats, ...] = _band(points, season, rows, state)
+    edges: tuple[Floats, ...] = _band(points, season, rows, before)
     if chance is not None:
         edges = tuple(season.usual + chance.back(edge - season.usual, rows) for edge in edges)
     expected, lower, upper = (
@@ -176,52 +192,97 @@ def _joint(excess: Floats) -> Floats:
     return np.asarray(np.maximum(excess, QUIET).mean(axis=-1), dtype=np.float64)
 
 
-def _judge(y: Reals, season: _Season, steps: Reals, learn: Bools, rows: Fields, state: Fields) -> tuple[Reals, Fields]:
-    """One step of the recursion: signed evidence (B, K) of the points `y` (B,), NaN where missing, and the new state.
+def _remembered(
+    y: Reals, season: _Season, pause: Reals, learn: Bools, steps: int, rows: Fields, state: Fields
+) -> dict[str, Reals]:
+    """What is remembered before the first and after each of `steps` times B points: (steps + 1, B) by name.
 
-    `steps` is how many cadences ago the last known point was.
+    pause: how many cadences ago the last known point was. learn: False where a point must not teach what is held.
     """
-    level, run, day_mean, day_square = state["level"], state["run"], state["day_mean"], state["day_square"]
-    noise = rows["noise"] * season.rough
-    deviation = y - season.usual
-    from_level, from_day = deviation - level, y - day_mean
-    added = run + (np.clip(from_level, -LOUDEST * noise, LOUDEST * noise) / season.rough - run) / RUN_POINTS
-    pause = np.sqrt(np.minimum(steps, LONGEST_GAP))
-    signed = np.empty((len(y), len(KINDS)), y.dtype)
-    signed[:, 0] = (deviation - state["last_deviation"]) / (season.rough * pause)
-    signed[:, 1] = from_level / season.rough
-    signed[:, 2] = added
-    signed[:, 3] = deviation / season.rough
-    signed[:, 4] = from_day / np.sqrt(day_square + rows["floor"] ** 2)
-    signed[:, 5] = (y - state["last"]) / (season.rough * pause)
-
     known = ~np.isnan(y)
-    teach = learn & known
-    level_rate = np.where(known, np.minimum(rows["level_rate"] * steps, 1.0), 0.0)
-    day_rate = np.where(teach, np.minimum(rows["day_rate"] * steps, 1.0), 0.0)
-    believed = np.clip(from_level, -TRUSTED * noise, TRUSTED * noise)
-    from_day = np.where(known, from_day, 0.0)
-    level = level + level_rate * np.where(known, believed, 0.0)
-    return signed, {
-        "level": level,
-        "held": np.where(teach, level, state["held"]),
-        "last": np.where(known, y, state["last"]),
-        "last_deviation": np.where(known, deviation, state["last_deviation"]),
-        "run": np.where(known, added, run),
-        "day_mean": day_mean + day_rate * from_day,
-        "day_square": (1 - day_rate) * (day_square + day_rate * from_day * from_day),
+    deviation = y - season.usual
+    noise = rows["noise"] * season.rough
+    flat = {
+        "y": y,
+        "deviation": deviation,
+        "rough": np.broadcast_to(season.rough, y.shape),
+        "loud": LOUDEST * noise,
+        "trusted": TRUSTED * noise,
+        "known": known,
+        "teach": learn & known,
+        "level_rate": np.where(known, np.minimum(rows["level_rate"] * pause, 1.0), 0.0),
+        "day_rate": np.where(learn & known, np.minimum(rows["day_rate"] * pause, 1.0), 0.0),
     }
+    at = {name: array.reshape(steps, -1) for name, array in flat.items()}
+    course = {name: np.empty((steps + 1, at["y"].shape[1]), y.dtype) for name in ("level", "held", "run", *_OF_THE_DAY)}
+    for name, array in course.items():
+        array[0] = state[name]
+    for step in range(steps):
+        _follow({name: array[step] for name, array in at.items()}, course, step)
+    for name in ("y", "deviation"):
+        course[_LAST[name]] = _carried(at[name], at["known"], state[_LAST[name]])
+    return course
 
 
-def _band(points: Points, season: _Season, rows: Fields, state: Fields) -> tuple[Floats, Floats, Floats]:
+def _follow(at: Mapping[str, Reals], course: Mapping[str, Reals], step: int) -> None:
+    """One step of what is remembered."""
+    known, teach, level_before = at["known"], at["teach"], course["level"][step]
+    from_level = at["deviation"] - level_before
+    added = _added(course["run"][step], from_level, at["loud"], at["rough"])
+    believed = _within(from_level, at["trusted"])
+    level = level_before + at["level_rate"] * np.where(known, believed, 0.0)
+    from_day = np.where(known, at["y"] - course["day_mean"][step], 0.0)
+    day_rate = at["day_rate"]
+    course["level"][step + 1] = level
+    course["held"][step + 1] = np.where(teach, level, course["held"][step])
+    course["run"][step + 1] = np.where(known, added, course["run"][step])
+    course["day_mean"][step + 1] = course["day_mean"][step] + day_rate * from_day
+    course["day_square"][step + 1] = (1 - day_rate) * (course["day_square"][step] + day_rate * from_day * from_day)
+
+
+def _added(run: Reals, from_level: Reals, loud: Reals, rough: Reals) -> Reals:
+    """The run with one point more."""
+    return np.asarray(run + (_within(from_level, loud) / rough - run) / RUN_POINTS)
+
+
+def _within(values: Reals, limit: Reals) -> Reals:
+    """Cut at a limit to both sides; what np.clip does in a third of its time for few values."""
+    return np.minimum(np.maximum(values, -limit), limit)
+
+
+def _carried(values: NDArray[Any], known: Bools, before: NDArray[Any]) -> NDArray[Any]:
+    """The newest known of `values` (steps, B) before the first and after each step, (steps + 1, B)."""
+    steps, count = values.shape
+    every = np.concatenate([np.asarray(before, values.dtype)[None], values])
+    newest = np.where(known, np.arange(1, steps + 1)[:, None], 0)
+    place = np.concatenate([np.zeros((1, count), np.int64), np.maximum.accumulate(newest, axis=0)])
+    return np.asarray(np.take_along_axis(every, place, axis=0))
+
+
+def _evidence(y: Reals, season: _Season, pause: Reals, before: Mapping[str, Reals], rows: Fields) -> Reals:
+    """Signed evidence (N, K) of the points `y` (N,), NaN where missing, by what was remembered before each of them."""
+    deviation, rough = y - season.usual, season.rough
+    from_level = deviation - before["level"]
+    waited = np.sqrt(np.minimum(pause, LONGEST_GAP))
+    signed = np.empty((len(y), len(KINDS)), y.dtype)
+    signed[:, 0] = (deviation - before["last_deviation"]) / (rough * waited)
+    signed[:, 1] = from_level / rough
+    signed[:, 2] = _added(before["run"], from_level, LOUDEST * (rows["noise"] * rough), rough)
+    signed[:, 3] = deviation / rough
+    signed[:, 4] = (y - before["day_mean"]) / np.sqrt(before["day_square"] + rows["floor"] ** 2)
+    signed[:, 5] = (y - before["last"]) / (rough * waited)
+    return signed
+
+
+def _band(points: Points, season: _Season, rows: Fields, before: Mapping[str, Reals]) -> tuple[Floats, Floats, Floats]:
     """Expected, lower and upper in robust units: where the mean of the kinds reaches the threshold.
 
     Each kind grows in proportion to the distance from its own middle, so the mean of all does too, outside of them.
     """
-    level = season.usual + state["held"]
+    level = season.usual + before["held"]
     slope = rows["slope"] / season.rough[:, None]
     slope[:, 2] /= RUN_POINTS
-    slope[:, 4] = rows["slope"][:, 4] / np.sqrt(state["day_square"] + rows["floor"] ** 2)
+    slope[:, 4] = rows["slope"][:, 4] / np.sqrt(before["day_square"] + rows["floor"] ** 2)
     near = slope[:, 0] + slope[:, 1] + slope[:, 2] + slope[:, 5]
     total = near + slope[:, 3] + slope[:, 4]
     middle = (near * level + slope[:, 3] * season.usual) / (near + slope[:, 3])
@@ -389,18 +450,35 @@ def _replay(
     state["last"] = np.nan_to_num(values[0])
     starts = np.arange(lanes) * length - missing
     state["day_mean"], state["day_square"] = _day_before(y, starts, max(DAY // cadence, 4))
+    pauses = _pauses(values)
+    always = np.ones(values.size, bool)
     evidence = np.empty((len(KINDS), length, len(owner)), np.float32)
-    always, gap = np.ones(len(owner), bool), np.ones(len(owner), np.float32)
-    for column in range(length + warm):
-        point, deviation = values[column], deviations[column]
-        signed, state = _judge(point, _Season(point - deviation, spreads[column]), gap, always, rows, state)
-        gap = np.where(np.isnan(point), gap + np.float32(1), np.float32(1))
-        if column >= warm:
-            evidence[:, column - warm] = np.abs(signed).T
+    together = max(1, _CACHED // len(owner))
+    for begin in range(0, length + warm, together):
+        block = slice(begin, begin + together)
+        steps = len(values[block])
+        point, pause = values[block].ravel(), pauses[block].ravel()
+        season = _Season(point - deviations[block].ravel(), spreads[block].ravel())
+        repeated = {name: np.tile(array, steps) for name, array in rows.items()}
+        course = _remembered(point, season, pause, always[: point.size], steps, repeated, state)
+        state |= {name: array[-1] for name, array in course.items()}
+        judged = max(warm - begin, 0)
+        if judged >= steps:
+            continue
+        before = {name: array[:-1].ravel() for name, array in course.items()}
+        signed = np.abs(_evidence(point, season, pause, before, repeated)).reshape(steps, len(owner), -1)[judged:]
+        evidence[:, max(begin - warm, 0) : begin + steps - warm] = signed.transpose(2, 0, 1)
     by_lane = evidence.reshape(len(KINDS), length, series, lanes).transpose(2, 0, 3, 1)
     by_series = by_lane.reshape(series, len(KINDS), lanes * length)
     by_series[:, :, :missing] = np.nan
     return by_series, {name: array.reshape(series, lanes)[:, -1].astype(np.float64) for name, array in state.items()}
+
+
+def _pauses(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """How many steps ago the last known point was, one after none, for (steps, lanes)."""
+    place = np.arange(1, len(values) + 1, dtype=np.float32)[:, None]
+    newest = np.maximum.accumulate(np.where(np.isnan(values), np.float32(0), place), axis=0)
+    return np.asarray(place - np.concatenate([np.zeros_like(newest[:1]), newest[:-1]]))
 
 
 def _day_before(y: Floats, starts: Ints, columns: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

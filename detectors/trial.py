@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.contract import Detector, Fields, Floats, History, Ints, Points, take
+from detectors.contract import TOGETHER, Detector, Fields, Floats, History, Ints, Points, score_in_turn, take
 
 
 @dataclass(frozen=True)
@@ -85,32 +85,31 @@ def _along(
     detector: Detector, rows: Fields, state: Fields, history: History, asked: Stretches, warm: int
 ) -> tuple[Judgements, Fields]:
     count, last = asked.row.size, history.values.shape[1] - 1
-    expected, lower, upper, rarity = (np.full((count, asked.length), np.nan) for _ in range(4))
-    direction = np.zeros((count, asked.length), np.int8)
-    whole, cadence = np.arange(count), np.full(count, history.cadence, np.int64)
-    frozen = np.zeros(count, bool)
-    for step in range(-warm, asked.length):
-        column = asked.first + step
+    said = {name: np.full((count, asked.length), np.nan) for name in ("expected", "lower", "upper", "rarity")}
+    said["direction"] = np.zeros((count, asked.length), np.int8)
+    together = max(1, TOGETHER // max(count, 1))
+    for begin in range(-warm, asked.length, together):
+        steps = np.arange(begin, min(begin + together, asked.length))
+        column = (asked.first + steps[:, None]).ravel()
+        row = np.tile(asked.row, steps.size)
         there = np.clip(column, 0, last)
         outside = column != there
         points = Points(
-            row=whole,
+            row=np.tile(np.arange(count), steps.size),
             timestamp=history.timestamp[there] + (column - there) * history.cadence,
             local=history.local[there] + (column - there) * history.cadence,
-            value=np.where(outside, np.nan, history.values[asked.row, there]),
-            cadence=cadence,
-            frozen=frozen,
-            threshold_up=asked.threshold_up,
-            threshold_down=asked.threshold_down,
-            weight=None if history.weights is None else history.weights[asked.row, there],
+            value=np.where(outside, np.nan, history.values[row, there]),
+            cadence=np.full(row.size, history.cadence, np.int64),
+            frozen=np.zeros(row.size, bool),
+            threshold_up=np.tile(asked.threshold_up, steps.size),
+            threshold_down=np.tile(asked.threshold_down, steps.size),
+            weight=None if history.weights is None else history.weights[row, there],
             kinds_of_day=history.kinds_at(there),
         )
-        scores, state = detector.score(points, rows, state)
-        if step >= 0:
-            for into, said in zip(
-                (expected, lower, upper, rarity, direction),
-                (scores.expected, scores.lower, scores.upper, scores.rarity, scores.direction),
-                strict=True,
-            ):
-                into[:, step] = said
-    return Judgements(expected, lower, upper, rarity, direction), state
+        scores, states = score_in_turn(detector, points, steps.size, rows, state)
+        state = {name: array[-1] for name, array in states.items()}
+        asked_for = steps >= 0
+        for name, into in said.items():
+            judged = getattr(scores, name).reshape(steps.size, count)
+            into[:, steps[asked_for]] = judged[asked_for].T
+    return Judgements(**said), state

@@ -15,11 +15,25 @@ import numpy as np
 from app.alerts.life import LifeRules, advance, frozen, is_told, newborn
 from app.alerts.policy import LEAST_RELATIVE_CHANGE
 from detectors.calendar import DAY, local_seconds
-from detectors.contract import Bools, Detector, Floats, History, Ints, Points, Scores, put, take
+from detectors.contract import (
+    TOGETHER,
+    Bools,
+    Detector,
+    Floats,
+    History,
+    Ints,
+    Points,
+    Scores,
+    put,
+    score_in_turn,
+    take,
+)
 from detectors.days import kinds_of_day
 from detectors.registry import get
 from detectors.training import may_alert, training_window, usual_cadence
 
+FEWEST_AHEAD = 8
+"""Points of each series that are judged ahead of what they do to its run; more while it stays calm."""
 TICK = 21_600
 """Seconds of local time between two looks at whose baseline is due."""
 YOUNG_DAYS = 4
@@ -251,36 +265,53 @@ class _Course:
         """Score and live through some steps of the leading series of a table."""
         count = len(rows)
         state, life = take(self.state, rows), take(self.life, rows)
-        threshold, cadence = np.full(count, self.threshold), np.full(count, self.cadence)
+        threshold = np.full(count, self.threshold)
         levels = {
             "candidate": threshold - CANDIDATE_DECADES,
             "threshold_up": threshold,
             "threshold_down": threshold,
         }
         held, told = frozen(life), is_told(life)
-        for step in steps:
-            local = table.local[step, :count]
-            points = Points(
-                row=rows,
-                timestamp=table.timestamp[step, :count],
-                local=local,
-                value=table.value[step, :count],
-                cadence=cadence,
-                frozen=held,
-                threshold_up=threshold,
-                threshold_down=threshold,
-                kinds_of_day=kinds_of_day(local, self.country),
-            )
-            scores, state = self.detector.score(points, self.baseline, state)
-            lived, changes = advance(
-                life, points, scores, rules=self.rules, least_relative=LEAST_RELATIVE_CHANGE, **levels
-            )
-            if lived is not life:
-                life, held, told = lived, frozen(lived), is_told(lived)
-                table.alert[step, :count] = changes.told
-            table.keep(step, count, scores, told)
+        begin, ahead, most = steps.start, FEWEST_AHEAD, max(1, TOGETHER // count)
+        while begin < steps.stop:
+            those = slice(begin, min(begin + ahead, steps.stop))
+            points = self._points(rows, held, table, those)
+            scored, states = score_in_turn(self.detector, points, those.stop - begin, self.baseline, state)
+            before = held
+            for place in range(those.stop - begin):
+                mine = slice(place * count, (place + 1) * count)
+                scores = scored.only(mine)
+                lived, changes = advance(
+                    life, points.only(mine), scores, rules=self.rules, least_relative=LEAST_RELATIVE_CHANGE, **levels
+                )
+                if lived is not life:
+                    life, held, told = lived, frozen(lived), is_told(lived)
+                    table.alert[begin + place, :count] = changes.told
+                table.keep(begin + place, count, scores, told)
+                if (held != before).any():
+                    break  # what was judged ahead learned where it must not, or the other way round
+            state = {name: array[place] for name, array in states.items()}
+            begin += place + 1
+            ahead = min(2 * ahead, most) if begin == those.stop else FEWEST_AHEAD
         put(self.state, rows, state)
         put(self.life, rows, life)
+
+    def _points(self, rows: Ints, held: Bools, table: _Table, steps: slice) -> Points:
+        """The points of some steps, one step after the other."""
+        count, size = len(rows), len(rows) * (steps.stop - steps.start)
+        local = table.local[steps, :count].ravel()
+        threshold = np.full(size, self.threshold)
+        return Points(
+            row=np.tile(rows, steps.stop - steps.start),
+            timestamp=table.timestamp[steps, :count].ravel(),
+            local=local,
+            value=table.value[steps, :count].ravel(),
+            cadence=np.full(size, self.cadence),
+            frozen=np.tile(held, steps.stop - steps.start),
+            threshold_up=threshold,
+            threshold_down=threshold,
+            kinds_of_day=kinds_of_day(local, self.country),
+        )
 
     def _remember(self, stretch: _Stretch) -> None:
         """The points become past."""

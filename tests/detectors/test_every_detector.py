@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import hypothesis.extra.numpy as arrays
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from detectors.contract import Detector, Fields, Floats
+from detectors.contract import Detector, Fields, Floats, Points, score_in_turn
 from detectors.registry import DETECTORS, get
 from tests.detectors.checks import DAY, HOUR, START, WEEK, episodes, history, judge, points, seasonal_values, times
 
@@ -110,6 +112,31 @@ def _survives(detector: Detector, past: Floats, new: Floats, cadence: int = HOUR
     assert np.isin(judged.direction, [-1, 0, 1]).all()
     for array in judged.state.values():
         assert array.dtype.kind != "f" or np.isfinite(array).all()
+
+
+@pytest.mark.parametrize("name", ["ordinary", *ODD])
+def test_points_judged_in_turn_are_judged_as_one_after_the_other(detector: Detector, name: str) -> None:
+    """To the last bit, states included, whatever is frozen or missing."""
+    values = seasonal_values(times(FIVE_WEEKS + 60), 3)
+    values[1, :400] = ODD.get(name, values[1, :400])
+    past, new = values[:, :FIVE_WEEKS], values[:, FIVE_WEEKS:].T.copy()
+    new[5:9, 0], new[20:, 1], new[30:34, 2] = np.nan, new[20:, 1] * 3, 0.0
+    frozen = np.random.default_rng(2).random(new.shape) < 0.3
+    later = times(FIVE_WEEKS + 60)[FIVE_WEEKS:]
+    baseline, state = detector.fit(history(past))
+    each = [replace(points(when, row), frozen=held) for when, row, held in zip(later, new, frozen, strict=True)]
+    whole = Points(
+        **{
+            column: np.concatenate([getattr(one, column) for one in each])
+            for column, array in vars(each[0]).items()
+            if array is not None
+        }
+    )
+    said, states = score_in_turn(detector, whole, len(each), baseline, state)
+    for step, one in enumerate(each):
+        alone, state = detector.score(one, baseline, state)
+        _same(vars(alone), vars(said.only(slice(3 * step, 3 * step + 3))))
+        _same(state, {column: array[step] for column, array in states.items()})
 
 
 def test_series_beside_it_do_not_change_how_a_series_is_fitted_and_judged(detector: Detector) -> None:
