@@ -106,6 +106,8 @@ class LabelEvidence:
     started_at, ended_at: the labelled span, of an anomaly its first and its latest abnormal point.
     weight: how much its author counts, in (0, 1].
     looks: of that anomaly when it was labelled; None where that is not known.
+    share: of one judgement; a label on an alert of many series is one to whoever learns from all of them together.
+    of_whole_alert: it was given on the alert, whatever series that has.
     """
 
     label_id: int
@@ -121,12 +123,14 @@ class LabelEvidence:
     created_at: datetime
     alert_id: int | None = None
     looks: Looks | None = None
+    share: float = 1.0
+    of_whole_alert: bool = False
 
     @property
     def subject(self) -> Hashable:
         """What was judged: two labels of one subject may disagree."""
         if self.alert_id is not None:
-            return self.alert_id
+            return self.alert_id, self.series_id
         return self.series_id, self.started_at, self.ended_at
 
     @property

@@ -118,7 +118,8 @@ class Receipt:
     """What a label did. tolerance, siblings: decades; threshold: log10 weeks; `pinned_by`: labels that held it down.
 
     worth: chance that people want to hear of the like of what was labelled. reasons: why that is so afterwards.
-    created: what it makes besides, in words. replayed: what comes of playing a missed span again.
+    beside: the other series of the alert, which the label is about as well. created: what it makes besides, in words.
+    replayed: what comes of playing a missed span again.
     """
 
     action: Action
@@ -151,6 +152,7 @@ class Receipt:
     replayed: Replayed | None = None
     undo_url: str | None = None
     weight: float = field(default=guards.ANALYST_WEIGHT)
+    beside: Sequence[SeriesName] = ()
 
     @property
     def acts(self) -> bool:

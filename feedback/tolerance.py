@@ -30,6 +30,7 @@ class Pin:
     label_id: int
     decades: float
     hold: float
+    share: float = 1.0  # of one judgement, to whoever learns from all series together
 
     def lowers(self, decades: float) -> float:
         return decades - self.hold * max(decades - self.decades, 0.0)
@@ -62,7 +63,7 @@ class Lesson:
 
     def against(self, ceiling: float) -> float:
         """How strongly real problems that a tolerance of `ceiling` might hide speak against any."""
-        return max((pin.hold for pin in self.pins if pin.decades < ceiling), default=0.0)
+        return max((pin.hold * pin.share for pin in self.pins if pin.decades < ceiling), default=0.0)
 
 
 @dataclass(frozen=True)
@@ -235,18 +236,19 @@ def _fold_direction(
 
 
 def _lesson(labels: Sequence[LabelEvidence], now: datetime, base_threshold: float) -> Lesson:
-    calls, pins = [], []
+    calls, pins, strengths = [], [], []
     for label in labels:
         left = guards.strength(label.weight, label.created_at, now)
         rarity = label.rarity or 0.0
         if label.verdict is Verdict.FALSE_ALARM:
             silenced = guards.reach(rarity, growing=label.was_growing) - base_threshold
             calls.append((guards.bounded(silenced), left))
+            strengths.append(left * label.share)
         elif label.verdict is Verdict.REAL:
             told = guards.bounded(guards.pin(rarity) - base_threshold)
-            pins.append(Pin(label.label_id, told, guards.hold(left)))
+            pins.append(Pin(label.label_id, told, guards.hold(left), label.share))
     called = _furthest(calls)
-    strength = min(1.0, sum(left for _, left in sorted(calls)))
+    strength = min(1.0, sum(sorted(strengths)))
     return Lesson(labels[0].metric, called, _pinned(called, pins), strength, tuple(pins))
 
 

@@ -187,7 +187,7 @@ def learn(
             seen=np.array([vector(each.features) for each in looks]),
             rarer=np.array([(each.rarity or 0.0) - base_threshold(each.series_id) for each in everything]),
             worth=np.array([WORTH[each.verdict] for each in said] + [0.0] * len(silent)),
-            weight=np.array([guards.strength(each.weight, each.created_at, now) for each in said] + told),
+            weight=np.array([guards.strength(each.weight, each.created_at, now) * each.share for each in said] + told),
             is_said=np.arange(len(looks)) < len(said),
             direction=np.array([each.direction for each in everything], np.int64),
             series_id=np.array([each.series_id for each in everything], np.int64),

@@ -10,6 +10,7 @@ from feedback.receipt import HINDSIGHT_DAYS, Action, Receipt
 
 _VERDICT_WORDS = {verdict: verdict.value.replace("_", " ") for verdict in Verdict}
 _LARGEST_WEEKS = 1e300
+_NAMED = 4
 
 
 def sentences(receipt: Receipt) -> list[str]:
@@ -82,6 +83,19 @@ def _on_alert(receipt: Receipt) -> Iterator[str]:
             yield "The alert is withdrawn, and does not count as a false alarm."
         case _:
             yield "What the alert told of was over already."
+
+
+def _on_all_series(receipt: Receipt) -> Iterator[str]:
+    """What a label on an alert of several series reaches."""
+    if not receipt.beside:
+        return
+    named = ", ".join(str(each) for each in receipt.beside[:_NAMED])
+    more = f" and {len(receipt.beside) - _NAMED:,} more" if len(receipt.beside) > _NAMED else ""
+    verb = "It is taken back for" if receipt.action is Action.UNDONE else "It counts for"
+    yield (
+        f"{verb} all {1 + len(receipt.beside):,} series of the alert: {receipt.series}, {named}{more}. "
+        "What follows is said of the first."
+    )
 
 
 def _on_replay(receipt: Receipt) -> Iterator[str]:
@@ -215,6 +229,7 @@ def _warnings(receipt: Receipt) -> Iterator[str]:
 _PARTS = (
     _on_trial,
     _on_alert,
+    _on_all_series,
     _on_replay,
     _on_creation,
     _on_threshold,

@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from app.alerts.contribution import Explanation
+from app.alerts.grouping import Extent, Member, causes_among, off_by
 from app.alerts.wording import (
     NAME_LIMIT,
     clipped,
@@ -54,11 +55,17 @@ class Reason(StrEnum):
     """Why a channel hears of an alert."""
 
     FIRING = "firing"
+    GROWN = "grown"
     UPDATED = "updated"
     RESOLVED = "resolved"
     CLOSED = "closed"
     WITHDRAWN = "withdrawn"
     SETTLED = "settled"
+
+    @property
+    def is_on(self) -> bool:
+        """Whether the alert still goes on."""
+        return self in (Reason.FIRING, Reason.GROWN, Reason.UPDATED)
 
 
 @dataclass(frozen=True)
@@ -72,6 +79,10 @@ class SeriesFacts:
     def name(self) -> str:
         return name_in_words(self.metric, self.dimensions)
 
+    @property
+    def member(self) -> Member:
+        return Member(self.id, self.metric, self.dimensions)
+
 
 @dataclass(frozen=True)
 class WarmUp:
@@ -83,7 +94,10 @@ class WarmUp:
 
 @dataclass(frozen=True)
 class AnomalyFacts:
-    """One anomaly at its strangest point. Without an expectation only the actual value is known."""
+    """One anomaly at its strangest point. Without an expectation only the actual value is known.
+
+    place: among those of its alert, in the order in which people were told.
+    """
 
     series: SeriesFacts
     started_at: datetime
@@ -101,6 +115,7 @@ class AnomalyFacts:
     reasons: tuple[str, ...] = ()
     warm_up: WarmUp | None = None
     evidence: Mapping[str, float] = field(default_factory=dict)  # the rarity of each kind alone, log10 weeks
+    place: int = 0
 
     @property
     def rarity_weeks(self) -> float:
@@ -149,12 +164,23 @@ class AlertFacts:
     event: str | None = None  # the name of the event that explains it
     offer: str | None = None  # the verdict that Heed itself proposes
     resembles: Resemblance | None = None  # an earlier happening that is like it
+    growth_to_repeat: float = 1.0  # share by which it must grow to be spoken of again
 
     @property
     def foremost(self) -> AnomalyFacts | None:
-        """The anomaly to speak of: the rarest of those still open, or of all once none is."""
-        still_open = [anomaly for anomaly in self.anomalies if anomaly.ended_at is None]
-        return max(still_open or self.anomalies, key=lambda anomaly: anomaly.rarity, default=None)
+        """The anomaly to speak of: of those still open, or of all once none is, the rarest that is not part of one."""
+        still_open = [anomaly for anomaly in self.anomalies if anomaly.ended_at is None] or list(self.anomalies)
+        causes = causes_among([anomaly.series.member for anomaly in still_open])
+        leading = [anomaly for anomaly, is_cause in zip(still_open, causes, strict=True) if is_cause]
+        return max(leading, key=lambda anomaly: anomaly.rarity, default=None)
+
+    @property
+    def extent(self) -> Extent:
+        """How large it is, for when it grows."""
+        causes = causes_among([anomaly.series.member for anomaly in self.anomalies])
+        leading = [anomaly for anomaly, is_cause in zip(self.anomalies, causes, strict=True) if is_cause]
+        size = max((off_by(a.actual, a.expected, a.lower, a.upper) for a in leading), default=0.0)
+        return Extent(len({anomaly.series.id for anomaly in leading}), size)
 
 
 @dataclass(frozen=True)
@@ -176,6 +202,16 @@ def title_of(metric: str, dimensions: Mapping[str, str], direction: int) -> str:
     return f"{name_in_words(metric, dimensions)} is unusually {'low' if direction < 0 else 'high'}"
 
 
+def title_of_several(metric: str, dimensions: Mapping[str, str], direction: int, count: int) -> str:
+    """As `title_of`, of so many series of which one leads: `orders and 3 more series are unusually low`.
+
+    direction: 0 where they need not have gone the same way.
+    """
+    name = name_in_words(metric, dimensions)
+    how = {-1: "unusually low", 1: "unusually high"}.get(direction, "unusual")
+    return f"{name} is {how}" if count < 2 else f"{name} and {count - 1:,} more series are {how}"
+
+
 def sentence(facts: AlertFacts, reason: Reason) -> str:
     """What happened, in one sentence: actual against expected, by how much, since when, and how rare that is."""
     anomaly = facts.foremost
@@ -183,7 +219,7 @@ def sentence(facts: AlertFacts, reason: Reason) -> str:
         return _without_anomaly(facts, reason)
     said = f"{anomaly.series.name} {_change(anomaly)}, {_when(anomaly, facts)}"
     match reason:
-        case Reason.FIRING:
+        case Reason.FIRING | Reason.GROWN:
             return f"{said}; {_rarity(anomaly)}."
         case Reason.UPDATED:
             return f"It goes on: {said}; {_rarity(anomaly)}."
@@ -196,15 +232,16 @@ def sentence(facts: AlertFacts, reason: Reason) -> str:
 
 
 def others(facts: AlertFacts) -> str | None:
-    """The other series of the alert, in one line; none if it has only one."""
+    """The other series of the alert, in one line, the largest changes first; none if it has only one."""
     foremost = facts.foremost
     if foremost is None:
         return None
     rest = {a.series.id: a for a in facts.anomalies if a.series.id != foremost.series.id}
     if not rest:
         return None
-    shown = "; ".join(_briefly(a, foremost.series.metric) for a in list(rest.values())[:OTHERS_SHOWN])
-    more = f"; and {len(rest) - OTHERS_SHOWN} more" if len(rest) > OTHERS_SHOWN else ""
+    largest = sorted(rest.values(), key=lambda each: -_size(each))[:OTHERS_SHOWN]
+    shown = "; ".join(_briefly(each, foremost.series.metric) for each in largest)
+    more = f"; and {len(rest) - OTHERS_SHOWN:,} more" if len(rest) > OTHERS_SHOWN else ""
     return f"Also: {shown}{more}."
 
 
@@ -267,6 +304,10 @@ def _briefly(anomaly: AnomalyFacts, known_metric: str) -> str:
     numbers = difference(anomaly.actual, anomaly.expected, unit_of(series.metric))
     less = "less" if anomaly.actual < anomaly.expected else "more"
     return f"{name} {numbers.actual} instead of about {numbers.expected} ({numbers.percent or numbers.size} {less})"
+
+
+def _size(anomaly: AnomalyFacts) -> float:
+    return abs(anomaly.actual - anomaly.expected) if anomaly.expected is not None else 0.0
 
 
 def _moved(anomaly: AnomalyFacts) -> str:

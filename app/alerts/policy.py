@@ -50,6 +50,12 @@ def _known_detector(name: str) -> str:
     return name
 
 
+def _plain_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(names)) < len(names) or not all(0 < len(name) <= 200 for name in names):
+        raise ValueError("name each of `metric`, `direction`, `series` and the dimensions once, as on the points")
+    return names
+
+
 @dataclass(frozen=True)
 class Limits:
     """Fixed limits for the `static` detector, in the metric's unit; at least one of them."""
@@ -103,6 +109,24 @@ class PolicySettings:
             "Null: that of HEED_COUNTRY."
         ),
     ] = None
+    group_by: Annotated[
+        tuple[str, ...],
+        AfterValidator(_plain_names),
+        Field(
+            max_length=10,
+            description="What anomalies of one alert have in common: `metric`, `direction`, `series`, or the names of "
+            "dimensions. `series` keeps every series in an alert of its own.",
+        ),
+    ] = ("metric", "direction")
+    growth_to_repeat: Annotated[
+        float,
+        Field(
+            gt=0,
+            le=100,
+            description="Share by which an alert must have grown, in how far off it is or in how many series it has, "
+            "to be spoken of again.",
+        ),
+    ] = 1.0
     detector: Annotated[
         str | None,
         AfterValidator(lambda name: name if name is None else _known_detector(name)),

@@ -32,6 +32,10 @@ ORIGIN = "api"
 """What links given out through the API say of where they came from."""
 
 
+LISTED_ANOMALIES = 20
+"""Of each alert where several are listed."""
+
+
 class Status(StrEnum):
     FIRING = "firing"
     RESOLVED = "resolved"
@@ -108,7 +112,8 @@ class AlertAnswer(BaseModel):
     ended_at: datetime | None
     url: str = Field(description="Signed link to the alert's page.")
     links: dict[str, str] = Field(description="Verdict to the signed link whose page gives it.")
-    anomalies: list[AnomalyAnswer]
+    series_count: int = Field(description="How many series it is about.")
+    anomalies: list[AnomalyAnswer] = Field(description="The rarest first; in a list of alerts at most 20 of each.")
     explained_by: str | None = Field(
         description="The values of a dimension behind most of the change; only of one alert."
     )
@@ -211,10 +216,10 @@ def existing(session: Session, alert_id: int) -> Alert:
 def _answers(session: Session, alerts: list[Alert], heed: Service) -> list[AlertAnswer]:
     labels = stored_labels.standing_of_alerts(session, [alert.id for alert in alerts])
     facts = facts_of(session, alerts, heed.links, origin=ORIGIN, now=wall_now())
-    return [_answer(alert, facts[alert.id], labels.get(alert.id, [])) for alert in alerts]
+    return [_answer(alert, facts[alert.id], labels.get(alert.id, []), LISTED_ANOMALIES) for alert in alerts]
 
 
-def _answer(alert: Alert, facts: AlertFacts, labels: list[Label]) -> AlertAnswer:
+def _answer(alert: Alert, facts: AlertFacts, labels: list[Label], most_anomalies: int | None = None) -> AlertAnswer:
     return AlertAnswer(
         id=alert.id,
         status=Status(alert.status),
@@ -227,7 +232,8 @@ def _answer(alert: Alert, facts: AlertFacts, labels: list[Label]) -> AlertAnswer
         ended_at=alert.ended_at,
         url=facts.url,
         links=dict(facts.links),
-        anomalies=[_anomaly(each) for each in facts.anomalies],
+        series_count=len({each.series.id for each in facts.anomalies}),
+        anomalies=[_anomaly(each) for each in facts.anomalies[:most_anomalies]],
         explained_by=facts.explained_by,
         contributions=_contributions(facts),
         offer=facts.offer,

@@ -27,6 +27,9 @@ CHANNELS: dict[str, type[Channel]] = {
 }
 
 
+UPDATED_IN_PLACE = tuple(kind for kind, channel in CHANNELS.items() if channel.updates_in_place)
+
+
 def open_channel(kind: str, settings: Mapping[str, str]) -> Channel:
     """The channel with these settings. Raises ValueError, with the cure and without the settings, if they are wrong."""
     if kind not in CHANNELS:

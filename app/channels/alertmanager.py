@@ -25,6 +25,7 @@ class Alertmanager:
     kind: ClassVar[str] = "alertmanager"
     protocol: ClassVar[str] = "http"
     shows_pictures: ClassVar[bool] = False
+    updates_in_place: ClassVar[bool] = True
     url: str = field(repr=False)
 
     def __post_init__(self) -> None:
@@ -41,8 +42,7 @@ class Alertmanager:
 def payload(notice: Notice) -> list[Posted]:
     """The alert as it stands; an Alertmanager knows an alert by its labels, and forgets it after `endsAt`."""
     facts, reason = notice.facts, notice.reason
-    is_on = reason in (Reason.FIRING, Reason.UPDATED)
-    current = _alert(facts, reason, facts.severity, notice.now + LASTS if is_on else notice.now)
+    current = _alert(facts, reason, facts.severity, notice.now + LASTS if reason.is_on else notice.now)
     if reason is Reason.FIRING:
         return [current]
     # A severity that has changed makes another alert of it there: end the one that was posted before.
@@ -67,7 +67,7 @@ def _labels(facts: AlertFacts) -> dict[str, str]:
     """What the alert is known and routed by: the same from its first message to its last."""
     labels = {"alertname": "Heed", "heed_alert": str(facts.id), "heed_kind": facts.kind}
     if facts.anomalies:
-        first = min(facts.anomalies, key=lambda anomaly: (anomaly.started_at, anomaly.series.id)).series
+        first = min(facts.anomalies, key=lambda anomaly: (anomaly.place, anomaly.started_at, anomaly.series.id)).series
         labels |= {"metric": first.metric} | {_label_name(name): value for name, value in first.dimensions.items()}
     return {name: value[:LABEL_LIMIT] for name, value in labels.items() if value}
 

@@ -59,6 +59,7 @@ class Channel(Protocol):
     kind: ClassVar[str]
     protocol: ClassVar[str]  # http or smtp: what its receivers speak
     shows_pictures: ClassVar[bool]  # whether its readers see the chart in the message itself
+    updates_in_place: ClassVar[bool]  # whether a later message takes the place of an earlier one unheard
 
     @classmethod
     def example(cls, receiver: str) -> Self:

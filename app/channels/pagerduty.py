@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import httpx
 
-from app.alerts.message import AlertFacts, Reason, buttons, further_lines, sentence
+from app.alerts.message import AlertFacts, buttons, further_lines, sentence
 from app.channels.contract import Notice, check_web_address, post_json
 from app.outbound import Outbound
 
@@ -24,6 +24,7 @@ class PagerDuty:
     kind: ClassVar[str] = "pagerduty"
     protocol: ClassVar[str] = "http"
     shows_pictures: ClassVar[bool] = False
+    updates_in_place: ClassVar[bool] = True
     routing_key: str = field(repr=False)
     url: str = field(default=EVENTS_URL, repr=False)
 
@@ -45,7 +46,7 @@ def payload(notice: Notice) -> dict[str, Any]:
     """The event, without the key. One alert of one Heed is one incident, however many messages it takes."""
     facts, reason = notice.facts, notice.reason
     event = {"dedup_key": f"heed/{httpx.URL(facts.url).host}/{facts.id}"}
-    if reason not in (Reason.FIRING, Reason.UPDATED):
+    if not reason.is_on:
         return event | {"event_action": "resolve"}
     return event | {
         "event_action": "trigger",

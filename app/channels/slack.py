@@ -20,6 +20,7 @@ BUTTON_TEXT_LIMIT = 75
 REVOKED = GONE | {403}  # Slack says 403 of a webhook that was revoked or whose app was removed; neither comes back
 SIGNS = {
     Reason.FIRING: ":red_circle:",
+    Reason.GROWN: ":red_circle:",
     Reason.UPDATED: ":red_circle:",
     Reason.RESOLVED: ":large_green_circle:",
     Reason.CLOSED: ":white_circle:",
@@ -40,6 +41,7 @@ class SlackWebhook:
     kind: ClassVar[str] = "slack"
     protocol: ClassVar[str] = "http"
     shows_pictures: ClassVar[bool] = True
+    updates_in_place: ClassVar[bool] = False
     url: str = field(repr=False)
     signing_secret: str | None = field(default=None, repr=False)
 

@@ -32,6 +32,7 @@ class SlackApp:
     kind: ClassVar[str] = "slack_app"
     protocol: ClassVar[str] = "http"
     shows_pictures: ClassVar[bool] = True
+    updates_in_place: ClassVar[bool] = True
     token: str = field(repr=False)
     channel: str
     signing_secret: str | None = field(default=None, repr=False)
@@ -50,7 +51,10 @@ class SlackApp:
         return cls(token="xoxb-0000-example", channel="C012AB3CD", url=f"{receiver}/api")
 
     def send(self, notice: Notice, outbound: Outbound) -> str | None:
-        """The first message is posted. Later ones bring it up to date, and say in its thread what happened."""
+        """The first message is posted. Later ones bring it up to date, and say in its thread what happened.
+
+        That the alert has grown is no happening of its own.
+        """
         return with_picture_if_possible(notice.facts, lambda facts: self._send(facts, notice, outbound))
 
     def _send(self, facts: AlertFacts, notice: Notice, outbound: Outbound) -> str | None:
@@ -61,6 +65,8 @@ class SlackApp:
             self._call("chat.update", message | {"ts": notice.earlier}, notice, outbound)
         except _Lost:  # somebody deleted it: say it anew
             return self._post(message, notice, outbound)
+        if notice.reason is Reason.GROWN:
+            return notice.earlier
         said = {"text": escaped(sentence(facts, notice.reason)), "thread_ts": notice.earlier}
         self._post(said, notice, outbound)
         return notice.earlier

@@ -17,10 +17,13 @@ from app.alerts.message import AlertFacts, AnomalyFacts, Reason, remarks, senten
 from app.channels.contract import Notice, check_web_address, post
 from app.outbound import Outbound
 
+MOST_ANOMALIES = 100
+"""Of one alert that a message lists, the rarest; the alert's page and the API know of all."""
 SECRET_PREFIX = "whsec_"
 SECRET_BYTES = 24
 STATUSES = {
     Reason.FIRING: "firing",
+    Reason.GROWN: "updated",
     Reason.UPDATED: "updated",
     Reason.RESOLVED: "resolved",
     Reason.CLOSED: "resolved",
@@ -36,6 +39,7 @@ class Webhook:
     kind: ClassVar[str] = "webhook"
     protocol: ClassVar[str] = "http"
     shows_pictures: ClassVar[bool] = False
+    updates_in_place: ClassVar[bool] = False
     url: str = field(repr=False)
     secret: str = field(repr=False)
 
@@ -85,7 +89,9 @@ def payload(notice: Notice) -> dict[str, Any]:
         "ended_at": _time(facts.ended_at),
         "url": facts.url,
         "links": dict(facts.links),
-        "anomalies": [_anomaly(anomaly) for anomaly in _rarest_first(facts)],
+        "explained_by": facts.explained_by,
+        "series_count": len({anomaly.series.id for anomaly in facts.anomalies}),
+        "anomalies": [_anomaly(anomaly) for anomaly in _rarest_first(facts)[:MOST_ANOMALIES]],
         "chart_url": facts.chart_url,
         "offer": facts.offer,
     }

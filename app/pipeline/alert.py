@@ -6,15 +6,18 @@ Everything is keyed by series and start, so that writing the same thing twice ch
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import structlog
 from sqlalchemy.orm import Session
 
-from app.alerts.message import title_of
-from app.alerts.rules import Delivery, Outcome, Severity, outcome_of_untold, severity_of, worse
+from app.alerts.grouping import JOINS_AFTER_ITS_END, Member, goes_with, group_key, lead_of, may_have_grown, off_by
+from app.alerts.message import title_of, title_of_several
+from app.alerts.policy import PolicySettings, Resolved, resolved
+from app.alerts.rules import Delivery, Outcome, Severity, freshness, outcome_of_untold, severity_of, worse
 from app.pipeline.notify import enqueue_all
 from app.pipeline.score import Transition
 from app.store import alerts as stored
@@ -26,6 +29,7 @@ log = structlog.get_logger()
 
 KEPT = ("features", "triage")
 """Of a told run, what triage saw and made of it when it was told, however it goes on."""
+NO_POLICY = resolved((), {})
 UNTOLD_DELIVERIES = (Delivery.SILENT, Delivery.STALE)
 
 
@@ -33,27 +37,96 @@ UNTOLD_DELIVERIES = (Delivery.SILENT, Delivery.STALE)
 class Recording:
     """What the recorder must know besides the transitions.
 
-    series_id: of a slot. delivery: who is told of a point.
-    wall_now: real time, from which deliveries are due.
+    series_id: of a slot. delivery: who is told of a point. policy: what holds for the series of a slot, asked where
+    people are told of it. wall_now: real time, from which deliveries are due.
     """
 
     series_id: Callable[[int], int]
     delivery: Callable[[Transition], Delivery]
     wall_now: datetime
+    policy: Callable[[int], Resolved] = lambda _slot: NO_POLICY
 
 
 @dataclass
 class Book:
-    """The rows that the transitions of one commit are about, and what is to be told of them in which order."""
+    """The rows that the transitions of one commit are about, and what is to be told of them in which order.
+
+    opened: ids of alerts that are new; announced: those of them that a first message tells of. joined: newcomers by
+    the id of their alert. over: ids of alerts with an anomaly that has ended. grown: alerts that may be worth speaking
+    of again.
+    """
 
     session: Session
     recording: Recording
     anomalies: dict[tuple[int, datetime], Anomaly]
     alerts: dict[int, Alert]
     messages: list[tuple[Alert, str]] = field(default_factory=list)
+    opened: set[int] = field(default_factory=set)
+    announced: set[int] = field(default_factory=set)
+    joined: dict[int, list[Newcomer]] = field(default_factory=dict)
+    over: set[int] = field(default_factory=set)
+    grown: dict[int, Alert] = field(default_factory=dict)
 
     def key(self, transition: Transition) -> tuple[int, datetime]:
         return self.recording.series_id(transition.slot), as_time(transition.run.opened_at)
+
+
+@dataclass(frozen=True)
+class Newcomer:
+    """An anomaly that is told now, as far as it decides which alert tells of it. told_at: event time."""
+
+    member: Member
+    settings: PolicySettings
+    group_key: str
+    delivery: Delivery
+    started_at: datetime
+    told_at: datetime
+    direction: int
+    rarity: float
+    cadence_seconds: int
+
+    @classmethod
+    def of(cls, book: Book, series: Series, transition: Transition) -> Newcomer:
+        member, run = member_of(series), transition.run
+        policy = book.recording.policy(transition.slot)
+        return cls(
+            member=member,
+            settings=policy.settings,
+            group_key=group_key(policy, member, run.direction),
+            delivery=book.recording.delivery(transition),
+            started_at=as_time(run.opened_at),
+            told_at=as_time(transition.timestamp),
+            direction=run.direction,
+            rarity=run.peak_rarity,
+            cadence_seconds=series.cadence_seconds or 0,
+        )
+
+    def goes_into(self, alert: Alert) -> bool:
+        """Whether an alert of its group, still open or hardly over, is about the same."""
+        newest = alert.newest_start or alert.started_at
+        over_for = self.told_at - alert.ended_at if alert.ended_at is not None else timedelta()
+        return (
+            alert.delivery == self.delivery
+            and over_for < JOINS_AFTER_ITS_END
+            and goes_with(alert.started_at, newest, self.started_at, self.cadence_seconds)
+        )
+
+    def alert(self) -> Alert:
+        """A new one about it."""
+        return Alert(
+            kind="anomaly",
+            status="firing",
+            severity=severity_of(self.rarity),
+            title=title_of(self.member.metric, self.member.dimensions, self.direction),
+            started_at=self.started_at,
+            created_at=self.told_at,
+            delivery=self.delivery,
+            group_key=self.group_key,
+            newest_start=self.started_at,
+            lead_series_id=self.member.series_id,
+            series_count=1,
+            growth_to_repeat=self.settings.growth_to_repeat,
+        )
 
 
 def record(session: Session, transitions: Sequence[Transition], recording: Recording) -> int:
@@ -63,11 +136,13 @@ def record(session: Session, transitions: Sequence[Transition], recording: Recor
         return 0
     book = Book(session, recording, {}, {})
     book.anomalies = stored.anomalies_by_start(session, {book.key(each) for each in relevant})
-    book.alerts = stored.by_id(session, [a.alert_id for a in book.anomalies.values() if a.alert_id is not None])
-    opened = _open_alerts(book, relevant)
+    known = [a.alert_id for a in book.anomalies.values() if a.alert_id is not None]
+    book.alerts = stored.by_id(session, known, to_change=True)
+    _meet_anomalies(book, relevant)
     for transition in relevant:
-        _follow(book, transition, is_new=book.key(transition) in opened)
+        _follow(book, transition)
     session.flush()
+    bring_in_line(book)
     return tell(book)
 
 
@@ -82,63 +157,157 @@ def as_time(unix_seconds: int) -> datetime:
     return datetime.fromtimestamp(int(unix_seconds), UTC)
 
 
-def _open_alerts(book: Book, transitions: Sequence[Transition]) -> set[tuple[int, datetime]]:
-    """An anomaly for every run that has none, an alert for every one that is told now; returns the keys of these."""
-    series = stored_series.get_many(book.session, {book.key(each)[0] for each in transitions})
-    opening: dict[tuple[int, datetime], Alert] = {}
+def _meet_anomalies(book: Book, transitions: Sequence[Transition]) -> None:
+    """An anomaly for every run that has none, and an alert for every one that is told now."""
+    told: dict[tuple[int, datetime], Transition] = {}
     for transition in transitions:
         key = book.key(transition)
         anomaly = book.anomalies.setdefault(key, Anomaly(series_id=key[0], started_at=key[1]))
-        if "told" in transition.changes and anomaly.alert_id is None and key not in opening:
-            opening[key] = new_alert(series[key[0]], transition, book.recording.delivery(transition))
-    book.session.add_all(opening.values())
+        if "told" in transition.changes and anomaly.alert_id is None:
+            told.setdefault(key, transition)
+    if told:
+        give_alerts(book, [(book.anomalies[key], transition) for key, transition in told.items()])
+
+
+def give_alerts(book: Book, told: Sequence[tuple[Anomaly, Transition]]) -> None:
+    """Put each anomaly that is told now into the alert of its cause, or into a new one; in their order."""
+    series = stored_series.get_many(book.session, {anomaly.series_id for anomaly, _ in told})
+    newcomers = [Newcomer.of(book, series[anomaly.series_id], transition) for anomaly, transition in told]
+    groups = _groups(book.session, newcomers)
+    alerts, opened = [], []
+    for newcomer in newcomers:
+        group = groups[newcomer.group_key]
+        alert = next((each for each in reversed(group) if newcomer.goes_into(each)), None)
+        if alert is None:
+            alert = newcomer.alert()
+            group.append(alert)
+            opened.append(alert)
+        alert.started_at = min(alert.started_at, newcomer.started_at)
+        alert.newest_start = max(alert.newest_start or newcomer.started_at, newcomer.started_at)
+        alerts.append(alert)
+    book.session.add_all(opened)
     book.session.flush()
-    for key, alert in opening.items():
-        book.anomalies[key].alert_id = alert.id
+    book.opened |= {alert.id for alert in opened}
+    for (anomaly, _), newcomer, alert in zip(told, newcomers, alerts, strict=True):
+        anomaly.alert_id = alert.id
         book.alerts[alert.id] = alert
-        log.info("alert_opened", alert=alert.id, series=key[0], delivery=alert.delivery)
-    return set(opening)
+        book.joined.setdefault(alert.id, []).append(newcomer)
+        what = "alert_opened" if len(book.joined[alert.id]) == 1 and alert.id in book.opened else "alert_joined"
+        log.info(what, alert=alert.id, series=anomaly.series_id, delivery=alert.delivery)
 
 
-def new_alert(series: Series, transition: Transition, delivery: Delivery) -> Alert:
-    """An alert that begins with the run as it is at this point."""
-    return Alert(
-        kind="anomaly",
-        status="firing",
-        severity=severity_of(transition.run.peak_rarity),
-        title=title_of(series.metric, series.dimensions, transition.run.direction),
-        started_at=as_time(transition.run.opened_at),
-        created_at=as_time(transition.timestamp),
-        delivery=delivery,
-    )
+def _groups(session: Session, newcomers: Sequence[Newcomer]) -> defaultdict[str, list[Alert]]:
+    """Alerts that newcomers may belong to, by their group, the oldest first."""
+    stored.lock_groups(session)
+    longest = freshness(max(each.cadence_seconds for each in newcomers))
+    found: defaultdict[str, list[Alert]] = defaultdict(list)
+    for alert in stored.of_groups(
+        session,
+        {each.group_key for each in newcomers},
+        newest_since=min(each.started_at for each in newcomers) - longest,
+        ended_since=min(each.told_at for each in newcomers) - JOINS_AFTER_ITS_END,
+    ):
+        found[alert.group_key or ""].append(alert)
+    return found
 
 
-def _follow(book: Book, transition: Transition, *, is_new: bool) -> None:
+def _follow(book: Book, transition: Transition) -> None:
     """One step of a run: it begins to be told, goes on, comes back, or is over."""
     anomaly = book.anomalies[book.key(transition)]
     alert = book.alerts.get(anomaly.alert_id or 0)
     if alert is not None and alert.status == "closed":
         return
+    before = _off_by(anomaly) if anomaly in book.session else 0.0
     describe(anomaly, transition)
     book.session.add(anomaly)
     if alert is None or (alert.status == "withdrawn" and "told" not in transition.changes):
         return
     if alert.status == "withdrawn":  # late points had taken it back, later ones bear it out
-        alert.status, alert.ended_at = "firing", None
-        book.messages.append((alert, "updated"))
+        _goes_on(book, alert)
     fresh = book.recording.delivery(transition) is Delivery.LIVE
-    if "told" in transition.changes and is_new:
-        book.messages.append((alert, "firing"))
-    elif alert.delivery in UNTOLD_DELIVERIES and fresh and "ended" not in transition.changes:
+    if "told" in transition.changes:
+        meet(book, alert)
+    if alert.delivery in UNTOLD_DELIVERIES and fresh and "ended" not in transition.changes:
         alert.delivery = Delivery.LIVE  # it began in old points that nobody was told of, and it still lasts
         book.messages.append((alert, "firing"))
-    alert.severity = worse(Severity(alert.severity), severity_of(transition.run.peak_rarity))
-    if "reopened" in transition.changes:
-        alert.status, alert.ended_at = "firing", None
-        book.messages.append((alert, "updated"))
-    if "ended" in transition.changes and alert.status != "resolved":
-        alert.status, alert.ended_at = "resolved", as_time(transition.timestamp)
-        book.messages.append((alert, "resolved"))
+    elif may_have_grown(before, _off_by(anomaly), alert.growth_to_repeat):
+        book.grown[alert.id] = alert
+    severity = worse(Severity(alert.severity), severity_of(transition.run.peak_rarity))
+    if severity != alert.severity:
+        alert.severity = severity
+        book.grown[alert.id] = alert
+    if "reopened" in transition.changes and alert.status == "resolved":
+        _goes_on(book, alert)
+    if "ended" in transition.changes:
+        book.over.add(alert.id)
+
+
+def meet(book: Book, alert: Alert) -> None:
+    """One of its anomalies is told now: the alert is told, or has grown, or is not over after all."""
+    if alert.id not in book.opened:
+        book.grown[alert.id] = alert
+    elif alert.id not in book.announced:
+        book.announced.add(alert.id)
+        book.messages.append((alert, "firing"))
+    if alert.status == "resolved":
+        _goes_on(book, alert)
+
+
+def _goes_on(book: Book, alert: Alert) -> None:
+    """It was over, and is not."""
+    alert.status, alert.ended_at = "firing", None
+    book.messages.append((alert, "updated"))
+
+
+def _off_by(anomaly: Anomaly) -> float:
+    """How far off its rarest point is."""
+    return off_by(anomaly.actual, anomaly.expected, anomaly.lower, anomaly.upper)
+
+
+def bring_in_line(book: Book) -> None:
+    """Alerts whose anomalies are not what they were: how many series they have, what they are called, if they are over.
+
+    What the anomalies are must have been written.
+    """
+    extents = stored.extents(book.session, book.over | book.joined.keys())
+    for alert_id, extent in extents.items():
+        alert = book.alerts[alert_id]
+        if extent.last_end is not None and alert.status == "firing":
+            alert.status, alert.ended_at = "resolved", extent.last_end
+            book.messages.append((alert, "resolved"))
+        alert.series_count = extent.series
+    _name_anew(book, [book.alerts[each] for each in book.joined if book.alerts[each].series_count > 1])
+
+
+def _name_anew(book: Book, alerts: Sequence[Alert]) -> None:
+    """Titles of alerts that took newcomers in; the total of a metric leads its parts."""
+    leads = stored_series.get_many(book.session, {each.lead_series_id for each in alerts if each.lead_series_id})
+    for alert in alerts:
+        newcomers = book.joined[alert.id]
+        known = leads.get(alert.lead_series_id or 0)
+        lead = lead_of(member_of(known) if known else None, [each.member for each in newcomers])
+        alert.lead_series_id = lead.series_id
+        one_way = "direction" in newcomers[0].settings.group_by
+        way = newcomers[0].direction if one_way else 0
+        alert.title = title_of_several(lead.metric, lead.dimensions, way, alert.series_count)
+
+
+def describe_alert(alert: Alert, standing: Sequence[Anomaly], series: Mapping[int, Series]) -> None:
+    """Write into the alert what the anomalies amount to that it tells of, the rarest of them first."""
+    alert.started_at = min(each.started_at for each in standing)
+    alert.newest_start = max(each.started_at for each in standing)
+    alert.severity = severity_of(max(each.rarity for each in standing))
+    alert.series_count = len({each.series_id for each in standing})
+    lead = lead_of(None, [member_of(series[each.series_id]) for each in standing])
+    alert.lead_series_id = lead.series_id
+    ways = {each.direction for each in standing}
+    alert.title = title_of_several(
+        lead.metric, lead.dimensions, ways.pop() if len(ways) == 1 else 0, alert.series_count
+    )
+
+
+def member_of(series: Series) -> Member:
+    return Member(series.id, series.metric, series.dimensions)
 
 
 def describe(anomaly: Anomaly, transition: Transition) -> None:
@@ -186,8 +355,13 @@ def warm_up(days_seen: int) -> dict[str, dict[str, int]]:
 
 def tell(book: Book) -> int:
     """Put the messages of live alerts into the outbox, each alert's in their order; returns how many."""
+    spoken_of = {alert.id for alert, _ in book.messages}
+    grown = [
+        (alert, "grown") for alert in book.grown.values() if alert.id not in spoken_of and alert.status == "firing"
+    ]
     waves: list[dict[int, str]] = []
-    for alert, reason in book.messages:
+    due = 0
+    for alert, reason in [*book.messages, *grown]:
         if alert.delivery != Delivery.LIVE:
             log.info("alert_not_told", alert=alert.id, reason=alert.delivery, step=reason)
             continue
@@ -199,5 +373,5 @@ def tell(book: Book) -> int:
     for wave in waves:
         for reason in dict.fromkeys(wave.values()):
             of_reason = [alert_id for alert_id, why in wave.items() if why == reason]
-            enqueue_all(book.session, of_reason, reason, book.recording.wall_now)
-    return sum(len(wave) for wave in waves)
+            due += enqueue_all(book.session, of_reason, reason, book.recording.wall_now)
+    return due

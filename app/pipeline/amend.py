@@ -6,19 +6,30 @@ is told only while it is fresh; older ones are kept for those who look.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
 from sqlalchemy.orm import Session
 
-from app.alerts.rules import Delivery, Outcome, delivery_of, severity_of
-from app.pipeline.alert import Book, Recording, as_time, describe, new_alert, tell
+from app.alerts.policy import Resolved
+from app.alerts.rules import Delivery, Outcome, delivery_of
+from app.pipeline.alert import (
+    Book,
+    Recording,
+    as_time,
+    bring_in_line,
+    describe,
+    describe_alert,
+    give_alerts,
+    meet,
+    tell,
+)
 from app.pipeline.score import Transition
 from app.store import alerts as stored
 from app.store import series as stored_series
-from app.store.tables import Alert, Anomaly
+from app.store.tables import Alert, Anomaly, Series
 
 log = structlog.get_logger()
 
@@ -42,6 +53,7 @@ def amend(
     transitions: Sequence[Transition],
     *,
     before: Sequence[Transition],
+    policy: Callable[[int], Resolved],
     now: datetime,
     wall_now: datetime,
     asked: Delivery | None = None,
@@ -49,7 +61,8 @@ def amend(
     """What was found about the slots of `again`, run by run, takes the place of what was known; returns messages due.
 
     `transitions` are all that the scoring again made; `before` are the runs as they were when it began, which stand
-    as such where nothing happens to them. asked: who is told of new alerts, by default everybody of fresh ones.
+    as such where nothing happens to them. policy: what holds for the series of a slot. asked: who is told of new
+    alerts, by default everybody of fresh ones.
     """
 
     def delivery(transition: Transition) -> Delivery:
@@ -57,14 +70,14 @@ def amend(
         at = transition.run.told_at if ended else transition.run.last_abnormal_at
         return delivery_of(asked, as_time(at), now=now, cadence_seconds=again[transition.slot].cadence_seconds)
 
-    recording = Recording(lambda slot: again[slot].series_id, delivery, wall_now)
+    recording = Recording(lambda slot: again[slot].series_id, delivery, wall_now, policy)
     book = Book(session, recording, {}, {})
     known = _known(session, again)
     found = _last_of_each_run(book, transitions)
     here = {(row.series_id, row.started_at) for row in known}
     found = {book.key(each): each for each in before if book.key(each) in here} | found
     known += stored.anomalies_by_start(session, found.keys() - here).values()
-    book.alerts = stored.by_id(session, [row.alert_id for row in known if row.alert_id is not None])
+    book.alerts = stored.by_id(session, [row.alert_id for row in known if row.alert_id is not None], to_change=True)
     kept = _matched(found, known)
     after = {each.series_id: as_time(each.after) for each in again.values()}
     standing = set(map(id, kept.values()))
@@ -72,9 +85,14 @@ def amend(
         if id(row) not in standing and row.started_at > after[row.series_id]:
             _withdraw(book, row)
     session.flush()
+    opening = []
     for run, transition in found.items():
-        _stand(book, kept.get(run), run, transition, silent=again[transition.slot].silent)
+        told = _stand(book, kept.get(run), run, transition, silent=again[transition.slot].silent)
+        if told is not None:
+            opening.append((told, transition))
     session.flush()
+    _align(book, known)
+    _open(book, opening)
     return tell(book)
 
 
@@ -108,60 +126,73 @@ def _withdraw(book: Book, row: Anomaly) -> None:
     alert = book.alerts.get(row.alert_id or 0)
     if alert is None:
         book.session.delete(row)
-        return
-    if alert.status == "closed":  # somebody has said what it was
-        return
-    row.outcome = Outcome.WITHDRAWN
-    row.ended_at = row.ended_at or row.last_abnormal_at
-    _withdraw_alert(book, alert, row)
+    elif alert.status != "closed":  # else somebody has said what it was
+        row.outcome = Outcome.WITHDRAWN
+        row.ended_at = row.ended_at or row.last_abnormal_at
 
 
-def _withdraw_alert(book: Book, alert: Alert, row: Anomaly) -> None:
-    if alert.status == "withdrawn":
-        return
-    alert.status, alert.ended_at = "withdrawn", row.last_abnormal_at
-    book.messages.append((alert, "withdrawn"))
-    log.info("alert_withdrawn", alert=alert.id, series=row.series_id, reason="late or corrected points")
-
-
-def _stand(book: Book, row: Anomaly | None, run: Run, transition: Transition, *, silent: bool) -> None:
-    """A run that stands, known before or not."""
+def _stand(book: Book, row: Anomaly | None, run: Run, transition: Transition, *, silent: bool) -> Anomaly | None:
+    """A run that stands, known before or not; returned where people are to be told of it and were not."""
     if row is None:
         row = Anomaly(series_id=run[0])
         book.session.add(row)
     alert = book.alerts.get(row.alert_id or 0)
     if alert is not None and alert.status == "closed":
-        return
+        return None
     over_before = row.ended_at
     row.started_at = run[1]
     describe(row, transition)
     if silent and row.ended_at is None:
         row.ended_at = over_before
-    if alert is not None and transition.run.told_at:
-        _follow(book, alert, row)
-    elif alert is not None:
-        _withdraw_alert(book, alert, row)
-    elif transition.run.told_at:
-        _open(book, row, transition)
+    return row if alert is None and transition.run.told_at else None
 
 
-def _open(book: Book, row: Anomaly, transition: Transition) -> None:
-    series = stored_series.get_many(book.session, [row.series_id])[row.series_id]
-    alert = new_alert(series, transition, book.recording.delivery(transition))
-    book.session.add(alert)
-    book.session.flush()
-    row.alert_id = alert.id
-    book.messages.append((alert, "firing"))
-    log.info("alert_opened", alert=alert.id, series=row.series_id, delivery=alert.delivery, reason="late points")
-    if row.ended_at is not None:
-        alert.status, alert.ended_at = "resolved", row.ended_at
-        book.messages.append((alert, "resolved"))
+def _align(book: Book, known: Sequence[Anomaly]) -> None:
+    """Alerts as those of their anomalies make them that people are still told of; without any they are withdrawn."""
+    touched = {
+        row.alert_id for row in known if row.alert_id is not None and book.alerts[row.alert_id].status != "closed"
+    }
+    anomalies = stored.anomalies_of(book.session, touched)
+    series = stored_series.get_many(book.session, {row.series_id for those in anomalies.values() for row in those})
+    scored_again = set(map(id, known))
+    for alert_id in sorted(touched):
+        alert, those = book.alerts[alert_id], anomalies[alert_id]
+        gone = [row for row in those if row.outcome != Outcome.TOLD and id(row) in scored_again]
+        left = set(map(id, gone))
+        standing = [row for row in those if id(row) not in left and row.outcome != Outcome.WITHDRAWN]
+        if not standing:
+            _withdraw_alert(book, alert, those)
+            continue
+        for row in gone:
+            if row.outcome != Outcome.WITHDRAWN:
+                row.alert_id = None  # it happened, and was no news
+        _follow(book, alert, standing, series)
 
 
-def _follow(book: Book, alert: Alert, row: Anomaly) -> None:
-    """An alert goes on being one, maybe of another span, maybe in another status."""
+def _withdraw_alert(book: Book, alert: Alert, rows: Sequence[Anomaly]) -> None:
+    if alert.status == "withdrawn":
+        return
+    alert.status, alert.ended_at = "withdrawn", max(row.last_abnormal_at for row in rows)
+    book.messages.append((alert, "withdrawn"))
+    log.info("alert_withdrawn", alert=alert.id, reason="late or corrected points")
+
+
+def _follow(book: Book, alert: Alert, standing: Sequence[Anomaly], series: Mapping[int, Series]) -> None:
+    """An alert goes on being one, maybe of another span or of fewer series, maybe in another status."""
     before = alert.status
-    alert.started_at, alert.severity = row.started_at, severity_of(row.rarity)
-    alert.status, alert.ended_at = ("firing", None) if row.ended_at is None else ("resolved", row.ended_at)
+    describe_alert(alert, standing, series)
+    ends = [row.ended_at for row in standing if row.ended_at is not None]
+    alert.status, alert.ended_at = ("resolved", max(ends)) if len(ends) == len(standing) else ("firing", None)
     if alert.status != before:
         book.messages.append((alert, "resolved" if (before, alert.status) == ("firing", "resolved") else "updated"))
+
+
+def _open(book: Book, opening: Sequence[tuple[Anomaly, Transition]]) -> None:
+    """People are told of what late points brought to light, in the alert of its cause if there is one."""
+    if not opening:
+        return
+    give_alerts(book, opening)
+    for row, _ in opening:
+        meet(book, book.alerts[row.alert_id or 0])
+    book.session.flush()
+    bring_in_line(book)

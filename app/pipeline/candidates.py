@@ -13,9 +13,9 @@ from app.pipeline.borrow import Lesson, lessons
 from app.pipeline.train import LONGEST_WINDOW_STEPS, history_of, overlaid, window
 from app.store import labels as stored_labels
 from app.store import points
-from app.store.tables import Label
 from detectors import training
 from detectors.contract import Bools, Detector, Fields, Floats, History, Ints, take
+from feedback.labels import LabelEvidence
 from feedback.retrain import Standing
 from feedback.training_mask import Exclusions, SharedSpans
 
@@ -64,7 +64,7 @@ class Candidates:
     threshold: Floats
     size: Floats
     standing: Standing
-    labels: list[Label]
+    labels: list[LabelEvidence]
 
 
 def read_candidates(

@@ -12,11 +12,10 @@ import numpy as np
 
 from app.pipeline.candidates import Candidates
 from app.pipeline.fall_back import FALL_BACK
-from app.store.tables import Label
 from detectors import registry, training, trial
 from detectors.contract import Bools, Detector, Fields, Floats, History, Ints, take
 from detectors.robust import center_and_unit, mean
-from feedback.labels import Verdict
+from feedback.labels import LabelEvidence, Verdict
 from feedback.retrain import (
     CLEARLY,
     STRANGE,
@@ -217,11 +216,11 @@ def _compare_labels(of: Candidates, new: Baselines, figures: Figures) -> None:
     figures.put(np.arange(of.slots.size), **counted)
 
 
-def _is_in_reach(of: Candidates, label: Label) -> bool:
+def _is_in_reach(of: Candidates, label: LabelEvidence) -> bool:
     return bool(of.raw.timestamp[0] + training.DAY <= label.started_at.timestamp() <= of.raw.timestamp[-1])
 
 
-def _rarest(of: Candidates, baselines: Baselines, spans: Sequence[Label], row: Ints) -> Floats:
+def _rarest(of: Candidates, baselines: Baselines, spans: Sequence[LabelEvidence], row: Ints) -> Floats:
     """Log10 weeks of the rarest point, in the label's direction, of each labelled span; -inf where none speaks."""
     start, end = (
         np.searchsorted(of.raw.timestamp, [int(getattr(each, name).timestamp()) for each in spans], side="left")

@@ -35,6 +35,7 @@ from feedback.tolerance import Tolerances, fold
 from feedback.triage import Unanswered
 
 Probed = TypeVar("Probed")
+CLOSING = (AlertEffect.CLOSED, AlertEffect.WITHDRAWN)
 HINDSIGHT = timedelta(days=HINDSIGHT_DAYS)
 
 
@@ -124,12 +125,14 @@ def draw_up_receipt(
     series: Series,
     *,
     action: Action,
+    beside: Sequence[Series] = (),
     source: str,
     comment: str | None,
     now: datetime,
 ) -> Receipt:
-    """The receipt of what lies between two worlds that differ by `label`."""
+    """The receipt of what lies between two worlds that differ by `label`, which is about the series `beside` too."""
     who = (series.id, series.metric, label.direction)
+    further = [name_of(each) for each in beside]
     no_longer_sent, now_sent = _hindsight(session, worlds, label, now)
     return Receipt(
         action=action,
@@ -140,6 +143,7 @@ def draw_up_receipt(
         comment=comment,
         weight=label.weight,
         series=name_of(series),
+        beside=further,
         direction=label.direction,
         started_at=label.started_at,
         ended_at=label.ended_at,
@@ -163,15 +167,28 @@ def draw_up_receipt(
 
 
 def status_under(labels: Sequence[LabelEvidence], alert: Alert, anomalies: Sequence[Anomaly]) -> str:
-    """The alert's status while these labels stand: closed by somebody or by an event, else as its anomalies have it."""
+    """The alert's status while these labels stand: closed by somebody or by an event, else as its anomalies have it.
+
+    Of several series all must be closed: what somebody says of one of them alone ends that one's part in it.
+    """
     if alert.status == "withdrawn" or alert.kind == "data":
         return alert.status
-    deciding = decisive(each for each in labels if each.alert_id == alert.id)
-    if any(EFFECTS[each.verdict].alert is AlertEffect.WITHDRAWN for each in deciding):
+    said = {anomaly.series_id: said_of(labels, alert.id, anomaly.series_id) for anomaly in anomalies}
+    if said and all(effect is AlertEffect.WITHDRAWN for effect in said.values()):
         return "withdrawn"
-    if alert.event_id is not None or any(EFFECTS[each.verdict].alert is AlertEffect.CLOSED for each in deciding):
+    if alert.event_id is not None or (said and all(effect in CLOSING for effect in said.values())):
         return "closed"
-    return "resolved" if all(anomaly.ended_at is not None for anomaly in anomalies) else "firing"
+    over = (anomaly.ended_at is not None or said[anomaly.series_id] in CLOSING for anomaly in anomalies)
+    return "resolved" if all(over) else "firing"
+
+
+def said_of(labels: Sequence[LabelEvidence], alert_id: int, series_id: int) -> AlertEffect | None:
+    """What the verdict on one series of an alert does to it: one on that series alone, or on the whole alert."""
+    concerned = [
+        each for each in labels if each.alert_id == alert_id and (each.of_whole_alert or each.series_id == series_id)
+    ]
+    deciding = max(concerned, key=lambda each: each.authority, default=None)
+    return EFFECTS[deciding.verdict].alert if deciding else None
 
 
 def name_of(series: Series) -> SeriesName:
@@ -243,7 +260,8 @@ def _disagreements(worlds: Worlds, label: LabelEvidence) -> list[Disagreement]:
 
 def _statistics(session: Session, standing: Sequence[LabelEvidence], now: datetime) -> Statistics:
     since = now - HINDSIGHT
-    said = [each.verdict for each in decisive(standing) if each.alert_id is not None and each.started_at >= since]
+    deciding = {each.alert_id: each for each in decisive(standing) if each.alert_id is not None}
+    said = [each.verdict for each in deciding.values() if each.started_at >= since]
     return Statistics(
         alerts=stored_alerts.count_sent(session, since),
         real=said.count(Verdict.REAL),

@@ -172,10 +172,16 @@ def _new_normal(session: Session, label: Label, wanted: Wanted) -> desensitise.N
         now=label.created_at,
         matcher=wanted.matcher,
         series_id=None if wanted.matcher else label.series_id,
+        further_ids=[] if wanted.matcher or not label.id else further_ids(session, label.id),
         start=start,
         longest=_longest(wanted),
         label_id=label.id,
     )
+
+
+def further_ids(session: Session, label_id: int) -> list[int]:
+    """Of the other series of the alert that a label is about."""
+    return [each.series_id for each in labels.further_series(session, label_id)]
 
 
 def _longest(wanted: Wanted) -> timedelta:

@@ -55,6 +55,7 @@ class NewNormal:
     now: datetime
     matcher: Matcher | None = None
     series_id: int | None = None
+    further_ids: Sequence[int] = ()
     start: datetime | None = None
     longest: timedelta = LONGEST
     label_id: int | None = None
@@ -136,7 +137,7 @@ def onset_of(session: Session, anomaly: Anomaly) -> datetime:
 
 def _series_of(session: Session, wanted: NewNormal) -> list[int]:
     if wanted.series_id is not None:
-        ids = [wanted.series_id] if series.get(session, wanted.series_id) else []
+        ids = [each for each in (wanted.series_id, *wanted.further_ids) if series.get(session, each)]
     else:
         ids = [each.id for each in series.matching(session, wanted.matcher or Matcher())]
     if not ids:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 import structlog
+from sqlalchemy.orm import Session
 
 from app.clock import wall_now
 from app.errors import NotFound
 from app.pipeline import recover
+from app.pipeline.alert import describe_alert
 from app.pipeline.ingest import Committer
+from app.store import alerts as stored_alerts
 from app.store import audit, erasure, points
 from app.store import series as stored_series
 
@@ -34,7 +37,9 @@ def _erase(committer: Committer, series_id: int, by: str) -> None:
         raise NotFound("There is no series with this id. GET /v1/series finds them.")
     partition, slot = committer.partition_of(series_id)
     with committer.reloading(partition.number), committer.database.writing() as session:
+        concerned = stored_alerts.of_series(session, series_id)
         erased = erasure.erase(session, stored_series.get_many(session, [series_id])[series_id])
+        _name_anew(session, concerned)
         partition.erase(slot)
         audit.record(session, ERASED, actor=by, subject={"series": series_id} | erased, now=wall_now())
         recover.save(session, partition)
@@ -42,6 +47,14 @@ def _erase(committer: Committer, series_id: int, by: str) -> None:
     committer.forget_place(series.key)
     committer.labels_changed()
     log.info(ERASED, series=series_id, by=by)
+
+
+def _name_anew(session: Session, alert_ids: list[int]) -> None:
+    """Alerts that told of the series beside others no longer do."""
+    anomalies = stored_alerts.anomalies_of(session, alert_ids)
+    series = stored_series.get_many(session, {each.series_id for those in anomalies.values() for each in those})
+    for alert_id, alert in stored_alerts.by_id(session, anomalies, to_change=True).items():
+        describe_alert(alert, anomalies[alert_id], series)
 
 
 def drop_old_points(committer: Committer, now: datetime, keep: timedelta) -> None:

@@ -16,7 +16,7 @@ from app.store import happenings
 from app.store import labels as stored_labels
 from app.store import series as stored_series
 from app.store.tables import Alert, Anomaly, Label, Series
-from feedback.labels import Verdict
+from feedback.labels import LabelEvidence, Verdict
 
 OFFERED = [verdict.value for verdict in Verdict if verdict is not Verdict.MISSED]
 """Verdicts that an alert's links offer."""
@@ -43,10 +43,11 @@ def facts_of(
     labels = stored_labels.standing_of_alerts(session, ids)
     series_ids = {each.series_id for those in anomalies.values() for each in those}
     series = stored_series.get_many(session, series_ids)
-    judged = stored_labels.standing_of_series(session, series_ids)
+    rarest = {those[0].series_id for those in anomalies.values()}
+    judged = stored_labels.standing_of_series(session, rarest)
     events = happenings.names_of(session, {alert.event_id for alert in alerts if alert.event_id is not None})
     gaps = happenings.origins_of(session, {alert.gap_id for alert in alerts if alert.gap_id is not None})
-    past = stored_alerts.told_anomalies(session, series_ids, limit=MOST_REMEMBERED)
+    past = stored_alerts.told_anomalies(session, rarest, limit=MOST_REMEMBERED)
     return {
         alert.id: AlertFacts(
             id=alert.id,
@@ -57,12 +58,13 @@ def facts_of(
             ended_at=alert.ended_at,
             told_at=alert.created_at,
             url=links.alert_url(alert.id, origin, now),
-            anomalies=tuple(_anomaly(each, series[each.series_id]) for each in anomalies.get(alert.id, [])),
+            anomalies=_told(alert, anomalies.get(alert.id, []), series),
             links=links.verdict_urls(alert.id, _offered(alert, anomalies, gaps), origin, now),
             answered=_answered(labels.get(alert.id, [])),
             event=events.get(alert.event_id or 0),
             offer=alert.offer,
             resembles=_resembled(anomalies.get(alert.id, []), past, judged, series),
+            growth_to_repeat=alert.growth_to_repeat,
         )
         for alert in alerts
     }
@@ -73,6 +75,12 @@ def _offered(alert: Alert, anomalies: Mapping[int, Sequence[Anomaly]], gaps: Map
     if alert.kind == "data":
         return OFFERED_OF_GAP if gaps.get(alert.gap_id or 0) in happenings.FOUND else []
     return OFFERED if alert.id in anomalies else []
+
+
+def _told(alert: Alert, anomalies: Sequence[Anomaly], series: Mapping[int, Series]) -> tuple[AnomalyFacts, ...]:
+    """Its anomalies, less those that late points took back while others stand."""
+    standing = [each for each in anomalies if each.outcome != "withdrawn" or alert.status == "withdrawn"]
+    return tuple(_anomaly(each, series[each.series_id]) for each in standing)
 
 
 def _anomaly(anomaly: Anomaly, series: Series) -> AnomalyFacts:
@@ -93,6 +101,7 @@ def _anomaly(anomaly: Anomaly, series: Series) -> AnomalyFacts:
         worth=_triage(anomaly.evidence).get("worth"),
         reasons=tuple(_triage(anomaly.evidence).get("reasons", ())),
         evidence={kind: float(rarity) for kind, rarity in anomaly.evidence.items() if isinstance(rarity, int | float)},
+        place=anomaly.id,
     )
 
 
@@ -108,7 +117,7 @@ def _warm_up(evidence: Mapping[str, Any]) -> WarmUp | None:
 
 
 def _resembled(
-    anomalies: Sequence[Anomaly], past: Sequence[Anomaly], judged: Sequence[Label], series: Mapping[int, Series]
+    anomalies: Sequence[Anomaly], past: Sequence[Anomaly], judged: Sequence[LabelEvidence], series: Mapping[int, Series]
 ) -> Resemblance | None:
     """What the rarest of them is like."""
     return resembled(anomalies[0], past, judged, series[anomalies[0].series_id].timezone) if anomalies else None

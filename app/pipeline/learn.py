@@ -15,10 +15,11 @@ import structlog
 from sqlalchemy.orm import Session
 
 from app.alerts.policy import Policies
+from app.alerts.rules import Outcome
 from app.clock import wall_now
 from app.errors import Conflict, NotFound, TooManyRequests, Unconfirmed, Unprocessable
 from app.pipeline import missed
-from app.pipeline.consequences import Prober, Worlds, draw_up_receipt, status_under
+from app.pipeline.consequences import CLOSING, Prober, Worlds, draw_up_receipt, said_of, status_under
 from app.pipeline.creations import NOTHING_SAID, Maker, Wanted
 from app.pipeline.missed import Witnessed
 from app.pipeline.notify import enqueue
@@ -33,7 +34,7 @@ from app.store import labels as stored_labels
 from app.store import series as stored_series
 from app.store.database import Database
 from app.store.flags import FlagName
-from app.store.tables import Alert, Anomaly, Label, Series
+from app.store.tables import Alert, Anomaly, Label, LabelledSeries, Series
 from feedback import guards
 from feedback.labels import LabelEvidence, Verdict
 from feedback.missed import replay
@@ -45,6 +46,9 @@ log = structlog.get_logger()
 T = TypeVar("T")
 
 DAY = timedelta(days=1)
+
+MOST_TOGETHER = 1_000
+"""Series of one alert that a label on it teaches by themselves, the rarest; the rest learn as siblings do."""
 
 NEWEST = 2**62
 """Id of a label that is not stored yet."""
@@ -135,7 +139,7 @@ def label_alert(
     confirmed: bool = False,
     dry_run: bool = False,
 ) -> Answer:
-    """Give a verdict on an alert. A dry run answers with the receipt and changes nothing.
+    """Give a verdict on an alert, and so on each of its series. A dry run answers with the receipt, and does nothing.
 
     source: "link" for whoever holds a link, "api" for a token, "slack" for a person there.
     once_key: the same key again is answered with the first receipt, while that label stands.
@@ -157,10 +161,12 @@ def label_alert(
         anomalies = stored_alerts.anomalies_of(session, [alert_id]).get(alert_id, [])
         if not anomalies:
             raise Unprocessable("This alert is not about a series, so there is nothing to learn from it.")
-        rarest = anomalies[0]
-        span = rarest.started_at, rarest.last_abnormal_at
-        label = _new_label(given, rarest.series_id, span, rarest, _Signature(author, source, comment, once_key, now))
-        return _act(heed, session, label, _How(wanted, confirmed, dry_run))
+        first, *others = _strangest_of_each_series(anomalies, lead=alert.lead_series_id)
+        span = first.started_at, first.last_abnormal_at
+        label = _new_label(given, first.series_id, span, first, _Signature(author, source, comment, once_key, now))
+        label.of_whole_alert = True
+        further = tuple(_as_further_series(each) for each in others[: MOST_TOGETHER - 1])
+        return _act(heed, session, label, _How(wanted, confirmed, dry_run, further=further))
 
 
 def label_span(
@@ -205,7 +211,9 @@ def revoke_label(heed: Heed, label_id: int, *, by: str, now: datetime, dry_run: 
         before = stored_labels.standing_evidence(session)
         after = [each for each in before if each.label_id != label_id]
         action = Action.WOULD_UNDO if dry_run else Action.UNDONE
-        receipt = _receipt(heed, session, label, (before, after), action, now)
+        beside = [each.series_id for each in stored_labels.further_series(session, label_id)]
+        known = stored_series.get_many(session, beside)
+        receipt = _receipt(heed, session, label, [known[each] for each in beside], (before, after), action, now)
         answer = Answer(receipt_json(receipt), label_id, repeated=label.revoked_at is not None)
     if dry_run or answer.repeated:
         return answer
@@ -237,12 +245,14 @@ def revoke_label(heed: Heed, label_id: int, *, by: str, now: datetime, dry_run: 
 
 @dataclass(frozen=True)
 class _How:
-    """How a label is given. missed: what is known of the span that it reports."""
+    """How a label is given. missed: what is known of the span that it reports. further: what it says of other series
+    of its alert."""
 
     wanted: Wanted
     confirmed: bool
     dry_run: bool
     missed: Witnessed | None = None
+    further: tuple[LabelledSeries, ...] = ()
 
 
 def _act(heed: Heed, session: Session, label: Label, how: _How) -> Answer:
@@ -252,10 +262,12 @@ def _act(heed: Heed, session: Session, label: Label, how: _How) -> Answer:
         if first is not None:
             return _answer(heed, first, repeated=True)
     before = stored_labels.standing_evidence(session)
-    metric = session.get_one(Series, label.series_id).metric
-    after = [*before, stored_labels.as_evidence(label, metric, label_id=NEWEST)]
+    series = stored_series.get_many(session, [label.series_id, *(each.series_id for each in how.further)])
+    metrics = {series_id: each.metric for series_id, each in series.items()}
+    after = [*before, *stored_labels.as_evidence_of_all(label, how.further, metrics, label_id=NEWEST)]
     action = Action.WOULD_LABEL if how.dry_run else Action.LABELLED
-    receipt = _receipt(heed, session, label, (before, after), action, label.created_at)
+    beside = [series[each.series_id] for each in how.further]
+    receipt = _receipt(heed, session, label, beside, (before, after), action, label.created_at)
     receipt = replace(receipt, created=heed.maker.foretell(session, label, how.wanted))
     if how.missed is not None:
         receipt = replace(receipt, replayed=replay(how.missed.span, asked=receipt.threshold.after))
@@ -308,6 +320,9 @@ def _store(heed: Heed, label: Label, receipt: Receipt, how: _How) -> list[int]:
         if how.missed is not None:
             missed.open_silently(session, label, how.missed.anomaly, label.created_at)
         session.flush()
+        for each in how.further:
+            each.label_id = label.id
+        session.add_all(how.further)
         label.receipt = receipt_json(replace(receipt, label_id=label.id, alert_id=label.alert_id))
         return settle_alert(session, label.alert_id, label.created_at)
 
@@ -330,6 +345,7 @@ def _receipt(
     heed: Heed,
     session: Session,
     label: Label,
+    beside: Sequence[Series],
     standing: tuple[list[LabelEvidence], list[LabelEvidence]],
     action: Action,
     now: datetime,
@@ -346,6 +362,7 @@ def _receipt(
         stored_labels.as_evidence(label, series.metric, label_id=label.id or NEWEST),
         series,
         action=action,
+        beside=beside,
         source=label.source,
         comment=label.comment,
         now=now,
@@ -363,7 +380,10 @@ def settle_alert(session: Session, alert_id: int | None, now: datetime) -> list[
     session.flush()
     alert = session.get_one(Alert, alert_id, with_for_update=True)
     anomalies = stored_alerts.anomalies_of(session, [alert_id]).get(alert_id, [])
-    status = status_under(stored_labels.standing_evidence(session, alert_id=alert_id), alert, anomalies)
+    standing = stored_labels.standing_evidence(session, alert_id=alert_id)
+    status = status_under(standing, alert, anomalies)
+    if alert.status == "firing" and status in ("firing", "resolved"):
+        return _end_parts(session, alert, anomalies, standing, now)
     if status == alert.status or "closed" not in (status, alert.status):
         return []
     if status != "closed":
@@ -396,6 +416,45 @@ def _label_of_gap(session: Session, verdict: Verdict, alert: Alert, signature: _
     )
     label.alert_id = alert.id
     return label
+
+
+def _end_parts(
+    session: Session, alert: Alert, anomalies: Sequence[Anomaly], standing: Sequence[LabelEvidence], now: datetime
+) -> list[int]:
+    """What was said of some of an alert's series alone ends the runs of these, and the alert if no other goes on."""
+    parts = [
+        each for each in anomalies if each.ended_at is None and said_of(standing, alert.id, each.series_id) in CLOSING
+    ]
+    for each in parts:
+        each.ended_at = max(now, each.last_abnormal_at)
+    ends = [each.ended_at for each in anomalies if each.ended_at is not None]
+    if parts and len(ends) == len(anomalies):
+        alert.status, alert.ended_at = "resolved", max(ends)
+        session.flush()
+        if alert.delivery == "live":
+            enqueue(session, alert.id, "resolved", wall_now())
+    return [each.series_id for each in stored_alerts.latest_of_their_series(session, parts)] if parts else []
+
+
+def _strangest_of_each_series(anomalies: Sequence[Anomaly], lead: int | None) -> list[Anomaly]:
+    """One anomaly a series, the one of the alert's leading series first, the others by how rare they are."""
+    of_series: dict[int, Anomaly] = {}
+    for each in anomalies:
+        if each.outcome != Outcome.WITHDRAWN:
+            of_series.setdefault(each.series_id, each)
+    strangest = list(of_series.values()) or [anomalies[0]]
+    return sorted(strangest, key=lambda each: each.series_id != lead)
+
+
+def _as_further_series(anomaly: Anomaly) -> LabelledSeries:
+    return LabelledSeries(
+        series_id=anomaly.series_id,
+        started_at=anomaly.started_at,
+        ended_at=anomaly.last_abnormal_at,
+        direction=anomaly.direction,
+        rarity=anomaly.rarity,
+        evidence=stored_labels.kept_of(anomaly),
+    )
 
 
 def _new_label(

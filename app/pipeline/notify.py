@@ -9,18 +9,19 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import structlog
 from sqlalchemy.orm import Session
 
+from app.alerts.grouping import Extent, growth_of
 from app.alerts.message import AlertFacts, Reason
-from app.channels import open_channel
+from app.channels import UPDATED_IN_PLACE, open_channel
 from app.channels.contract import Channel as OpenChannel
 from app.channels.contract import Notice, TransportError
 from app.clock import wall_now
@@ -55,6 +56,8 @@ def enqueue(session: Session, alert_id: int, reason: str, now: datetime) -> int:
 
 def enqueue_all(session: Session, alert_ids: Iterable[int], reason: str, now: datetime) -> int:
     """As `enqueue`, for many alerts at the price of few queries."""
+    if Reason(reason) is Reason.GROWN:
+        return outbox.add_growth(session, alert_ids, now, UPDATED_IN_PLACE)
     return outbox.add_notifications(session, alert_ids, Reason(reason).value, now)
 
 
@@ -74,6 +77,22 @@ class Pictures(Protocol):
     def url_once_drawn(self, alert_id: int) -> str | None:
         """The same of a picture that is there; none where drawing it fails, or takes more than two seconds."""
         ...
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a channel took. message: what the receiver calls it. extent: how large it said that the alert was."""
+
+    message: str | None
+    extent: Mapping[str, Any]
+    reason: str
+
+
+@dataclass(frozen=True)
+class Unsaid:
+    """Nothing was sent, and nothing is to be."""
+
+    why: str
 
 
 @dataclass(frozen=True)
@@ -137,12 +156,14 @@ class Sender:
         if isinstance(outcome, TransportError):
             log.warning("notification_failed", **_logged(claim), error=outcome.message)
             self._record_failure(claim, outcome, answered)
+        elif isinstance(outcome, Unsaid):
+            self._record(outbox.record_skipped, claim, outcome.why)
         else:
-            self._record(outbox.record_sent, claim, answered, outcome)
+            self._record(outbox.record_sent, claim, answered, outcome.message, outcome.extent, outcome.reason)
             log.info("notification_sent", notification=claim.notification_id, channel=claim.channel_name)
 
-    def _send(self, claim: Claim, now: datetime) -> TransportError | str | None:
-        """What went wrong, or what the receiver calls the message, if it gives it a name."""
+    def _send(self, claim: Claim, now: datetime) -> TransportError | Unsaid | Said:
+        """What went wrong, why there is nothing to say, or what was said."""
         try:
             channel = open_channel(claim.kind, self.vault.unseal(claim.secrets))
         except ValueError as error:
@@ -152,10 +173,13 @@ class Sender:
                 alert = session.get_one(Alert, claim.alert_id)
                 facts = facts_of(session, [alert], self.links, origin=claim.channel_name, now=now)[alert.id]
                 facts = _explained_if_possible(session, facts)
+            reason = worth_saying(claim, facts, in_place=channel.updates_in_place)
+            if reason is None:
+                return Unsaid("it has not grown enough to be spoken of again")
             facts = replace(facts, chart_url=self._picture(channel, facts))
             leave_url = self.links.leave_url(claim.channel_id, now)
-            notice = Notice(claim.notification_id, Reason(claim.reason), facts, now, leave_url, claim.earlier)
-            return channel.send(notice, self.outbound)
+            notice = Notice(claim.notification_id, reason, facts, now, leave_url, claim.earlier)
+            return Said(channel.send(notice, self.outbound), facts.extent.json(), reason.value)
         except TransportError as error:
             return error
         except Exception as error:  # one message that can't be written must not hold up the others
@@ -215,6 +239,17 @@ def _explained_if_possible(session: Session, facts: AlertFacts) -> AlertFacts:
     except Exception:
         log.exception("explanation_failed", alert=facts.id)
         return facts
+
+
+def worth_saying(claim: Claim, facts: AlertFacts, *, in_place: bool) -> Reason | None:
+    """Why the channel is to hear of the alert now; None where it has only grown, and by too little."""
+    reason = Reason(claim.reason)
+    if reason is not Reason.GROWN:
+        return reason
+    told = Extent.read(claim.said) if claim.said else Extent(0, 0.0)
+    if growth_of(told, facts.extent, facts.growth_to_repeat) is not None:
+        return Reason.UPDATED
+    return Reason.GROWN if in_place else None
 
 
 class Notifier:

@@ -22,6 +22,9 @@ from feedback.wording import sentences, warnings, weeks
 
 T = TypeVar("T")
 
+LISTED_SERIES = 50
+"""Series a receipt names beside the first one; of more it gives the number."""
+
 LISTED_ALERTS = 50
 """Alerts a receipt names; of more it gives the number."""
 
@@ -36,6 +39,8 @@ def receipt_json(receipt: Receipt) -> dict[str, Any]:
         "comment": receipt.comment,
         "alert_id": receipt.alert_id,
         "series": _series_json(receipt.series),
+        "beside": [_series_json(each) for each in receipt.beside[:LISTED_SERIES]],
+        "series_count": 1 + len(receipt.beside),
         "direction": _direction_json(receipt.direction),
         "span": {"start": _time(receipt.started_at), "end": _time(receipt.ended_at)},
         "effects": {

@@ -177,6 +177,7 @@ def _finish(committer: Committer, number: int, work: _Work, now: datetime, asked
             {slot: _again(partition, slot, silent) for slot in slots.tolist()},
             [*work.transitions, *judged.transitions],
             before=going_on,
+            policy=partition.policy,
             now=now,
             wall_now=wall_now(),
             asked=asked,

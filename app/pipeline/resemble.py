@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from app.alerts.message import Resemblance
-from app.store.tables import Anomaly, Label
+from app.store.tables import Anomaly
 from detectors.calendar import local_seconds
 from detectors.contract import Floats
+from feedback.labels import LabelEvidence
 from feedback.resemblance import ALIKE, Traits, distance, relative_size
 
 SHORTEST_SECONDS = 60.0
@@ -32,7 +33,9 @@ class _Happening:
     evidence: Mapping[str, Any]
 
 
-def resembled(anomaly: Anomaly, past: Sequence[Anomaly], judged: Sequence[Label], timezone: str) -> Resemblance | None:
+def resembled(
+    anomaly: Anomaly, past: Sequence[Anomaly], judged: Sequence[LabelEvidence], timezone: str
+) -> Resemblance | None:
     """The nearest of what ended before this anomaly began, if it is like it.
 
     past: earlier anomalies that people were told of. judged: labels that stand; both of any series.
@@ -61,9 +64,13 @@ def _nearest(anomaly: _Happening, earlier: Sequence[_Happening], timezone: str) 
     return newest_first[at] if apart[at] < ALIKE else None
 
 
-def _judged(label: Label, past: Sequence[Anomaly]) -> _Happening:
+def _judged(label: LabelEvidence, past: Sequence[Anomaly]) -> _Happening:
     """The labelled anomaly as it ended, where it is known; else what the label says of it."""
-    found = [each for each in past if label.alert_id is not None and each.alert_id == label.alert_id]
+    found = [
+        each
+        for each in past
+        if label.alert_id is not None and (each.alert_id, each.series_id) == (label.alert_id, label.series_id)
+    ]
     if found:
         return _happening(found[0], label.verdict)
     return _Happening(

@@ -17,6 +17,9 @@ from app.store.tables import Alert, Anomaly, Label, Series
 SENT = ("live", "digest")
 """Deliveries of alerts that people were told of."""
 
+GROUPS_LOCK = 0x68656564
+"""Key of the advisory lock; of no meaning but that nothing else uses it."""
+
 DECIDED_BY_RARITY = ("below_threshold", "tolerated")
 """Outcomes of anomalies that nobody was told of, and would have been with another threshold."""
 
@@ -39,14 +42,65 @@ def get(session: Session, alert_id: int) -> Alert | None:
     return session.get(Alert, alert_id)
 
 
-def by_id(session: Session, alert_ids: Iterable[int]) -> dict[int, Alert]:
-    """The alerts of these ids that exist."""
+def by_id(session: Session, alert_ids: Iterable[int], *, to_change: bool = False) -> dict[int, Alert]:
+    """The alerts of these ids that exist. to_change: nobody else may change them before the transaction ends."""
     wanted = sorted(set(alert_ids))
     found: dict[int, Alert] = {}
     for first in range(0, len(wanted), KEYS_PER_QUERY):
-        query = sa.select(Alert).where(Alert.id.in_(wanted[first : first + KEYS_PER_QUERY]))
+        query = sa.select(Alert).where(Alert.id.in_(wanted[first : first + KEYS_PER_QUERY])).order_by(Alert.id)
+        query = query.with_for_update() if to_change else query
         found |= {alert.id: alert for alert in session.scalars(query)}
     return found
+
+
+def of_series(session: Session, series_id: int) -> list[int]:
+    """Ids of the alerts with an anomaly of the series."""
+    query = sa.select(Anomaly.alert_id).where(Anomaly.series_id == series_id, Anomaly.alert_id.is_not(None))
+    return [each for each in session.scalars(query.distinct()) if each is not None]
+
+
+def lock_groups(session: Session) -> None:
+    """Whoever opens alerts waits for whoever is opening some, so that one cause is not told of twice.
+
+    SQLite has only one writer anyway.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(sa.select(sa.func.pg_advisory_xact_lock(GROUPS_LOCK)))
+
+
+def of_groups(session: Session, keys: Iterable[str], *, newest_since: datetime, ended_since: datetime) -> list[Alert]:
+    """Alerts of these groups with an anomaly that began since then, open or ended since then; the oldest first."""
+    wanted = sorted(set(keys))
+    found: list[Alert] = []
+    for first in range(0, len(wanted), KEYS_PER_QUERY):
+        query = sa.select(Alert).where(
+            Alert.group_key.in_(wanted[first : first + KEYS_PER_QUERY]),
+            Alert.newest_start >= newest_since,
+            (Alert.status == "firing") | ((Alert.status == "resolved") & (Alert.ended_at >= ended_since)),
+        )
+        found += session.scalars(query.order_by(Alert.id).with_for_update())
+    return found
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How many series an alert has, and when the last of its anomalies ended; None while one has not."""
+
+    series: int
+    last_end: datetime | None
+
+
+def extents(session: Session, alert_ids: Iterable[int]) -> dict[int, Extent]:
+    """What the anomalies of each of these alerts amount to, less those that were taken back."""
+    still_open = sa.func.sum(sa.case((Anomaly.ended_at.is_(None), 1), else_=0))
+    counted = sa.func.count(sa.distinct(Anomaly.series_id))
+    query = sa.select(Anomaly.alert_id, counted, still_open, sa.func.max(Anomaly.ended_at)).where(
+        is_among(session, Anomaly.alert_id, alert_ids), Anomaly.outcome != "withdrawn"
+    )
+    return {
+        alert_id: Extent(series, None if is_open else last_end)
+        for alert_id, series, is_open, last_end in session.execute(query.group_by(Anomaly.alert_id))
+    }
 
 
 def find(session: Session, wanted: AlertFilter, *, limit: int, before_id: int | None = None) -> list[Alert]:
@@ -92,7 +146,8 @@ def _series_conditions(session: Session, wanted: AlertFilter) -> list[sa.ColumnE
 
 def anomalies_of(session: Session, alert_ids: Iterable[int]) -> dict[int, list[Anomaly]]:
     """The anomalies of each of these alerts, the rarest first."""
-    query = sa.select(Anomaly).where(Anomaly.alert_id.in_(list(alert_ids))).order_by(Anomaly.rarity.desc(), Anomaly.id)
+    of_these = is_among(session, Anomaly.alert_id, alert_ids)
+    query = sa.select(Anomaly).where(of_these).order_by(Anomaly.rarity.desc(), Anomaly.id)
     found: defaultdict[int, list[Anomaly]] = defaultdict(list)
     for anomaly in session.scalars(query):
         found[anomaly.alert_id or 0].append(anomaly)
@@ -173,13 +228,16 @@ def strongest_anomaly(session: Session, series_id: int, start: datetime, end: da
 
 
 def closed_runs(session: Session, series_ids: Iterable[int]) -> set[tuple[int, int]]:
-    """Series and start (unix seconds) of the runs whose alert is over, by themselves or by what somebody said."""
+    """Series and start (unix seconds) of the runs that are over, by themselves or by what somebody said."""
     wanted, found = list(series_ids), set()
     for first in range(0, len(wanted), KEYS_PER_QUERY):
         query = (
             sa.select(Anomaly.series_id, Anomaly.started_at)
             .join(Alert, Alert.id == Anomaly.alert_id)
-            .where(Alert.status != "firing", Anomaly.series_id.in_(wanted[first : first + KEYS_PER_QUERY]))
+            .where(
+                (Alert.status != "firing") | Anomaly.ended_at.is_not(None),
+                Anomaly.series_id.in_(wanted[first : first + KEYS_PER_QUERY]),
+            )
         )
         found |= {(series_id, int(start.timestamp())) for series_id, start in session.execute(query)}
     return found
@@ -261,7 +319,7 @@ def latest_of_their_series(session: Session, anomalies: Sequence[Anomaly]) -> li
     """Those after which their series had no other anomaly."""
     newest = (
         sa.select(Anomaly.series_id, sa.func.max(Anomaly.started_at))
-        .where(Anomaly.series_id.in_({anomaly.series_id for anomaly in anomalies}))
+        .where(is_among(session, Anomaly.series_id, {anomaly.series_id for anomaly in anomalies}))
         .group_by(Anomaly.series_id)
     )
     latest: dict[int, datetime] = dict(session.execute(newest).all())

@@ -59,7 +59,9 @@ class Database:
         self.engine.dispose()
 
 
-def is_among(session: Session, column: InstrumentedAttribute[int], ids: Iterable[int]) -> sa.ColumnElement[bool]:
+def is_among(
+    session: Session, column: InstrumentedAttribute[int] | InstrumentedAttribute[int | None], ids: Iterable[int]
+) -> sa.ColumnElement[bool]:
     """`column IN ids` with all ids as one parameter: ten thousand of them take longer to compile than to find."""
     plain = [int(each) for each in ids]
     if session.get_bind().dialect.name == "sqlite":

@@ -18,6 +18,7 @@ from app.store.tables import (
     Gap,
     GapSeries,
     Label,
+    LabelledSeries,
     Notification,
     Picture,
     Series,
@@ -30,6 +31,10 @@ def erase(session: Session, series: Series) -> dict[str, int]:
     alone = _alerts_of_it_alone(session, series.id)
     alone += session.scalars(sa.select(Alert.id).where(Alert.gap_id.in_(gaps), Alert.kind == "data"))
     erase_series(session, [series.id])
+    further = sa.select(Label.id).where(sa.or_(Label.series_id == series.id, Label.alert_id.in_(alone)))
+    _delete(
+        session, LabelledSeries, sa.or_(LabelledSeries.series_id == series.id, LabelledSeries.label_id.in_(further))
+    )
     erased = {
         "labels": _delete(session, Label, sa.or_(Label.series_id == series.id, Label.alert_id.in_(alone))),
         "anomalies": _delete(session, Anomaly, Anomaly.series_id == series.id),

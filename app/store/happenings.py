@@ -11,9 +11,9 @@ import sqlalchemy as sa
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.store.desensitisations import level_changes
-from app.store.labels import labelled_and_open_spans
+from app.store.labels import further_series, labelled_and_open_spans
 from app.store.series import Matcher, selected_by
-from app.store.tables import Concerned, Desensitisation, Event, Gap, GapSeries, Label, Series
+from app.store.tables import Concerned, Declared, Desensitisation, Event, Gap, GapSeries, Label, Series
 from detectors.contract import Ints
 from feedback.recurrence import Occurrence, Recurring, occurrences
 from feedback.training_mask import Exclusions, SharedSpans
@@ -71,9 +71,14 @@ def recurring(event: Event) -> Recurring:
 
 
 def series_ids_of(session: Session, happening: Concerned) -> Ints:
-    """Ids of the series that it is about, ascending."""
+    """Ids of the series that it is about, ascending.
+
+    What a label on an alert made is about all series that the label is about.
+    """
     if happening.series_id is not None:
-        return np.array([happening.series_id], np.int64)
+        label_id = happening.label_id if isinstance(happening, Declared) else None
+        further = [each.series_id for each in further_series(session, label_id)] if label_id else []
+        return np.array(sorted({happening.series_id, *further}), np.int64)
     if isinstance(happening, Gap) and was_found(happening):
         members = sa.select(GapSeries.series_id).where(GapSeries.gap_id == happening.id)
         return np.array(session.scalars(members.order_by(GapSeries.series_id)).all(), np.int64)
@@ -181,7 +186,7 @@ def judged_as_missing(gap: Gap) -> bool:
 
 def _is_about(session: Session, happening: Concerned, series: Series) -> bool:
     if happening.series_id is not None:
-        return happening.series_id == series.id
+        return series.id in series_ids_of(session, happening)
     if isinstance(happening, Gap) and was_found(happening):
         return session.get(GapSeries, (happening.id, series.id)) is not None
     return Matcher(happening.metric, happening.dimensions).matches(series.metric, series.dimensions)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -12,20 +12,20 @@ import numpy as np
 import sqlalchemy as sa
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from app.store.tables import Alert, Anomaly, Desensitisation, Event, Gap, Label, Series
+from app.store.database import is_among
+from app.store.tables import Alert, Anomaly, Desensitisation, Event, Gap, Label, LabelledSeries, Series
 from feedback.labels import EFFECTS, Creates, LabelEvidence, Looks, TrainingEffect, Verdict
 from feedback.training_mask import Exclusions
 
 NOT_LEARNED = [verdict for verdict, does in EFFECTS.items() if does.training is TrainingEffect.EXCLUDED]
 
 
-EVIDENCE = (
+OF_LABEL = (
     Label.id.label("label_id"),
-    *(getattr(Label, name) for name in ("verdict", "series_id", "direction", "rarity", "weight", "author", "alert_id")),
-    *(getattr(Label, name) for name in ("started_at", "ended_at", "created_at", "evidence")),
-    Series.metric,
+    *(getattr(Label, name) for name in ("verdict", "weight", "author", "alert_id", "created_at", "of_whole_alert")),
 )
-"""Columns of what learning needs; receipts are long, and are left where they are."""
+OF_SERIES = ("series_id", "direction", "rarity", "started_at", "ended_at", "evidence")
+"""What learning needs of a label and of each of its series; receipts are long, and are left where they are."""
 
 
 @dataclass(frozen=True)
@@ -77,22 +77,49 @@ def _conditions(wanted: LabelFilter) -> list[sa.ColumnElement[bool]]:
     return conditions
 
 
-def standing_evidence(session: Session, alert_id: int | None = None) -> list[LabelEvidence]:
-    """The labels that have not been revoked, all or those of one alert, as evidence, oldest first."""
-    query = (
-        sa.select(*EVIDENCE)
-        .join(Series, Series.id == Label.series_id)
-        .where(Label.revoked_at.is_(None))
-        .order_by(Label.id)
+def standing_evidence(
+    session: Session, alert_id: int | None = None, series_ids: Collection[int] | None = None
+) -> list[LabelEvidence]:
+    """The labels that have not been revoked, all or those of one alert or of some series, as evidence, oldest first.
+
+    A label on an alert of several series is evidence of each of them.
+    """
+    of_label = sa.select(*OF_LABEL, *(getattr(Label, name) for name in OF_SERIES), Series.metric)
+    of_further = sa.select(*OF_LABEL, *(getattr(LabelledSeries, name) for name in OF_SERIES), Series.metric).join(
+        LabelledSeries, LabelledSeries.label_id == Label.id
     )
-    if alert_id is not None:
-        query = query.where(Label.alert_id == alert_id)
-    return [_evidence(dict(row)) for row in session.execute(query).mappings()]
+    queries = [
+        (of_label.join(Series, Series.id == Label.series_id), Label.series_id),
+        (of_further.join(Series, Series.id == LabelledSeries.series_id), LabelledSeries.series_id),
+    ]
+    rows: list[dict[str, Any]] = []
+    for query, series_id in queries:
+        query = query.where(Label.revoked_at.is_(None))
+        if alert_id is not None:
+            query = query.where(Label.alert_id == alert_id)
+        if series_ids is not None:
+            query = query.where(is_among(session, series_id, series_ids))
+        rows += [dict(row) for row in session.execute(query.order_by(Label.id, series_id)).mappings()]
+    further = _counts_of_further_series(session, {row["label_id"] for row in rows if row["of_whole_alert"]})
+    found = [_evidence(row, 1 + further.get(row["label_id"], 0)) for row in rows]
+    return sorted(found, key=lambda each: each.label_id)
 
 
-def _evidence(row: dict[str, Any]) -> LabelEvidence:
+def _counts_of_further_series(session: Session, label_ids: Collection[int]) -> dict[int, int]:
+    of_these = is_among(session, LabelledSeries.label_id, label_ids)
+    counted = sa.select(LabelledSeries.label_id, sa.func.count()).where(of_these).group_by(LabelledSeries.label_id)
+    return dict(session.execute(counted).all())
+
+
+def _evidence(row: dict[str, Any], series_count: int) -> LabelEvidence:
     looks = looks_of(row.pop("evidence"))
-    return LabelEvidence(**row | {"verdict": Verdict(row["verdict"]), "looks": looks})
+    return LabelEvidence(**row | {"verdict": Verdict(row["verdict"]), "looks": looks, "share": 1 / series_count})
+
+
+def further_series(session: Session, label_id: int) -> list[LabelledSeries]:
+    """What a label on an alert says of its other series."""
+    query = sa.select(LabelledSeries).where(LabelledSeries.label_id == label_id)
+    return list(session.scalars(query.order_by(LabelledSeries.series_id)))
 
 
 def looks_of(kept: Mapping[str, Any] | None) -> Looks | None:
@@ -111,7 +138,7 @@ def kept_of(anomaly: Anomaly | None) -> dict[str, Any] | None:
 
 
 def as_evidence(label: Label, metric: str, label_id: int) -> LabelEvidence:
-    """What learning needs of a label. `label_id` is apart, since a label that is only tried has none."""
+    """What learning needs of a label on one series. `label_id` is apart, since a label that is only tried has none."""
     return LabelEvidence(
         label_id=label_id,
         verdict=Verdict(label.verdict),
@@ -126,7 +153,33 @@ def as_evidence(label: Label, metric: str, label_id: int) -> LabelEvidence:
         created_at=label.created_at,
         alert_id=label.alert_id,
         looks=looks_of(label.evidence),
+        of_whole_alert=bool(label.of_whole_alert),
     )
+
+
+def as_evidence_of_all(
+    label: Label, further: Sequence[LabelledSeries], metrics: Mapping[int, str], label_id: int
+) -> list[LabelEvidence]:
+    """As `as_evidence`, of every series that the label is about. metrics: by series."""
+    first = as_evidence(label, metrics[label.series_id], label_id)
+    share = 1 / (1 + len(further))
+    return [
+        replace(first, share=share),
+        *(
+            replace(
+                first,
+                series_id=each.series_id,
+                metric=metrics[each.series_id],
+                direction=each.direction,
+                rarity=each.rarity,
+                started_at=each.started_at,
+                ended_at=each.ended_at,
+                looks=looks_of(each.evidence),
+                share=share,
+            )
+            for each in further
+        ),
+    ]
 
 
 def standing_of_alerts(session: Session, alert_ids: Iterable[int]) -> dict[int, list[Label]]:
@@ -138,10 +191,9 @@ def standing_of_alerts(session: Session, alert_ids: Iterable[int]) -> dict[int, 
     return dict(found)
 
 
-def standing_of_series(session: Session, series_ids: Iterable[int]) -> list[Label]:
+def standing_of_series(session: Session, series_ids: Collection[int]) -> list[LabelEvidence]:
     """The standing labels of these series that say how rare what they judged was, oldest first."""
-    of_series = sa.select(Label).where(Label.series_id.in_(list(series_ids)), Label.rarity.is_not(None))
-    return list(session.scalars(of_series.where(Label.revoked_at.is_(None)).order_by(Label.id)))
+    return [each for each in standing_evidence(session, series_ids=series_ids) if each.rarity is not None]
 
 
 def count_given(session: Session, author: str, source: str, since: datetime) -> int:
@@ -179,7 +231,8 @@ def revoke(label: Label, by: str, now: datetime) -> None:
 def labelled_and_open_spans(session: Session) -> Exclusions:
     """Spans that labels keep out of training, and those of told anomalies that have not ended.
 
-    A label on an alert reaches to the end of that alert's anomaly, however long it went on after the label.
+    A label on an alert reaches to the end of that alert's anomalies, however long they went on after the label, and to
+    those that came after it.
     """
     last_abnormal = (
         sa.select(sa.func.max(Anomaly.last_abnormal_at))
@@ -187,8 +240,12 @@ def labelled_and_open_spans(session: Session) -> Exclusions:
         .scalar_subquery()
     )
     until = sa.func.coalesce(last_abnormal, Label.ended_at)
-    labelled = sa.select(Label.series_id, Label.started_at, Label.ended_at, until).where(
-        Label.revoked_at.is_(None), Label.verdict.in_(NOT_LEARNED)
+    excludes = Label.revoked_at.is_(None) & Label.verdict.in_(NOT_LEARNED)
+    labelled = sa.select(Label.series_id, Label.started_at, Label.ended_at, until).where(excludes)
+    with_it = (
+        sa.select(Anomaly.series_id, Anomaly.started_at, Anomaly.last_abnormal_at, Anomaly.last_abnormal_at)
+        .join(Label, Label.alert_id == Anomaly.alert_id)
+        .where(excludes, Label.of_whole_alert, Anomaly.series_id != Label.series_id)
     )
     still_open = (
         sa.select(Anomaly.series_id, Anomaly.started_at, Anomaly.last_abnormal_at, Anomaly.last_abnormal_at)
@@ -197,7 +254,7 @@ def labelled_and_open_spans(session: Session) -> Exclusions:
     )
     rows = [
         (series_id, int(start.timestamp()), int(max(end, last).timestamp()))
-        for query in (labelled, still_open)
+        for query in (labelled, with_it, still_open)
         for series_id, start, end, last in session.execute(query)
     ]
     columns = np.array(sorted(rows), np.int64).reshape(-1, 3).T

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import uuid
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import CursorResult
@@ -20,8 +21,15 @@ from app.store.flags import are_held
 from app.store.tables import Alert, Channel, Notification
 
 PENDING, SENT, DEAD, SKIPPED = "pending", "sent", "dead", "skipped"
+GROWN = "grown"
+"""Reason of a message that says anything only if there is enough to say, or where nobody is disturbed by it."""
 SENT_TO_ALL = frozenset({"firing", "settled"})
-HELD_WHILE_SNOOZED = frozenset({"updated", "resolved"})
+HELD_WHILE_SNOOZED = frozenset({GROWN, "updated", "resolved"})
+OVERTAKEN = (GROWN, "updated")
+COLLECTING = timedelta(seconds=10)
+"""Growth waits so long for more of it."""
+QUIET = timedelta(minutes=10)
+"""Time between two messages of an alert that goes on, where each is heard."""
 ALERTS_A_QUERY = 500
 
 
@@ -41,14 +49,15 @@ class Claim:
     secrets: bytes = field(repr=False)
     follows_nothing: bool  # a later message of an alert whose earlier ones never reached this channel
     earlier: str | None  # what the receiver calls the first message of this alert
+    said: Mapping[str, Any] | None  # how large the alert was when this channel was last told
 
 
 def add_notifications(session: Session, alert_ids: Iterable[int], reason: str, now: datetime) -> int:
     """One more message of each alert to each channel that is to hear of it; returns how many.
 
     A first message goes to every enabled channel; a later one only to those that were sent an earlier one. A message
-    says how things stand when it leaves, so it overtakes an `updated` that still waits. That an alert goes on, or is
-    over, is held back while somebody has snoozed it.
+    says how things stand when it leaves, so it overtakes what still waits to say that the alert goes on or has grown.
+    That an alert goes on, or is over, is held back while somebody has snoozed it.
     """
     wanted = list(alert_ids)
     everyone = enabled_channel_ids(session)
@@ -57,12 +66,35 @@ def add_notifications(session: Session, alert_ids: Iterable[int], reason: str, n
         part = wanted[start : start + ALERTS_A_QUERY]
         last = _last_steps(session, part)
         due = _snoozed_until(session, part) if reason in HELD_WHILE_SNOOZED else {}
-        _overtake_updates(session, part)
+        _overtake(session, part)
         for alert_id in part:
             heard = last.get(alert_id, {})
             for channel_id in everyone if reason in SENT_TO_ALL else sorted(heard):
                 step = heard.get(channel_id, -1) + 1
                 rows.append(_new_row(alert_id, channel_id, step, reason, max(now, due.get(alert_id, now))))
+    if rows:
+        session.execute(sa.insert(Notification), rows)
+    return len(rows)
+
+
+def add_growth(session: Session, alert_ids: Iterable[int], now: datetime, in_place: Collection[str]) -> int:
+    """One more look at each of these alerts by each channel that was told of it; returns how many.
+
+    A message that still waits will say how things stand anyway. in_place: kinds of channels that nobody hears when a
+    message changes; the others are given some quiet between two messages.
+    """
+    wanted = list(alert_ids)
+    rows = []
+    for start in range(0, len(wanted), ALERTS_A_QUERY):
+        part = wanted[start : start + ALERTS_A_QUERY]
+        waiting = _waiting(session, part)
+        snoozed = _snoozed_until(session, part)
+        for each in _last_told(session, part):
+            if (each.alert_id, each.channel_id) in waiting:
+                continue
+            quiet = timedelta() if each.kind in in_place or each.sent_at is None else each.sent_at + QUIET - now
+            due = max(now + max(COLLECTING, quiet), snoozed.get(each.alert_id, now))
+            rows.append(_new_row(each.alert_id, each.channel_id, each.step + 1, GROWN, due))
     if rows:
         session.execute(sa.insert(Notification), rows)
     return len(rows)
@@ -79,7 +111,7 @@ def next_due(session: Session, channel_id: int, now: datetime) -> Claim | None:
 
     Messages of one alert to one channel go out in their order: a later one waits for the earlier.
     """
-    due = sa.select(Notification, Channel, _has_earlier(SENT), _earlier_message()).join(Channel)
+    due = sa.select(Notification, Channel, _has_earlier(SENT), _earlier_message(), _last_said()).join(Channel)
     first = due.where(Notification.channel_id == channel_id, *_may_be_sent(now))
     row = session.execute(first.order_by(Notification.next_attempt_at, Notification.step).limit(1)).first()
     return _claim_on(*row) if row else None
@@ -95,9 +127,12 @@ def take(session: Session, claim: Claim, until: datetime) -> bool:
     return _changed_one(session, seen.values(leased_until=until, lease_epoch=claim.epoch, attempts=claim.attempts))
 
 
-def record_sent(session: Session, claim: Claim, now: datetime, message: str | None) -> bool:
-    """It was taken. `message`: what the receiver calls it."""
-    return _record(session, claim, status=SENT, sent_at=now, error=None, message=message)
+def record_sent(
+    session: Session, claim: Claim, now: datetime, message: str | None, said: Mapping[str, Any], reason: str
+) -> bool:
+    """It was taken. `message`: what the receiver calls it. said: how large it said the alert was, and `reason` why."""
+    outcome = {"sent_at": now, "error": None, "message": message, "said": dict(said), "reason": reason}
+    return _record(session, claim, status=SENT, **outcome)
 
 
 def record_retry(session: Session, claim: Claim, at: datetime, error: str) -> bool:
@@ -207,13 +242,47 @@ def _last_steps(session: Session, alert_ids: Sequence[int]) -> dict[int, dict[in
     return found
 
 
+@dataclass(frozen=True)
+class _Told:
+    alert_id: int
+    channel_id: int
+    kind: str
+    step: int
+    sent_at: datetime | None
+
+
+def _last_told(session: Session, alert_ids: Sequence[int]) -> list[_Told]:
+    """The last step of each alert to each channel that was to hear of it, and when it heard last."""
+    told = (
+        sa.select(
+            Notification.alert_id,
+            Notification.channel_id,
+            Channel.kind,
+            sa.func.max(Notification.step),
+            sa.func.max(Notification.sent_at),
+        )
+        .join(Channel)
+        .where(Notification.alert_id.in_(alert_ids))
+        .group_by(Notification.alert_id, Notification.channel_id, Channel.kind)
+    )
+    return [_Told(*row) for row in session.execute(told)]
+
+
+def _waiting(session: Session, alert_ids: Sequence[int]) -> set[tuple[int, int]]:
+    """Alerts and channels with a message that nobody is sending yet; nor may anybody begin to before the commit."""
+    waiting = sa.select(Notification.alert_id, Notification.channel_id).where(
+        Notification.alert_id.in_(alert_ids), Notification.status == PENDING, Notification.leased_until.is_(None)
+    )
+    return {(alert_id, channel_id) for alert_id, channel_id in session.execute(waiting.with_for_update())}
+
+
 def _snoozed_until(session: Session, alert_ids: Sequence[int]) -> dict[int, datetime]:
     snoozed = sa.select(Alert.id, Alert.snoozed_until).where(Alert.id.in_(alert_ids), Alert.snoozed_until.is_not(None))
     return {alert_id: until for alert_id, until in session.execute(snoozed) if until}
 
 
-def _overtake_updates(session: Session, alert_ids: Sequence[int]) -> None:
-    waiting = (Notification.status == PENDING, Notification.reason == "updated", Notification.leased_until.is_(None))
+def _overtake(session: Session, alert_ids: Sequence[int]) -> None:
+    waiting = (Notification.status == PENDING, Notification.reason.in_(OVERTAKEN), Notification.leased_until.is_(None))
     overtaken = sa.update(Notification).where(Notification.alert_id.in_(alert_ids), *waiting)
     session.execute(overtaken.values(status=SKIPPED, error="overtaken by a later message"))
 
@@ -268,7 +337,26 @@ def _earlier_message() -> sa.ScalarSelect[str | None]:
     return named.order_by(earlier.step).limit(1).scalar_subquery()
 
 
-def _claim_on(notification: Notification, channel: Channel, was_sent: bool, earlier: str | None) -> Claim:
+def _last_said() -> sa.ScalarSelect[dict[str, Any] | None]:
+    """How large the same alert was when the channel was last told of it so that somebody heard."""
+    earlier = aliased(Notification)
+    heard = sa.select(earlier.said).where(
+        earlier.alert_id == Notification.alert_id,
+        earlier.channel_id == Notification.channel_id,
+        earlier.step < Notification.step,
+        earlier.status == SENT,
+        earlier.reason != GROWN,
+    )
+    return heard.order_by(earlier.step.desc()).limit(1).scalar_subquery()
+
+
+def _claim_on(
+    notification: Notification,
+    channel: Channel,
+    was_sent: bool,
+    earlier: str | None,
+    said: Mapping[str, Any] | None,
+) -> Claim:
     return Claim(
         notification_id=notification.id,
         epoch=notification.lease_epoch + 1,
@@ -282,6 +370,7 @@ def _claim_on(notification: Notification, channel: Channel, was_sent: bool, earl
         secrets=channel.secrets,
         follows_nothing=notification.step > 0 and not was_sent,
         earlier=earlier,
+        said=said,
     )
 
 

@@ -149,6 +149,12 @@ class Concerned:
     series_id: Mapped[int | None]
 
 
+class Declared(Concerned):
+    """What somebody declares, or a label makes of the series that it is about."""
+
+    label_id: Mapped[int | None]  # the label that made it: it stands only as long as that
+
+
 class Retrain(Concerned, Base):
     """A job that builds new baselines: now, at a time, or by cron. Each run of a cron is a retrain of its own."""
 
@@ -253,9 +259,10 @@ class StoredPolicy(Base):
 
 
 class Alert(Base):
-    """What people are told."""
+    """What people are told: one or more anomalies of one cause."""
 
     __tablename__ = "alert"
+    __table_args__ = (sa.Index("ix_alert_group", "group_key", "newest_start"),)
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     kind: Mapped[str]  # anomaly, data
     status: Mapped[str]  # firing, resolved, closed, withdrawn
@@ -271,6 +278,11 @@ class Alert(Base):
     event_id: Mapped[int | None] = mapped_column(index=True)  # the event that explains it
     gap_id: Mapped[int | None] = mapped_column(index=True)  # the gap that caused it, or of which it tells
     offer: Mapped[str | None]  # the verdict that Heed itself proposes
+    group_key: Mapped[str | None] = mapped_column(default=None)  # of its policy and what that groups by; null: alone
+    newest_start: Mapped[datetime | None] = mapped_column(default=None)  # of its anomalies, when the last of them began
+    lead_series_id: Mapped[int | None] = mapped_column(default=None)  # the series that its title names
+    series_count: Mapped[int] = mapped_column(default=1)
+    growth_to_repeat: Mapped[float] = mapped_column(default=1.0)  # share by which it must grow to be spoken of again
 
 
 class Anomaly(Base):
@@ -325,7 +337,7 @@ class Notification(Base):
     alert_id: Mapped[int] = mapped_column(sa.ForeignKey("alert.id"))
     channel_id: Mapped[int] = mapped_column(sa.ForeignKey("channel.id"))
     step: Mapped[int]  # 0 is the first message of an alert to a channel
-    reason: Mapped[str]  # firing, updated, resolved, closed, withdrawn
+    reason: Mapped[str]  # firing, grown, updated, resolved, closed, withdrawn
     status: Mapped[str]  # pending, sent, dead, skipped
     attempts: Mapped[int] = mapped_column(default=0)
     next_attempt_at: Mapped[datetime]
@@ -335,6 +347,7 @@ class Notification(Base):
     sent_at: Mapped[datetime | None]
     error: Mapped[str | None]
     message: Mapped[str | None]  # what the receiver calls it, for later ones about the same alert to refer to
+    said: Mapped[dict[str, Any] | None] = mapped_column(default=None)  # how large the alert was when it was sent
 
 
 class Picture(Base):
@@ -369,9 +382,23 @@ class Label(Base):
     revoked_at: Mapped[datetime | None]
     revoked_by: Mapped[str | None]
     receipt: Mapped[dict[str, Any]]
+    of_whole_alert: Mapped[bool] = mapped_column(default=False)  # given on an alert, whatever series that has
 
 
-class Event(Concerned, Base):
+class LabelledSeries(Base):
+    """What a label on an alert says of one more of its series, beside the one that the label names."""
+
+    __tablename__ = "labelled_series"
+    label_id: Mapped[int] = mapped_column(sa.ForeignKey("label.id"), primary_key=True)
+    series_id: Mapped[int] = mapped_column(sa.ForeignKey("series.id"), primary_key=True, index=True)
+    started_at: Mapped[datetime]
+    ended_at: Mapped[datetime]
+    direction: Mapped[int]
+    rarity: Mapped[float | None]  # log10 weeks, of the labelled anomaly at its peak
+    evidence: Mapped[dict[str, Any] | None]  # looks of the labelled anomaly at that time
+
+
+class Event(Declared, Base):
     """A known happening, once or recurring. `learned`: what its occurrences before `learned_until` did, as arrays."""
 
     __tablename__ = "event"
@@ -387,14 +414,13 @@ class Event(Concerned, Base):
     uid: Mapped[str | None]
     author: Mapped[str]
     created_at: Mapped[datetime]  # event time
-    label_id: Mapped[int | None]  # the label that made it: it stands only as long as that
     revoked_at: Mapped[datetime | None]
     revoked_by: Mapped[str | None]
     learned_until: Mapped[datetime | None]
     learned: Mapped[bytes | None]
 
 
-class Gap(Concerned, Base):
+class Gap(Declared, Base):
     """A span of lost, late or wrong data of some series, or of all of one token."""
 
     __tablename__ = "gap"
@@ -406,7 +432,6 @@ class Gap(Concerned, Base):
     origin: Mapped[str]  # declared, silence, zeros
     author: Mapped[str]
     created_at: Mapped[datetime]  # event time
-    label_id: Mapped[int | None]  # the label that made it: it stands only as long as that
     revoked_at: Mapped[datetime | None]
     revoked_by: Mapped[str | None]
     retrain_when_backfilled: Mapped[bool]
@@ -461,7 +486,7 @@ class AuditEntry(Base):
     subject: Mapped[dict[str, Any]]  # ids and counts, never names
 
 
-class Desensitisation(Concerned, Base):
+class Desensitisation(Declared, Base):
     """Series that have a new level, and are judged with more tolerance until they have settled on it."""
 
     __tablename__ = "desensitisation"
@@ -470,7 +495,6 @@ class Desensitisation(Concerned, Base):
     reason: Mapped[str]
     author: Mapped[str]
     created_at: Mapped[datetime]  # event time
-    label_id: Mapped[int | None]  # the label that made it: it stands only as long as that
     ended_at: Mapped[datetime | None]  # event time: every series has settled, or somebody ended it
     ended_by: Mapped[str | None]
     revoked_at: Mapped[datetime | None]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.alerts.policy import DEFAULT, NAMES, Direction, Policies, Policy, read_settings
@@ -90,6 +90,7 @@ some_policies = st.lists(
 )
 
 
+@settings(deadline=None)  # the first example finds out which time zones there are
 @given(some_policies)
 def test_each_setting_comes_from_the_first_policy_of_the_chain_that_gives_it(
     drawn: list[tuple[dict[str, Any], bool, str]],

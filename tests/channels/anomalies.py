@@ -6,7 +6,16 @@ import math
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from app.alerts.message import AlertFacts, AnomalyFacts, Answered, Reason, SeriesFacts, WarmUp, title_of
+from app.alerts.message import (
+    AlertFacts,
+    AnomalyFacts,
+    Answered,
+    Reason,
+    SeriesFacts,
+    WarmUp,
+    title_of,
+    title_of_several,
+)
 from app.channels.contract import Notice
 
 NOW = datetime(2026, 11, 3, 13, 5, tzinfo=UTC)
@@ -108,6 +117,9 @@ LARGE = replace(
     rarity=math.log10(130),
     started_at=NOW - timedelta(minutes=5),
 )
+TOTAL = replace(
+    anomaly("orders"), series=SeriesFacts(99, "orders", {}, "Europe/Berlin"), actual=5210.0, expected=6310.4, rarity=2.1
+)
 WARMING = replace(anomaly("queue_seconds"), expected=None, actual=95.3318, direction=1, detector="basic")
 WARMING = replace(WARMING, warm_up=WarmUp(days_seen=12, days_needed=14))
 
@@ -126,4 +138,13 @@ CASES = [
     Case("09-closed-as-a-false-alarm", Reason.CLOSED, replace(alert(DROP), answered=Answered("false_alarm", "Anna"))),
     Case("10-withdrawn", Reason.WITHDRAWN, alert(_lasting(SILENCE, 27))),
     Case("11-still-warming-up", Reason.FIRING, alert(WARMING)),
+    Case("12-a-total-and-three-of-its-parts", Reason.FIRING, replace(
+        alert(*_countries(("DE", 387, 1003.27), ("FR", 512, 904.4), ("IT", 180, 260.9)), TOTAL),
+        title=title_of_several("orders", {}, -1, 4),
+        explained_by="DE and FR make 93 % of the drop over all 12 values of country.",
+    )),
+    Case("13-the-total-and-its-parts-are-back", Reason.RESOLVED, replace(
+        alert(_lasting(TOTAL, 4.2), *(_lasting(each, 3) for each in _countries(("DE", 387, 1003.27)))),
+        title=title_of_several("orders", {}, -1, 2),
+    )),
 ]  # fmt: skip

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 
 from app.alerts.rules import Delivery
 from app.main import Heed
 from app.pipeline import train
 from app.pipeline.learn import label_alert
+from app.store.tables import Alert, Anomaly, Series
 from tests.pipeline.fleet import Fleet
 from tests.running import HOUR, MONDAY, alerts, running
 
@@ -66,9 +68,15 @@ def _call_everything_a_false_alarm(heed: Heed) -> int:
 def _was_told(heed: Heed, incident: Incident) -> bool:
     start = MONDAY + HOUR * incident.first_hour
     end = start + HOUR * incident.hours
-    return any(
-        incident.country in alert.title and start <= alert.created_at.timestamp() < end for alert in alerts(heed)
+    country = Series.dimensions["country"].as_string() == incident.country
+    told = (
+        sa.select(Anomaly, Alert).join(Alert, Alert.id == Anomaly.alert_id).join(Series, Series.id == Anomaly.series_id)
     )
+    with heed.database.reading() as session:
+        return any(
+            start <= max(alert.created_at, anomaly.started_at).timestamp() < end
+            for anomaly, alert in session.execute(told.where(country))
+        )
 
 
 @pytest.mark.parametrize("seed", [1, 2])

@@ -337,7 +337,7 @@ def test_a_worker_that_lost_its_lease_records_nothing(database: Database, receiv
     successor = claim(database, channel_id, later)
     with database.writing() as session:
         assert not stored.record_dead(session, frozen, "woke up too late")
-        assert stored.record_sent(session, successor, later, None)
+        assert stored.record_sent(session, successor, later, None, {"causes": 1, "size": 0.6}, "firing")
     assert statuses(database) == ["sent"]
 
 

@@ -1,0 +1,131 @@
+"""Which anomalies go together, which series leads, and when an alert is spoken of again."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.alerts.grouping import (
+    Extent,
+    Growth,
+    Member,
+    causes_among,
+    goes_with,
+    group_key,
+    growth_of,
+    is_part_of,
+    lead_of,
+    may_have_grown,
+    off_by,
+)
+from app.alerts.policy import Policy, Resolved, read_settings, resolved
+from app.store.series import Matcher
+
+NOON = datetime(2026, 11, 3, 12, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+
+def orders(number: int = 1, **dimensions: str) -> Member:
+    return Member(number, "orders", dimensions)
+
+
+def policy(name: str = "shop", **settings: object) -> Resolved:
+    return resolved([Policy(1, name, Matcher(), settings)], {})
+
+
+def test_without_a_word_of_a_policy_a_metric_that_falls_is_one_group() -> None:
+    plain = resolved((), {})
+    german = group_key(plain, orders(1, country="DE"), -1)
+    assert german == group_key(plain, orders(2, country="FR"), -1) == group_key(plain, orders(3), -1)
+    assert german != group_key(plain, orders(1, country="DE"), 1)
+    assert german != group_key(plain, Member(4, "refunds", {"country": "DE"}), -1)
+    assert german != group_key(policy(), orders(1, country="DE"), -1)
+
+
+def test_a_policy_says_what_its_groups_have_in_common() -> None:
+    by_country = policy(group_by=["country"])
+    german = group_key(by_country, orders(1, country="DE", device="phone"), -1)
+    assert german == group_key(by_country, Member(2, "refunds", {"country": "DE"}), 1)
+    assert german != group_key(by_country, orders(3, country="FR", device="phone"), -1)
+    assert german != group_key(by_country, orders(4), -1)
+    alone = policy(group_by=["series"])
+    assert group_key(alone, orders(1), -1) != group_key(alone, orders(2), -1)
+
+
+@pytest.mark.parametrize("wrong", [["country", "country"], [""], ["x" * 300]])
+def test_wrong_groups_are_refused_with_the_cure(wrong: list[str]) -> None:
+    with pytest.raises(ValueError, match=r"group_by: name each of `metric`, `direction`, `series`"):
+        read_settings({"group_by": wrong})
+
+
+def test_what_begins_within_three_steps_or_an_hour_of_the_others_goes_with_them() -> None:
+    began, newest = NOON, NOON + 2 * HOUR
+    assert goes_with(began, newest, newest + HOUR, 60)
+    assert not goes_with(began, newest, newest + 2 * HOUR, 60)
+    assert goes_with(began, newest, newest + 3 * HOUR, 3_600)
+    assert goes_with(began, newest, began - HOUR, 60)
+    assert not goes_with(began, newest, began - 2 * HOUR, 60)
+
+
+def test_a_total_has_some_of_a_parts_dimensions_and_no_other() -> None:
+    part = orders(1, country="DE", device="phone")
+    assert is_part_of(part, orders(2, country="DE"))
+    assert is_part_of(part, orders(2))
+    assert not is_part_of(part, part)
+    assert not is_part_of(part, orders(2, country="FR"))
+    assert not is_part_of(part, orders(2, shop="a"))
+    assert not is_part_of(part, Member(2, "refunds", {}))
+
+
+def test_the_total_leads_whenever_it_comes() -> None:
+    german, french, total = orders(1, country="DE"), orders(2, country="FR"), orders(3)
+    assert lead_of(None, [german, french]) == german
+    assert lead_of(german, [french, total]) == total
+    assert lead_of(total, [german]) == total
+
+
+DIMENSIONS = st.dictionaries(st.sampled_from("abc"), st.sampled_from("xy"))
+
+
+@given(st.lists(DIMENSIONS, max_size=12))
+def test_causes_are_the_series_that_are_part_of_no_other(all_dimensions: list[dict[str, str]]) -> None:
+    members = [orders(number, **dimensions) for number, dimensions in enumerate(all_dimensions)]
+    by_pairs = [not any(is_part_of(each, other) for other in members) for each in members]
+    assert causes_among(members) == by_pairs
+
+
+def test_the_causes_among_five_thousand_series_are_found_at_once() -> None:
+    members = [orders(number, country=f"C{number % 100}", shop=f"S{number}") for number in range(5_000)]
+    members += [orders(5_000 + number, country=f"C{number}") for number in range(100)]
+    began = time.perf_counter()
+    assert sum(causes_among(members)) == 100
+    assert time.perf_counter() - began < 1.0
+
+
+def test_an_alert_is_spoken_of_again_when_it_has_doubled() -> None:
+    told = Extent(causes=4, size=0.3)
+    assert growth_of(told, Extent(7, 0.3), 1.0) is None
+    assert growth_of(told, Extent(8, 0.3), 1.0) is Growth.SPREAD
+    assert growth_of(told, Extent(4, 0.5), 1.0) is None
+    assert growth_of(told, Extent(4, 0.6), 1.0) is Growth.WORSENED
+    assert growth_of(told, Extent(4, 0.5), 0.5) is Growth.WORSENED
+    assert growth_of(Extent(1, 0.3), Extent(2, 0.3), 1.0) is Growth.SPREAD
+
+
+def test_how_far_off_is_a_share_of_what_was_expected_or_of_the_band_where_that_is_wide() -> None:
+    assert off_by(40.0, 100.0, 90.0, 110.0) == pytest.approx(0.6)
+    assert off_by(9.0, 1.0, -3.0, 5.0) == pytest.approx(2.0)
+    assert off_by(9.0, None, None, None) == off_by(9.0, 0.0, 0.0, 0.0) == 1.0
+
+
+def test_one_anomaly_is_worth_another_look_at_each_doubling_only() -> None:
+    sizes = [0.1 * 1.1**step for step in range(40)]  # up to 41 times as far off
+    looks = sum(may_have_grown(before, after, 1.0) for before, after in pairwise(sizes))
+    assert looks == 6
+    assert not may_have_grown(0.0, 0.5, 1.0)
+    assert not may_have_grown(0.5, 0.4, 1.0)
