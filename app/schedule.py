@@ -223,7 +223,7 @@ def _forget_snapshots(committer: Committer, now: datetime) -> str:
 
 
 def _find_gaps(finder: GapFinder, now: datetime) -> str:
-    count = finder.find_silent(now)
+    count = finder.find_silent(now) + finder.find_stuck(now)
     return f"{count} gaps found" if count else ""
 
 

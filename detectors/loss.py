@@ -1,4 +1,4 @@
-"""Whether a source has lost its data: it is silent where it always spoke, or zero where it never was."""
+"""Whether a source has lost its data: it is silent where it always spoke, zero or the same where it never was."""
 
 from __future__ import annotations
 
@@ -18,6 +18,10 @@ LONGEST_STEP = 2.5
 USUAL_SHARE = 0.75
 """A source usually speaks at a step if it did so in as many of the stretches that it is compared with."""
 WEEKS, DAYS_OF_A_YOUNG_SOURCE = 4, 7
+LEAST_REPEATS, LEAST_KNOWN = 5, 200
+"""Repeats in a row, and points before them, from which a value may be said to be stuck."""
+LONGER_THAN_EVER = 2
+"""Times as long as the longest run of one value before."""
 STEPS_BEFORE = 48
 """So many steps before a silence show how reliably its source speaks."""
 
@@ -73,6 +77,20 @@ def zero_together(zero: Bools, unknown: Bools, since: Ints, cadence: Ints) -> bo
         return False
     began = since[unknown]
     return bool(began.max() - began.min() <= 2 * cadence.max())
+
+
+def rarity_of_repeats(run: Ints, *, longest: Ints, repeats: Ints, known: Ints, cadence: Ints) -> Floats:
+    """How rarely chance alone makes so many points in a row the same as the one before, in log10 weeks, (N,).
+
+    longest: the longest such run before. repeats: how many points ever were the same as the one before, of `known`
+    points in all; both with this run. -inf where a run is short, not twice as long as any before, or little is known.
+    """
+    earlier = np.maximum(known - run, 1)
+    share = np.minimum((np.maximum(repeats - run, 0) + 0.5) / (earlier + 1), 1.0)
+    rarity = -run * np.log10(share) - np.log10(WEEK / np.maximum(cadence, 1))
+    least = np.maximum(LONGER_THAN_EVER * longest, LEAST_REPEATS)
+    enough = (run >= least) & (run * cadence >= LEAST_SECONDS) & (known - run >= LEAST_KNOWN)
+    return np.asarray(np.where(enough, rarity, -np.inf))
 
 
 def back_since(timestamp: Ints, *, cadence: int, now: int, wait: float) -> int | None:

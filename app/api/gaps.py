@@ -44,7 +44,7 @@ class GapAnswer(BaseModel):
     start: datetime
     end: datetime | None
     reason: str
-    origin: str = Field(description="`declared`, or found by Heed: `silence` of a source, or `zeros`.")
+    origin: str = Field(description="`declared`, or found by Heed: `silence` of a source, `zeros`, or a `stuck` value.")
     series: int | None = Field(description="Of a gap that was found: how many series lost data.")
     author: str
     created_at: datetime

@@ -1,4 +1,4 @@
-"""How the points of each series come in: how late, how regularly, how many of them, and since when they are all zero.
+"""How the points of each series come in: how late, how regularly, how many, and since when they are all the same.
 
 What the last checkpoint did not hold of delays, late points and corrections is forgotten by a restart; all else is
 counted again from the log.
@@ -35,6 +35,11 @@ _COLUMNS: dict[str, tuple[type[np.generic], tuple[int, ...]]] = {
     "zeros": (np.int64, ()),  # points that were exactly 0, as far as they came in order
     "zero_run": (np.int64, ()),  # how many of them are the newest points of the series
     "zero_since": (np.int64, ()),  # unix seconds of the first of these, 0: the newest point is not zero
+    "newest": (np.float64, ()),  # value of the newest point that has one
+    "repeats": (np.int64, ()),  # points with the value of the one before; zeros count as none
+    "repeat_run": (np.int64, ()),  # how many of them are the newest points of the series
+    "repeat_since": (np.int64, ()),  # unix seconds of the first of these, 0: the newest point brought something new
+    "longest_run": (np.int64, ()),  # most repeats in a row before the present run
 }
 COUNTED = ("received", "late", "corrected", "duplicate")
 
@@ -77,7 +82,9 @@ class Arrivals:
         rows = np.flatnonzero(ahead)
         if not rows.size:
             return
-        self._note_zeros(slot[rows], timestamp[rows], value[rows])
+        there = rows[np.isfinite(value[rows])]
+        self._note_zeros(slot[there], timestamp[there], value[there])
+        self._note_repeats(slot[there], timestamp[there], value[there])
         if now is not None:
             self._note_delay(slot[rows], timestamp[rows], last_at[rows], cadence[rows], int(now.timestamp()))
 
@@ -136,22 +143,41 @@ class Arrivals:
         self.columns["day"][slots] = newest
 
     def _note_zeros(self, slot: Ints, timestamp: Ints, value: Floats) -> None:
-        known = np.flatnonzero(np.isfinite(value))
-        slot, timestamp, zero = slot[known], timestamp[known], value[known] == 0
+        zero = value == 0
         if not zero.any() and not self.columns["zero_run"][slot].any():
             return
+        self._note_run("zeros", "zero", slot, timestamp, zero)
+
+    def _note_repeats(self, slot: Ints, timestamp: Ints, value: Floats) -> None:
+        if not slot.size:
+            return
         slots, start = _groups(slot)
-        count = np.add.reduceat(zero.astype(np.int64), start)
+        before = np.append(np.nan, value[:-1])
+        before[start] = self.columns["newest"][slots]
+        repeat = (value == before) & (value != 0)
+        self.columns["newest"][slots] = value[np.append(start[1:], slot.size) - 1]
+        carried = self.columns["repeat_run"][slots]
+        if not repeat.any() and not carried.any():
+            return  # nearly always
+        longest = np.maximum.reduceat(_ended_runs(repeat, start, carried), start)
+        self.columns["longest_run"][slots] = np.maximum(self.columns["longest_run"][slots], longest)
+        self._note_run("repeats", "repeat", slot, timestamp, repeat)
+
+    def _note_run(self, count_name: str, run_name: str, slot: Ints, timestamp: Ints, marked: Bools) -> None:
+        """Count the marked points (n,), how many of them are the newest of their series, and since when."""
+        slots, start = _groups(slot)
+        count = np.add.reduceat(marked.astype(np.int64), start)
         place = np.arange(slot.size)
-        last_other = np.maximum.reduceat(np.where(zero, -1, place), start)  # last point that is not zero, -1: none
+        last_other = np.maximum.reduceat(np.where(marked, -1, place), start)  # last point that is not marked, -1: none
         end = np.append(start[1:], slot.size)
         goes_on = last_other < 0
-        run = np.where(goes_on, self.columns["zero_run"][slots] + count, end - 1 - last_other)
+        run = np.where(goes_on, self.columns[f"{run_name}_run"][slots] + count, end - 1 - last_other)
         first = timestamp[np.minimum(np.where(goes_on, start, last_other + 1), slot.size - 1)]
-        since = self.columns["zero_since"][slots]
-        self.columns["zeros"][slots] += count
-        self.columns["zero_run"][slots] = run
-        self.columns["zero_since"][slots] = np.where(run == 0, 0, np.where(goes_on & (since > 0), since, first))
+        since = self.columns[f"{run_name}_since"][slots]
+        self.columns[count_name][slots] += count
+        self.columns[f"{run_name}_run"][slots] = run
+        kept = goes_on & (since > 0)
+        self.columns[f"{run_name}_since"][slots] = np.where(run == 0, 0, np.where(kept, since, first))
 
     def _note_delay(self, slot: Ints, timestamp: Ints, last_at: Ints, cadence: Ints, now: int) -> None:
         fresh = np.flatnonzero(now - timestamp <= HISTORY_SECONDS)
@@ -178,6 +204,23 @@ class Arrivals:
 LEAST_KNOWN = 48
 """Points that a series must have had before it can be said that zeros are unknown to it."""
 ALMOST_NEVER = 0.01
+
+
+def _ended_runs(marked: Bools, start: Ints, carried: Ints) -> Ints:
+    """Of points (n,) in groups that begin at `start`: how long a run of marked ones each of the others ended, else 0.
+
+    carried: how long the run is that each group goes on with.
+    """
+    place = np.arange(marked.size)
+    group = np.repeat(np.arange(start.size), np.diff(np.append(start, marked.size)))
+    last_other = np.where(marked, -1, place)
+    last_other[start] = np.maximum(last_other[start], start - 1)
+    last_other = np.maximum.accumulate(last_other)
+    since_start = marked & (last_other < start[group])
+    in_a_row = np.where(marked, place - last_other, 0) + np.where(since_start, carried[group], 0)
+    before = np.append(0, in_a_row[:-1])
+    before[start] = carried
+    return np.where(marked, 0, before)
 
 
 def _groups(slot: Ints) -> tuple[Ints, Ints]:

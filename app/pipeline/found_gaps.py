@@ -1,8 +1,8 @@
-"""Find gaps that nobody declared: a source that has gone silent, or to zero where zeros are unknown.
+"""Find gaps that nobody declared: a source that is silent, or stuck at one value, or at zero where zeros are unknown.
 
 A *source* is what one token sends (docs/decisions/0027): all its series that stop within a few of their steps are one
-gap with one alert, however many metrics they belong to. Silence is looked for every minute; zeros before they are
-judged, so that one alert is told in place of one a series.
+gap with one alert, however many metrics they belong to. Silence and stuck values are looked for every minute; zeros
+before they are judged, so that one alert is told in place of one a series.
 """
 
 from __future__ import annotations
@@ -108,6 +108,21 @@ class GapFinder:
             return self._open_silence(0, lost, set(), now, of_all=f"{len(sources)} sources")
         return sum(self._open_silence(token, those, live[token], now) for token, those in sources.items())
 
+    def find_stuck(self, now: datetime) -> int:
+        """Open a gap for the series of every source that have sent one value for too long; returns how many."""
+        by_token = self._committer.call(lambda: self._stuck(int(now.timestamp())))
+        found = 0
+        for token, (ids, since, cadence) in by_token.items():
+            step = int(cadence.max())
+            order = np.argsort(since, kind="stable")
+            apart = np.flatnonzero(np.diff(since[order]) > gaps.JOINED_STEPS * step) + 1
+            for together in np.split(order, apart):
+                start = int(since[together].min())
+                words = _Words(self._source(token), _metrics_of(self._committer.partitions, token), _moment(start))
+                lost = Loss("stuck", token or None, ids[together], _time(start), words.of_stuck, step)
+                found += gaps.open_found(self._committer, lost, now) is not None
+        return found
+
     def look_for_zeros(self, arriving: Arriving, now: datetime) -> None:
         """Open a gap where these points make all series of a metric zero; on the committer's thread, before them."""
         found: dict[tuple[int, str], tuple[Ints, int]] = {}
@@ -125,6 +140,32 @@ class GapFinder:
             words = _Words(self._source(token), sending[token], _moment(start))
             lost = Loss("zeros", token or None, ids, _time(start), words.of_zeros, self._step_of(ids))
             gaps.open_found(self._committer, lost, now)
+
+    def _stuck(self, now: int) -> dict[int, tuple[Ints, Ints, Ints]]:
+        """Of each token the series that are stuck: ids, since when, and cadences."""
+        rows: list[tuple[Ints, ...]] = []
+        for partition in self._committer.partitions:
+            run = partition.arrivals.columns
+            slots = np.flatnonzero(run["repeat_run"][: partition.count] >= loss.LEAST_REPEATS)
+            if not slots.size:
+                continue  # nearly always
+            column = {n: partition.columns[n][slots].astype(np.int64) for n in ("last_at", "cadence", "point_count")}
+            rarity = loss.rarity_of_repeats(
+                run["repeat_run"][slots],
+                longest=run["longest_run"][slots],
+                repeats=run["repeats"][slots],
+                known=column["point_count"],
+                cadence=column["cadence"],
+            )
+            fresh = now - column["last_at"] <= np.maximum(FRESH_STEPS * column["cadence"], FRESH_SECONDS)
+            told = slots[(rarity >= loss.TOLD_FROM) & fresh & ~_in_open_gap(partition, slots)]
+            names = ("token", "series_id", "cadence")
+            token, series_id, cadence = (partition.columns[name][told].astype(np.int64) for name in names)
+            rows.append((token, series_id, run["repeat_since"][told], cadence))
+        if not rows:
+            return {}
+        token, ids, since, cadence = (np.concatenate(each) for each in zip(*rows, strict=True))
+        return {int(t): (ids[token == t], since[token == t], cadence[token == t]) for t in np.unique(token)}
 
     def _quiet(self, now: int) -> tuple[list[_Group], Mapping[int, set[str]]]:
         """Metrics of which every series that sent lately is overdue, and which metrics each token sends lately."""
@@ -360,6 +401,11 @@ class _Words:
         name, is_one = self._name(metrics)
         said = f"{name} {'is' if is_one else 'are'} 0 in all {series:,} series since {self.since}"
         return f"{said}, where zeros are almost unknown: an outage, or lost data"
+
+    def of_stuck(self, series: int, metrics: Sequence[str]) -> str:
+        name, is_one = self._name(metrics)
+        which = "in one series" if series == 1 else f"in {series:,} series"
+        return f"{name} {'has' if is_one else 'have'} not changed at all since {self.since} {which}: stuck values"
 
     def _name(self, metrics: Sequence[str]) -> tuple[str, bool]:
         """The source where it is all that it sends, else the metric, or how many; and whether that is one thing."""

@@ -29,7 +29,7 @@ from app.store import happenings as stored
 from app.store import points
 from app.store.points import PointBatch
 from app.store.tables import Alert, Gap
-from detectors.contract import Ints
+from detectors.contract import Bools, Floats, Ints
 
 log = structlog.get_logger()
 
@@ -324,10 +324,20 @@ def _points_there(committer: Committer, gap: Gap, now: datetime) -> tuple[PointB
     for partition in committer.partitions:
         cadence = partition.columns["cadence"][_slots(partition, ids)]
         due += int((max(stop - start, 0) // cadence[cadence > 0]).sum())
-    there = np.isfinite(batch.value)
-    if gap.origin == "zeros":
-        there &= batch.value != 0
+    there = np.flatnonzero(np.isfinite(batch.value))
+    if gap.origin == "stuck":
+        there = there[np.lexsort((batch.timestamp[there], batch.series[there]))]
+    there = there[counts(gap, batch.value[there])]
     return PointBatch(batch.series[there], batch.timestamp[there], batch.value[there]), due
+
+
+def counts(gap: Gap, value: Floats) -> Bools:
+    """Which points, of one series after the other in time, show that what the gap lost is there: arrays (n,)."""
+    if gap.origin == "zeros":
+        return np.asarray(value != 0)
+    if gap.origin == "stuck":
+        return np.append(True, value[1:] != value[:-1])[: value.size]
+    return np.ones(value.size, bool)
 
 
 def _withdraw_caused(session: Session, gap: Gap, ids: Ints, told_by: datetime | None = None) -> list[int]:

@@ -1,7 +1,7 @@
 """End open gaps by themselves: on evidence that the data are back, or after the longest time that one may stay open.
 
-What was silent sends again, what was zero is not, what was called bad looks normal again or has been sent anew. A gap
-that somebody declared by hand stays open until somebody ends it.
+What was silent sends again, what was zero is not, what was stuck moves, what was called bad looks normal again or has
+been sent anew. A gap that somebody declared by hand stays open until somebody ends it.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def _end_if_over(committer: Committer, gap: Gap, series: Ints, now: datetime, lo
 
 
 def _that_send(committer: Committer, gap: Gap, series: Ints) -> _Members:
-    """Less those that were found at zero and still are."""
+    """Less those that were found at zero, or stuck, and still are."""
     start = int(gap.started_at.timestamp())
     ids, cadence, wait = [], [], []
     for partition in committer.partitions:
@@ -95,6 +95,8 @@ def _that_send(committer: Committer, gap: Gap, series: Ints) -> _Members:
         slots = slots[partition.columns["last_at"][slots] >= start]
         if gap.origin == "zeros":
             slots = slots[partition.arrivals.columns["zero_run"][slots] == 0]
+        elif gap.origin == "stuck":
+            slots = slots[partition.arrivals.columns["repeat_run"][slots] == 0]
         ids.append(partition.columns["series_id"][slots].astype(np.int64))
         cadence.append(np.maximum(partition.columns["cadence"][slots], 1).astype(np.int64))
         wait.append(partition.arrivals.columns["wait"][slots])
@@ -110,9 +112,9 @@ def _back_since(committer: Committer, gap: Gap, members: _Members, now: datetime
     for series_id, step, wait in zip(members.ids, members.cadence.tolist(), members.wait.tolist(), strict=True):
         mine = (batch.series == series_id) & np.isfinite(batch.value)
         if stored.was_found(gap):
-            if gap.origin == "zeros":
-                mine &= batch.value != 0
-            back = loss.back_since(batch.timestamp[mine], cadence=step, now=present, wait=wait)
+            rows = np.flatnonzero(mine)
+            rows = rows[gaps.counts(gap, batch.value[rows])]
+            back = loss.back_since(batch.timestamp[rows], cadence=step, now=present, wait=wait)
         else:
             back = _normal_since(batch, np.flatnonzero(mine), step)
         since += [back] if back is not None else []

@@ -20,7 +20,7 @@ from feedback.training_mask import Exclusions, SharedSpans
 
 Happening = TypeVar("Happening", Event, Gap)
 FAR_FUTURE = 2**40  # unix seconds
-FOUND = ("silence", "zeros")
+FOUND = ("silence", "zeros", "stuck")
 """Origins of gaps that Heed noticed by itself."""
 
 

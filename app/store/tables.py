@@ -429,7 +429,7 @@ class Gap(Declared, Base):
     started_at: Mapped[datetime]
     ended_at: Mapped[datetime | None]
     reason: Mapped[str]
-    origin: Mapped[str]  # declared, silence, zeros
+    origin: Mapped[str]  # declared, silence, zeros, stuck
     author: Mapped[str]
     created_at: Mapped[datetime]  # event time
     revoked_at: Mapped[datetime | None]

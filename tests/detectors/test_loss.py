@@ -5,7 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from detectors.loss import DAY, WEEK, back_since, comparable, normal_since, overdue, rarity_of_silence, zero_together
+from detectors.loss import (
+    DAY,
+    WEEK,
+    back_since,
+    comparable,
+    normal_since,
+    overdue,
+    rarity_of_repeats,
+    rarity_of_silence,
+    zero_together,
+)
 
 HOUR, MINUTE = 3_600, 60
 TOLD_FROM = 1.5
@@ -87,3 +97,27 @@ def test_bad_data_are_over_after_half_a_day_of_points_in_the_band_that_are_not_s
     assert normal_since(at[:-2], values[:-2], inside[:-2], HOUR) is None
     assert normal_since(at, np.full(20, 100.0), inside, HOUR) is None
     assert normal_since(MINUTE * np.arange(100), values.repeat(5), np.ones(100, bool), MINUTE) is None
+
+
+@pytest.mark.parametrize(
+    ("run", "longest", "repeats", "known", "stuck"),
+    [
+        (6, 0, 6, 800, True),
+        (4, 0, 4, 800, False),  # too short to say
+        (6, 4, 30, 800, False),  # not twice as long as ever
+        (9, 4, 30, 800, True),
+        (9, 4, 500, 800, False),  # it seldom changes
+        (9, 0, 9, 100, False),  # too little is known
+    ],
+)
+def test_repeats_are_strange_where_values_used_to_change(
+    run: int, longest: int, repeats: int, known: int, stuck: bool
+) -> None:
+    [rarity] = rarity_of_repeats(
+        np.array([run]),
+        longest=np.array([longest]),
+        repeats=np.array([repeats]),
+        known=np.array([known]),
+        cadence=np.array([3_600]),
+    )
+    assert (rarity >= TOLD_FROM) == stuck

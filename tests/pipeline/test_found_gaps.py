@@ -385,3 +385,64 @@ def test_six_weeks_of_untidy_sources_bring_no_gap_and_their_silence_still_does(h
     for hour in range(9 * 168 + 34, 9 * 168 + 46):
         send(np.array([hour]), every - {"orders"})
     assert [gap.metric for gap in gaps(heed)] == ["orders"]
+
+
+def stuck(source: Source, hours: int, *, already: int = 0, series: int = len(COUNTRIES)) -> None:
+    """So many of its series go on with their newest value, of `already` hours before, the others as ever."""
+    newest = [shop.values(np.array([shop.clock - 1 - already])) for shop in source.shops]
+    for _ in range(hours):
+        for shop, value in zip(source.shops[:series], newest, strict=False):
+            at = np.array([MONDAY + HOUR * shop.clock])
+            shop.heed.committer.submit(
+                posted(shop.metric, at, value, country=shop.country), source.bearer, None
+            ).result()
+            shop.clock += 1
+        for shop in source.shops[series:]:
+            shop.send(1, bearer=source.bearer)
+
+
+def test_values_that_are_stuck_are_one_alert_and_it_ends_when_they_move(heed: Heed) -> None:
+    source = Source(heed, "shop")
+    learned(heed)
+    source.send(10)
+    stuck(source, 4)
+    assert gaps(heed) == []
+    stuck(source, 2, already=4)
+    [gap], [alert] = gaps(heed), told(heed, "data")
+    assert (gap.origin, alert.status) == ("stuck", "firing")
+    assert alert.title == "orders has not changed at all since 02 Feb 15:00 UTC in 3 series: stuck values"
+    source.send(5)
+    [gap], [alert] = gaps(heed), told(heed, "data")
+    assert (gap.ended_by, alert.status) == ("the points that came back", "resolved")
+    assert [each.status for each in told(heed, "anomaly") if each.status == "firing"] == []
+
+
+def test_one_series_of_many_that_is_stuck_is_told_alone(heed: Heed) -> None:
+    source = Source(heed, "shop")
+    source.send(10)
+    stuck(source, 8, series=1)
+    [gap], [alert] = gaps(heed), told(heed, "data")
+    assert alert.title == "orders has not changed at all since 02 Feb 15:00 UTC in one series: stuck values"
+    with heed.database.reading() as session:
+        assert series_ids_of(session, gap).size == 1
+
+
+def test_a_value_that_often_stays_the_same_is_not_stuck(heed: Heed) -> None:
+    """Every day it rests for eight hours: so does it today."""
+    source = Source(heed, "shop")
+    for _ in range(10):
+        source.send(16)
+        stuck(source, 8)
+    assert [gap for gap in gaps(heed) if gap.started_at.day > 4] == []
+
+
+def test_corrected_values_fill_the_gap_of_stuck_ones(heed: Heed) -> None:
+    source = Source(heed, "shop")
+    learned(heed)
+    source.send(10)
+    stuck(source, 10)
+    source.send(5)
+    assert gaps(heed)[0].filled_at is None
+    source.sends_late(10, ago=15)
+    source.send(1)
+    assert gaps(heed)[0].filled_at is not None
