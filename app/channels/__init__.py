@@ -8,6 +8,7 @@ from dataclasses import fields
 import msgspec
 
 from app.channels.alertmanager import Alertmanager
+from app.channels.apprise import Apprise
 from app.channels.contract import Channel
 from app.channels.email import Email
 from app.channels.pagerduty import PagerDuty
@@ -24,6 +25,7 @@ CHANNELS: dict[str, type[Channel]] = {
     Teams.kind: Teams,
     Alertmanager.kind: Alertmanager,
     Email.kind: Email,
+    Apprise.kind: Apprise,
 }
 
 

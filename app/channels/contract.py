@@ -14,7 +14,7 @@ from app.alerts.message import AlertFacts, Reason
 from app.outbound import Answer, Outbound, TargetRefused, Unreachable
 
 LONGEST_PATIENCE = timedelta(days=1)
-PASSING = frozenset({408, 409, 421, 423, 425, 429})
+PASSING = frozenset({408, 409, 421, 423, 424, 425, 429})
 DENIED = frozenset({401, 403, 407})
 GONE = frozenset({404, 410})
 
