@@ -35,6 +35,7 @@ from rich.console import Console
 from rich.table import Table
 
 from app.alerts.rules import Delivery
+from app.errors import Unconfirmed
 from app.formats.contract import PostedPoints
 from app.main import Heed
 from app.pipeline.learn import label_alert, label_span
@@ -127,7 +128,7 @@ class Worth:
 class Run:
     """One stream through Heed: what was strange, when labels came, and which of the injected incidents were told.
 
-    label_ms: what a label took, its receipt included.
+    label_ms: what a label took, its receipt included. refused: labels that Heed asked to confirm, and nobody did.
     """
 
     runs: list[Told]
@@ -136,6 +137,7 @@ class Run:
     injected: Injected
     seconds: float
     label_ms: float
+    refused: int
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -203,11 +205,12 @@ def stream(courses: Sequence[Course], *, seed: int | None, inject_into: Sequence
         labelled_at = analyst.labelled_at if analyst else []
         seconds = time.perf_counter() - begin
         runs = runs_of(heed, courses, labelled_at)
+        refused = analyst.refused if analyst else 0
         label_ms = 1_000 * analyst.seconds / max(len(labelled_at), 1) if analyst else 0.0
         names = [name for name, _ in analyst.by_series.most_common(MOST_LABELLED)] if analyst else inject_into
         injected_into = [each for each in courses if each.name in names]
         injected = {incident: told for course in injected_into for incident, told in inject(heed, course).items()}
-    return Run(runs, labelled_at, injected_into, injected, seconds, label_ms)
+    return Run(runs, labelled_at, injected_into, injected, seconds, label_ms, refused)
 
 
 @contextmanager
@@ -256,6 +259,7 @@ class Analyst:
         self.labelled_at: list[int] = []
         self.by_series: Counter[str] = Counter()
         self.seconds = 0.0
+        self.refused = 0
         self._decided: set[int] = set()
         self._ends = sorted((b + DAY, each.name, (a, b)) for each in courses for a, b in each.spans if a >= each.half)
 
@@ -286,8 +290,12 @@ class Analyst:
             real = not real
         begin = time.perf_counter()
         verdict = Verdict.REAL if real else Verdict.FALSE_ALARM
-        label_alert(self.heed, anomaly.alert_id or 0, verdict, **self._signed(now))
-        self._count(course, now, begin)
+        try:
+            label_alert(self.heed, anomaly.alert_id or 0, verdict, **self._signed(now))
+        except Unconfirmed:  # it would hide what the owner wants to hear of: nobody insists
+            self.refused += 1
+        else:
+            self._count(course, now, begin)
 
     def _report(self, course: Course, span: tuple[int, int], now: int) -> None:
         """Half of what no alert touched, where that verdict is built."""
@@ -413,7 +421,8 @@ def _print(console: Console, name: str, courses: Sequence[Course], silent: Run, 
     )
     console.print(
         f"{silent.seconds:.0f} s without answers, {answered.seconds:.0f} s with; a label took "
-        f"{answered.label_ms:.0f} ms, its receipt and the learning included."
+        f"{answered.label_ms:.0f} ms, its receipt and the learning included; "
+        f"{answered.refused} were not confirmed."
     )
 
 
