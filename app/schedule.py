@@ -23,6 +23,7 @@ from app.pipeline import (
     choose,
     desensitise,
     erase,
+    escalate,
     events,
     flags,
     over_gaps,
@@ -90,6 +91,7 @@ def jobs_of(
         Job("gaps-over", every(minutes=1), lambda now: _end_gaps(committer, now, longest_gap)),
         Job("gaps-filled", every(minutes=1), lambda now: _fill_gaps(gap_filler, now)),
         Job("late-points", every(minutes=1), lambda now: _score_again(committer, now)),
+        Job("escalations", every(minutes=1), lambda now: _escalate(committer, now)),
         Job("flags", every(seconds=5), lambda _now: flags.follow(committer)),
         Job("fold", every(minutes=10), lambda _now: _fold_if_due(committer)),
         Job("outbox", every(seconds=30), lambda _now: _wake(notifier)),
@@ -252,6 +254,11 @@ def _learn_events(committer: Committer, now: datetime) -> str:
 def _score_again(committer: Committer, now: datetime) -> str:
     count = rescore.score_again(committer, now)
     return f"{count} series scored again" if count else ""
+
+
+def _escalate(committer: Committer, now: datetime) -> str:
+    count = escalate.escalate(committer, now)
+    return f"{count} alerts escalated" if count else ""
 
 
 def _fold_if_due(committer: Committer) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from app.alerts.contribution import Explanation
@@ -165,6 +165,7 @@ class AlertFacts:
     offer: str | None = None  # the verdict that Heed itself proposes
     resembles: Resemblance | None = None  # an earlier happening that is like it
     growth_to_repeat: float = 1.0  # share by which it must grow to be spoken of again
+    escalated_after: timedelta | None = None  # others are told since nobody had looked after it for so long
 
     @property
     def foremost(self) -> AnomalyFacts | None:
@@ -273,6 +274,8 @@ def remarks(facts: AlertFacts) -> tuple[str, ...]:
     if anomaly is None:
         return ()
     said = []
+    if facts.escalated_after is not None:
+        said.append(f"Escalated: nobody has acknowledged it within {lasting(facts.escalated_after)}.")
     if facts.offer == "new_normal":
         said.append("New normal? It has kept to this level ever since: if it is to stay so, say so and Heed adapts.")
     if anomaly.warm_up:

@@ -127,6 +127,18 @@ class PolicySettings:
             "to be spoken of again.",
         ),
     ] = 1.0
+    channels: Annotated[
+        tuple[str, ...] | None,
+        Field(max_length=50, description="Names of the channels that are told. Null: all. Empty: the inbox only."),
+    ] = None
+    escalate_after_minutes: Annotated[
+        float | None,
+        Field(gt=0, le=10_080, description="So long an alert may go unacknowledged before others are told, too."),
+    ] = None
+    escalate_to: Annotated[
+        tuple[str, ...],
+        Field(max_length=50, description="Names of the channels that are told then."),
+    ] = ()
     detector: Annotated[
         str | None,
         AfterValidator(lambda name: name if name is None else _known_detector(name)),

@@ -129,6 +129,9 @@ class AlertAnswer(BaseModel):
     acknowledged_at: datetime | None
     acknowledged_by: str | None
     snoozed_until: datetime | None
+    channels: list[str] | None = Field(description="Names of the channels that are told; null: all.")
+    escalate_at: datetime | None = Field(description="When others are told, too, unless somebody looks after it.")
+    escalated_at: datetime | None
     labels: list[GivenVerdict] = Field(description="The verdicts that stand, the oldest first.")
 
 
@@ -245,6 +248,9 @@ def _answer(alert: Alert, facts: AlertFacts, labels: list[Label], most_anomalies
         acknowledged_at=alert.acknowledged_at,
         acknowledged_by=alert.acknowledged_by,
         snoozed_until=alert.snoozed_until,
+        channels=alert.channels,
+        escalate_at=alert.escalate_at,
+        escalated_at=alert.escalated_at,
         labels=[_verdict(label) for label in labels],
     )
 

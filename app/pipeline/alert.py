@@ -38,12 +38,13 @@ class Recording:
     """What the recorder must know besides the transitions.
 
     series_id: of a slot. delivery: who is told of a point. policy: what holds for the series of a slot, asked where
-    people are told of it. wall_now: real time, from which deliveries are due.
+    people are told of it. wall_now: real time, from which deliveries are due. now: by the clock of the points.
     """
 
     series_id: Callable[[int], int]
     delivery: Callable[[Transition], Delivery]
     wall_now: datetime
+    now: datetime
     policy: Callable[[int], Resolved] = lambda _slot: NO_POLICY
 
 
@@ -111,8 +112,9 @@ class Newcomer:
             and goes_with(alert.started_at, newest, self.started_at, self.cadence_seconds)
         )
 
-    def alert(self) -> Alert:
+    def alert(self, now: datetime) -> Alert:
         """A new one about it."""
+        waits = self.settings.escalate_after_minutes if self.settings.escalate_to else None
         return Alert(
             kind="anomaly",
             status="firing",
@@ -126,6 +128,10 @@ class Newcomer:
             lead_series_id=self.member.series_id,
             series_count=1,
             growth_to_repeat=self.settings.growth_to_repeat,
+            channels=None if self.settings.channels is None else list(self.settings.channels),
+            escalate_to=list(self.settings.escalate_to) or None,
+            escalate_after_seconds=None if waits is None else round(60 * waits),
+            escalate_at=None if waits is None else now + timedelta(minutes=waits),
         )
 
 
@@ -179,7 +185,7 @@ def give_alerts(book: Book, told: Sequence[tuple[Anomaly, Transition]]) -> None:
         group = groups[newcomer.group_key]
         alert = next((each for each in reversed(group) if newcomer.goes_into(each)), None)
         if alert is None:
-            alert = newcomer.alert()
+            alert = newcomer.alert(book.recording.now)
             group.append(alert)
             opened.append(alert)
         alert.started_at = min(alert.started_at, newcomer.started_at)

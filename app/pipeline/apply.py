@@ -115,6 +115,7 @@ class Plan:
 
     changes: list[Change] = field(default_factory=list)
     acts: list[Act] = field(default_factory=list)
+    channel_acts: list[Act] = field(default_factory=list)
     managed: dict[str, set[str]] = field(default_factory=dict)
     exchanges: list[Exchange] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
@@ -162,7 +163,7 @@ def _carry_out(heed: Heed, wanted: Wanted, how: How, foreseen: Plan) -> list[Cha
             plan = _plan(heed, session, wanted, how)
             if plan.changes != foreseen.changes:
                 raise Conflict("Somebody changed something at the same moment. Nothing was applied: apply it again.")
-            for act in plan.acts:
+            for act in [*plan.channel_acts, *plan.acts]:  # policies name channels
                 act(session)
             changed = events.joined([each.carry_out(session, how.by, how.now) for each in foreseen.exchanges])
             for kind, names in plan.managed.items():
@@ -187,6 +188,7 @@ def _plan(heed: Heed, session: Session, wanted: Wanted, how: How) -> Plan:
     plan = Plan()
     if wanted.policies is not None:
         _plan_policies(plan, session, wanted.policies, how)
+        _refuse_unknown_channels(plan, session, wanted.policies, wanted.channels or ())
     if wanted.channels is not None:
         _plan_channels(plan, session, heed.vault, wanted.channels, how)
     if wanted.events is not None:
@@ -219,6 +221,15 @@ def _plan_policies(plan: Plan, session: Session, drafts: Sequence[Draft], how: H
         plan.add("policy", "order", Action.CHANGE, [f"they decide in the order {', '.join(order)}"])
         plan.acts.append(lambda session: _put_in_order(session, order))
     plan.touches_policies = plan.count(Action.CREATE, Action.CHANGE, Action.REMOVE) > 0
+
+
+def _refuse_unknown_channels(
+    plan: Plan, session: Session, drafts: Sequence[Draft], coming: Sequence[WantedChannel]
+) -> None:
+    known = stored_channels.names(session) | {each.name for each in coming}
+    for index, draft in enumerate(drafts):
+        if fault := policies.unknown_channels(draft, known):
+            plan.faults.append(Fault(("policies", index, "settings"), fault))
 
 
 def in_order(names: Sequence[str], said: Sequence[str]) -> list[str]:
@@ -288,7 +299,7 @@ def _plan_channel(plan: Plan, vault: Vault, wanted: WantedChannel, row: Channel 
     if row is None:
         completed(wanted.kind, wanted.settings)
         plan.add("channel", wanted.name, Action.CREATE, [f"kind: {wanted.kind}"])
-        plan.acts.append(lambda session: _make(plan, session, vault, wanted))
+        plan.channel_acts.append(lambda session: _make(plan, session, vault, wanted))
         return
     settings, different = changed_settings(vault, row, wanted.kind, wanted.settings)
     if row.disabled_reason == NOT_IN_FILE:

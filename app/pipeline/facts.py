@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -65,6 +65,7 @@ def facts_of(
             offer=alert.offer,
             resembles=_resembled(anomalies.get(alert.id, []), past, judged, series),
             growth_to_repeat=alert.growth_to_repeat,
+            escalated_after=timedelta(seconds=alert.escalate_after_seconds or 0) if alert.escalated_at else None,
         )
         for alert in alerts
     }

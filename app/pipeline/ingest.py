@@ -517,6 +517,7 @@ class Committer:
             series_id=lambda slot: int(partition.columns["series_id"][slot]),
             delivery=delivery,
             wall_now=wall_now(),
+            now=now,
             policy=partition.policy,
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,6 +15,7 @@ from app.alerts.policy import MOST_POLICIES, Policies, Policy, Resolved, read_se
 from app.errors import Conflict, NotFound, Unprocessable
 from app.partitions.partition import NewSeries, Partition
 from app.partitions.regime import bar_of
+from app.store import channels as stored_channels
 from app.store import policies as stored
 from app.store import series as stored_series
 from app.store.series import Matcher
@@ -123,6 +124,7 @@ def zone_of(policies: Policies, series: Series) -> str | None:
 def create(session: Session, draft: Draft, now: datetime) -> StoredPolicy:
     """Raises Conflict where the name is taken, or there are too many."""
     _refuse_taken(session, draft.name, None)
+    _refuse_unknown_channels(session, draft)
     if len(stored.in_order(session)) >= MOST_POLICIES:
         raise Conflict(f"There are {MOST_POLICIES} policies, the most there may be. Delete some, or widen matchers.")
     return stored.add(
@@ -140,6 +142,7 @@ def replace(session: Session, policy_id: int, draft: Draft, now: datetime) -> St
     """The policy says what the draft says. Raises NotFound, Conflict."""
     policy = existing(session, policy_id)
     _refuse_taken(session, draft.name, policy_id)
+    _refuse_unknown_channels(session, draft)
     policy.name = draft.name
     stored.write(policy, matcher=draft.matcher, settings=draft.settings, continues=draft.continues, now=now)
     if draft.position is not None:
@@ -172,6 +175,19 @@ def existing(session: Session, policy_id: int) -> StoredPolicy:
     if policy is None:
         raise NotFound("There is no policy with this id. GET /v1/policies lists them.")
     return policy
+
+
+def unknown_channels(draft: Draft, known: Collection[str]) -> str | None:
+    """What is wrong where a policy names a channel that there is not."""
+    for name in ("channels", "escalate_to"):
+        if not set(draft.settings.get(name) or ()) <= set(known):
+            return f"{name}: there is no channel of one of these names; there are {', '.join(sorted(known)) or 'none'}"
+    return None
+
+
+def _refuse_unknown_channels(session: Session, draft: Draft) -> None:
+    if fault := unknown_channels(draft, stored_channels.names(session)):
+        raise Unprocessable(f"settings.{fault}.")
 
 
 def _refuse_taken(session: Session, name: str, policy_id: int | None) -> None:

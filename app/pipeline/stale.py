@@ -35,6 +35,7 @@ def _end_silent(committer: Committer, partition: Partition, now: datetime) -> in
         series_id=lambda slot: int(partition.columns["series_id"][slot]),
         delivery=lambda _transition: Delivery.LIVE,
         wall_now=wall_now(),
+        now=now,
     )
     with committer.database.writing() as session:
         due = alert.record(session, transitions, recording)

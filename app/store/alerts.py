@@ -326,6 +326,20 @@ def latest_of_their_series(session: Session, anomalies: Sequence[Anomaly]) -> li
     return [anomaly for anomaly in anomalies if anomaly.started_at == latest[anomaly.series_id]]
 
 
+def to_escalate(session: Session, now: datetime) -> list[Alert]:
+    """Alerts that last, that people were told of, and that nobody has looked after in time."""
+    due = sa.select(Alert).where(
+        Alert.escalate_at <= now,
+        Alert.escalated_at.is_(None),
+        Alert.acknowledged_at.is_(None),
+        Alert.status == "firing",
+        Alert.delivery == "live",
+        sa.or_(Alert.snoozed_until.is_(None), Alert.snoozed_until <= now),
+        ~sa.exists().where(Label.alert_id == Alert.id, Label.revoked_at.is_(None)),
+    )
+    return list(session.scalars(due.order_by(Alert.id)))
+
+
 def acknowledge(alert: Alert, by: str, now: datetime) -> None:
     """Somebody has seen it. The first one counts."""
     if alert.acknowledged_at is None:

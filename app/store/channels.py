@@ -20,8 +20,14 @@ def get_channel(session: Session, channel_id: int) -> Channel | None:
     return session.get(Channel, channel_id)
 
 
-def enabled_channel_ids(session: Session) -> list[int]:
-    return list(session.scalars(sa.select(Channel.id).where(Channel.disabled_at.is_(None)).order_by(Channel.id)))
+def enabled_channels(session: Session) -> dict[str, int]:
+    """Name to id, the oldest first."""
+    enabled = sa.select(Channel.name, Channel.id).where(Channel.disabled_at.is_(None)).order_by(Channel.id)
+    return dict(session.execute(enabled).all())
+
+
+def names(session: Session) -> set[str]:
+    return set(session.scalars(sa.select(Channel.name)))
 
 
 def channel_named(session: Session, name: str) -> Channel | None:

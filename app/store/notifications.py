@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session, aliased
 
-from app.store.channels import enabled_channel_ids
+from app.store.channels import enabled_channels
 from app.store.flags import are_held
 from app.store.tables import Alert, Channel, Notification
 
@@ -55,26 +55,49 @@ class Claim:
 def add_notifications(session: Session, alert_ids: Iterable[int], reason: str, now: datetime) -> int:
     """One more message of each alert to each channel that is to hear of it; returns how many.
 
-    A first message goes to every enabled channel; a later one only to those that were sent an earlier one. A message
-    says how things stand when it leaves, so it overtakes what still waits to say that the alert goes on or has grown.
-    That an alert goes on, or is over, is held back while somebody has snoozed it.
+    A first message goes to every enabled channel that the alert is routed to; a later one only to those that were sent
+    an earlier one. A message says how things stand when it leaves, so it overtakes what still waits to say that the
+    alert goes on or has grown. That an alert goes on, or is over, is held back while somebody has snoozed it.
     """
     wanted = list(alert_ids)
-    everyone = enabled_channel_ids(session)
+    enabled = enabled_channels(session)
     rows = []
     for start in range(0, len(wanted), ALERTS_A_QUERY):
         part = wanted[start : start + ALERTS_A_QUERY]
+        routes = _routes(session, part) if reason in SENT_TO_ALL else {}
         last = _last_steps(session, part)
         due = _snoozed_until(session, part) if reason in HELD_WHILE_SNOOZED else {}
         _overtake(session, part)
         for alert_id in part:
             heard = last.get(alert_id, {})
+            everyone = receivers(routes.get(alert_id), enabled)
             for channel_id in everyone if reason in SENT_TO_ALL else sorted(heard):
                 step = heard.get(channel_id, -1) + 1
                 rows.append(_new_row(alert_id, channel_id, step, reason, max(now, due.get(alert_id, now))))
     if rows:
         session.execute(sa.insert(Notification), rows)
     return len(rows)
+
+
+def add_escalation(session: Session, alert: Alert, now: datetime) -> int:
+    """A message of an alert that nobody looks after to each channel that is told then, heard it before or not."""
+    heard = _last_steps(session, [alert.id]).get(alert.id, {})
+    _overtake(session, [alert.id])
+    rows = []
+    for channel_id in receivers(alert.escalate_to, enabled_channels(session)):
+        step = heard.get(channel_id, -1) + 1
+        rows.append(_new_row(alert.id, channel_id, step, "updated" if step else "firing", now))
+    if rows:
+        session.execute(sa.insert(Notification), rows)
+    return len(rows)
+
+
+def receivers(names: Sequence[str] | None, enabled: Mapping[str, int]) -> list[int]:
+    """Ids of the channels of these names; all of them where none of those is enabled, rather than nobody."""
+    if names is None:
+        return list(enabled.values())
+    found = [channel_id for name, channel_id in enabled.items() if name in names]
+    return found if found or not names else list(enabled.values())
 
 
 def add_growth(session: Session, alert_ids: Iterable[int], now: datetime, in_place: Collection[str]) -> int:
@@ -274,6 +297,11 @@ def _waiting(session: Session, alert_ids: Sequence[int]) -> set[tuple[int, int]]
         Notification.alert_id.in_(alert_ids), Notification.status == PENDING, Notification.leased_until.is_(None)
     )
     return {(alert_id, channel_id) for alert_id, channel_id in session.execute(waiting.with_for_update())}
+
+
+def _routes(session: Session, alert_ids: Sequence[int]) -> dict[int, list[str] | None]:
+    """The channels that each alert is routed to."""
+    return dict(session.execute(sa.select(Alert.id, Alert.channels).where(Alert.id.in_(alert_ids))).all())
 
 
 def _snoozed_until(session: Session, alert_ids: Sequence[int]) -> dict[int, datetime]:

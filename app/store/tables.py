@@ -283,6 +283,11 @@ class Alert(Base):
     lead_series_id: Mapped[int | None] = mapped_column(default=None)  # the series that its title names
     series_count: Mapped[int] = mapped_column(default=1)
     growth_to_repeat: Mapped[float] = mapped_column(default=1.0)  # share by which it must grow to be spoken of again
+    channels: Mapped[list[str] | None] = mapped_column(default=None)  # names of those that are told; null: all
+    escalate_to: Mapped[list[str] | None] = mapped_column(default=None)  # names of those that are told, too, if need be
+    escalate_after_seconds: Mapped[int | None] = mapped_column(default=None)
+    escalate_at: Mapped[datetime | None] = mapped_column(default=None)  # unless somebody looks after it; event time
+    escalated_at: Mapped[datetime | None] = mapped_column(default=None)
 
 
 class Anomaly(Base):

@@ -1,0 +1,31 @@
+"""Tell others of an alert that nobody looks after: neither acknowledged, nor answered, nor snoozed."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import structlog
+
+from app.clock import wall_now
+from app.pipeline.ingest import Committer
+from app.store import alerts as stored
+from app.store import flags
+from app.store import notifications as outbox
+from app.store.flags import FlagName
+
+log = structlog.get_logger()
+
+
+def escalate(committer: Committer, now: datetime) -> int:
+    """Escalate what is due; returns how many alerts. Nothing while a flag has notifications held back."""
+    with committer.database.reading() as session:
+        if not stored.to_escalate(session, now) or FlagName.NOTIFICATIONS in flags.states(session):
+            return 0
+    with committer.database.writing() as session:
+        due = stored.to_escalate(session, now)
+        for alert in due:
+            alert.escalated_at = now
+            outbox.add_escalation(session, alert, wall_now())
+            log.info("alert_escalated", alert=alert.id)
+    committer.told()
+    return len(due)

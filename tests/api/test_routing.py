@@ -1,0 +1,121 @@
+"""Which channels hear of an alert, and who else does when nobody looks after it. Real receivers, real HTTP."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.alerts.rules import Delivery
+from app.clock import wall_now
+from app.security import Scope
+from tests.receiver import Receiver, receiving
+from tests.running import Shop
+from tests.serving import Served, serving
+
+HISTORY = 5 * 168 + 5
+SETTLED_SECONDS = 0.7
+
+
+@contextmanager
+def routed(database_url: str, folder: Path, **settings: Any) -> Iterator[tuple[Served, Receiver, Receiver]]:
+    """A Heed with the channels `shop` and `oncall`, and a policy with these settings."""
+    with (
+        receiving() as shop,
+        receiving() as oncall,
+        serving(database_url, folder, allow_private_targets="127.0.0.0/8", alerts_per_week=0.02) as served,
+    ):
+        for name, receiver in (("shop", shop), ("oncall", oncall)):
+            made = {"name": name, "kind": "webhook", "settings": {"url": receiver.url}}
+            assert served.client.post("/v1/channels", json=made).status_code == 201
+        policy = {"name": "shop", "matcher": {"metric": "orders"}, "settings": settings}
+        answer = served.client.post("/v1/policies", json=policy)
+        assert answer.status_code == 201, answer.text
+        yield served, shop, oncall
+
+
+def has_fallen(served: Served) -> Shop:
+    """Orders with a history that have just fallen, at five in the morning."""
+    shop = Shop(served.heed)
+    shop.send(HISTORY, at_once=True, delivery=Delivery.SILENT)
+    assert served.retrain()["status"] == "done"
+    shop.send(3, factor=0.3)
+    return shop
+
+
+def statuses(receiver: Receiver) -> list[str]:
+    return [str(each.json["status"]) for each in receiver.requests]
+
+
+def test_only_the_channels_of_the_policy_hear_of_an_alert(database_url: str, tmp_path: Path) -> None:
+    with routed(database_url, tmp_path, channels=["shop"]) as (served, shop, oncall):
+        has_fallen(served)
+        shop.wait_for(1)
+        time.sleep(SETTLED_SECONDS)
+        assert statuses(oncall) == []
+        assert served.alert()["channels"] == ["shop"]
+
+
+def test_a_policy_of_no_channels_keeps_its_alerts_in_the_inbox(database_url: str, tmp_path: Path) -> None:
+    with routed(database_url, tmp_path, channels=[]) as (served, shop, oncall):
+        has_fallen(served)
+        time.sleep(SETTLED_SECONDS)
+        assert statuses(shop) == statuses(oncall) == []
+        assert served.alert()["status"] == "firing"
+
+
+def test_where_none_of_the_channels_takes_anything_the_others_are_told(database_url: str, tmp_path: Path) -> None:
+    with routed(database_url, tmp_path, channels=["shop"]) as (served, _shop, oncall):
+        served.client.post("/v1/channels/1/disable")
+        has_fallen(served)
+        oncall.wait_for(1)
+
+
+def test_an_alert_that_nobody_looks_after_is_escalated_once(database_url: str, tmp_path: Path) -> None:
+    escalation = {"escalate_after_minutes": 90, "escalate_to": ["oncall"]}
+    with routed(database_url, tmp_path, channels=["shop"], **escalation) as (served, shop, oncall):
+        orders = has_fallen(served)
+        shop.wait_for(1)
+        orders.send(1, factor=0.3)
+        [first] = oncall.wait_for(1)
+        assert first.json["status"] == "firing"
+        assert "Escalated: nobody has acknowledged it within 90 minutes." in first.json["remarks"]  # type: ignore[operator]
+        assert served.alert()["escalated_at"] is not None
+        orders.send(2, factor=0.3)
+        time.sleep(SETTLED_SECONDS)
+        assert statuses(oncall) == ["firing"]
+        orders.send(10)
+        assert [each.json["status"] for each in oncall.wait_for(2)] == ["firing", "resolved"]
+
+
+@pytest.mark.parametrize("looked_after", ["acknowledge", "label", "snooze"])
+def test_an_alert_that_somebody_looks_after_is_not_escalated(
+    database_url: str, tmp_path: Path, looked_after: str
+) -> None:
+    escalation = {"escalate_after_minutes": 200, "escalate_to": ["oncall"]}
+    with routed(database_url, tmp_path, channels=["shop"], **escalation) as (served, _shop, oncall):
+        orders = has_fallen(served)
+        path = f"/v1/alerts/{served.alert()['id']}"
+        body: dict[str, Any] = {"label": {"verdict": "real"}, "snooze": {"until": wall_now().isoformat()}}
+        what = {"acknowledge": "acknowledge", "label": "labels", "snooze": "snooze"}[looked_after]
+        assert served.client.post(f"{path}/{what}", json=body.get(looked_after)).is_success
+        orders.send(5, factor=0.3)
+        time.sleep(SETTLED_SECONDS)
+        assert statuses(oncall) == []
+
+
+def test_a_policy_cannot_name_a_channel_that_there_is_not(served: Served) -> None:
+    policy = {"name": "shop", "settings": {"channels": ["nobody"]}}
+    answer = served.client.post("/v1/policies", json=policy)
+    assert answer.status_code == 422
+    assert "settings.channels: there is no channel of one of these names; there are none" in answer.json()["detail"]
+    document = {"policies": [policy]}
+    assert served.client.post("/v1/apply", json=document).json()["errors"][0]["path"] == ["policies", 0, "settings"]
+    document["channels"] = [{"name": "nobody", "kind": "webhook", "settings": {"url": "https://example.com/hook"}}]
+    assert served.client.post("/v1/apply", json=document).status_code == 200
+    with served.as_scope(Scope.ANALYST) as analyst:
+        assert analyst.get("/v1/policies").json()["policies"][0]["settings"] == {"channels": ["nobody"]}
