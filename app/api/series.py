@@ -13,17 +13,18 @@ from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 
 from app.api.access import AdminBearer, AnalystBearer
+from app.api.desensitisations import in_words
 from app.api.parts import Cursor, Id, Limit, Text, Time, read_cursor, read_dimensions, write_cursor
 from app.api.service import Heed, Service
 from app.errors import BadRequest, NotFound
 from app.pipeline import erase
 from app.pipeline.fall_back import NOT_COMPARED
 from app.pipeline.watch import Watch, watches
-from app.store import choices, points
+from app.store import choices, desensitisations, points
 from app.store import series as stored
 from app.store.points import PointBatch
 from app.store.series import Matcher
-from app.store.tables import Series
+from app.store.tables import DesensitisedSeries, Series
 from detectors.contract import Floats
 
 router = APIRouter(prefix="/v1/series", tags=["series"])
@@ -55,6 +56,15 @@ class Learning(BaseModel):
     siblings: int = Field(description="Siblings whose past it learned from and bears out, so that it alerts sooner.")
 
 
+class Settling(BaseModel):
+    """How far the series has settled on its new normal; its tolerance is wider until then."""
+
+    text: str = Field(examples=["63 % settled"])
+    progress: float = Field(description="0 to 1.")
+    until: datetime = Field(description="When it counts as settled even if it has not.")
+    desensitisation_id: int
+
+
 class SettingAnswer(BaseModel):
     """One setting of a series."""
 
@@ -66,6 +76,7 @@ class WatchedSeries(SeriesAnswer):
     """A series and how it is watched right now."""
 
     learning: Learning
+    settling: Settling | None = Field(description="null: it has no new normal to settle on.")
     detector: str
     detector_reason: str = Field(description="Why this detector judges it, from comparing them on its own past.")
     point_count: int
@@ -180,14 +191,15 @@ def _watched(heed: Service, found: list[Series]) -> list[WatchedSeries]:
     known = watches(heed.committer, ids)
     with heed.database.reading() as session:
         reasons = choices.reasons(session, ids)
+        settling = desensitisations.settling_of(session, ids)
     return [
-        _watched_answer(series, known[series.id], reasons.get(series.id, NOT_COMPARED))
+        _watched_answer(series, known[series.id], reasons.get(series.id, NOT_COMPARED), settling.get(series.id))
         for series in found
         if series.id in known
     ]
 
 
-def _watched_answer(series: Series, watch: Watch, reason: str) -> WatchedSeries:
+def _watched_answer(series: Series, watch: Watch, reason: str, settling: DesensitisedSeries | None) -> WatchedSeries:
     learning = watch.learning
     return WatchedSeries(
         **_answer(series).model_dump(),
@@ -198,6 +210,13 @@ def _watched_answer(series: Series, watch: Watch, reason: str) -> WatchedSeries:
             may_alert=learning.may_alert,
             reason=learning.reason or None,
             siblings=learning.siblings,
+        ),
+        settling=settling
+        and Settling(
+            text=in_words(settling.progress),
+            progress=round(settling.progress, 3),
+            until=settling.until,
+            desensitisation_id=settling.desensitisation_id,
         ),
         detector=watch.detector,
         detector_reason=_named_by(watch) or reason,

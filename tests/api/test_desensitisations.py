@@ -21,11 +21,15 @@ def test_a_new_normal_closes_the_alert_and_is_listed_followed_and_undone(served:
     assert (one["started_at"], one["alert_id"]) == ("2026-02-10T00:00:00Z", alert["id"])  # the fall itself
     assert one["text"] == "0 % settled"
     assert served.alert()["status"] == "closed"
+    watched = served.client.get(f"/v1/series/{series_id}").json()["settling"]
+    expected = {"text": "0 % settled", "progress": 0.0, "until": one["until"], "desensitisation_id": begun["id"]}
+    assert watched == expected
     path = f"/v1/desensitisations/{begun['id']}"
     with served.as_scope(Scope.ANALYST) as analyst:
         assert analyst.get("/v1/desensitisations").json()["desensitisations"] == [begun]
         assert analyst.delete(path).status_code == 403
     assert served.client.delete(path).json()["status"] == "ended"
+    assert served.client.get(f"/v1/series/{series_id}").json()["settling"] is None
     assert served.client.delete(f"{path}?undo=true").json()["status"] == "undone"
     assert served.alert()["status"] != "closed"
 
