@@ -211,13 +211,7 @@ def _watched_answer(series: Series, watch: Watch, reason: str, settling: Desensi
             reason=learning.reason or None,
             siblings=learning.siblings,
         ),
-        settling=settling
-        and Settling(
-            text=in_words(settling.progress),
-            progress=round(settling.progress, 3),
-            until=settling.until,
-            desensitisation_id=settling.desensitisation_id,
-        ),
+        settling=_settling(settling) if settling else None,
         detector=watch.detector,
         detector_reason=_named_by(watch) or reason,
         point_count=watch.point_count,
@@ -229,6 +223,15 @@ def _watched_answer(series: Series, watch: Watch, reason: str, settling: Desensi
             name: SettingAnswer(value=getattr(watch.policy.settings, name), origin=origin)
             for name, origin in watch.policy.origin.items()
         },
+    )
+
+
+def _settling(member: DesensitisedSeries) -> Settling:
+    return Settling(
+        text=in_words(member.progress),
+        progress=round(member.progress, 3),
+        until=member.until,
+        desensitisation_id=member.desensitisation_id,
     )
 
 
