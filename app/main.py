@@ -59,7 +59,9 @@ class Heed:
         self.new_channels: list[NewChannel] = []
         self.outbound = Outbound.allowing(settings.allow_private_targets)
         self.pictures = Pictures(self.database, self.links, self.clock)
-        self.notifier = Notifier(self.database, self.vault, self.links, self.outbound, self.pictures)
+        self.notifier = Notifier(
+            self.database, self.vault, self.links, self.outbound, self.pictures, limited=not self._follows_events
+        )
         self.committer = Committer(
             self.database,
             self.clock,

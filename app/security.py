@@ -156,6 +156,15 @@ class ChartLink:
 
 
 @dataclass(frozen=True)
+class DigestLink:
+    """A link to the list of alerts that one message told of together; `origin` as of an alert's link."""
+
+    notification_id: str
+    origin: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True)
 class LeaveLink:
     """A link by which whoever gets the messages of a channel may ask for no more."""
 
@@ -197,6 +206,10 @@ class Links:
         """Link to the picture of the alert as it was at `until`, for the message to show."""
         return self._url("c", [alert_id, until, self._expiry(now)]) + ".png"
 
+    def digest_url(self, notification_id: str, origin: str, now: datetime) -> str:
+        """Link to the list of alerts that the message of this notification told of together."""
+        return self._url("d", [notification_id, origin, self._expiry(now)])
+
     def read_verdict(self, token: str, now: datetime) -> VerdictLink:
         """What the token allows. Raises NotFound where we did not sign it, Gone where it has expired."""
         alert_id, verdict, origin, expiry = self._read("f", token, now)
@@ -206,6 +219,11 @@ class Links:
         """As `read_verdict`, for the link to an alert's page."""
         alert_id, origin, expiry = self._read("a", token, now)
         return AlertLink(alert_id, origin, datetime.fromtimestamp(expiry, UTC))
+
+    def read_digest(self, token: str, now: datetime) -> DigestLink:
+        """As `read_verdict`, for the list of alerts of one message."""
+        notification_id, origin, expiry = self._read("d", token, now)
+        return DigestLink(notification_id, origin, datetime.fromtimestamp(expiry, UTC))
 
     def read_undo(self, token: str, now: datetime) -> UndoLink:
         """As `read_verdict`, for the link that undoes a label."""

@@ -61,11 +61,12 @@ class Reason(StrEnum):
     CLOSED = "closed"
     WITHDRAWN = "withdrawn"
     SETTLED = "settled"
+    DIGEST = "digest"
 
     @property
     def is_on(self) -> bool:
         """Whether the alert still goes on."""
-        return self in (Reason.FIRING, Reason.GROWN, Reason.UPDATED)
+        return self in (Reason.FIRING, Reason.GROWN, Reason.UPDATED, Reason.DIGEST)
 
 
 @dataclass(frozen=True)
@@ -144,6 +145,26 @@ class Resemblance:
 
 
 @dataclass(frozen=True)
+class Digested:
+    """One alert of many that a message tells of together."""
+
+    id: int
+    status: str
+    severity: str
+    title: str
+    started_at: datetime
+    url: str
+
+
+@dataclass(frozen=True)
+class Digest:
+    """Alerts that a channel hears of in one message, the most severe first; of more than are listed the number."""
+
+    count: int
+    listed: tuple[Digested, ...]
+
+
+@dataclass(frozen=True)
 class AlertFacts:
     """All that any channel may say of an alert. `title` is what it was stored with; `told_at` when it was opened."""
 
@@ -166,6 +187,7 @@ class AlertFacts:
     resembles: Resemblance | None = None  # an earlier happening that is like it
     growth_to_repeat: float = 1.0  # share by which it must grow to be spoken of again
     escalated_after: timedelta | None = None  # others are told since nobody had looked after it for so long
+    digest: Digest | None = None  # of the alerts that a message tells of together
 
     @property
     def foremost(self) -> AnomalyFacts | None:
@@ -220,7 +242,7 @@ def sentence(facts: AlertFacts, reason: Reason) -> str:
         return _without_anomaly(facts, reason)
     said = f"{anomaly.series.name} {_change(anomaly)}, {_when(anomaly, facts)}"
     match reason:
-        case Reason.FIRING | Reason.GROWN:
+        case Reason.FIRING | Reason.GROWN | Reason.DIGEST:
             return f"{said}; {_rarity(anomaly)}."
         case Reason.UPDATED:
             return f"It goes on: {said}; {_rarity(anomaly)}."
@@ -255,7 +277,28 @@ def buttons(facts: AlertFacts, reason: Reason) -> list[Button]:
 
 def further_lines(facts: AlertFacts) -> list[str]:
     """What follows the sentence and the chart: what explains it, what it resembles, what tempers it."""
+    if facts.digest is not None:
+        return _digested(facts.digest)
     return [line for line in (facts.explained_by, others(facts), resemblance(facts), *remarks(facts)) if line]
+
+
+def digest_title(count: int, still_on: int, since: datetime, timezone: str, told_at: datetime) -> str:
+    """`37 alerts since Tue 3 Nov, 14:05 (Berlin time): 30 go on, 7 are over`."""
+    going_on = "1 goes on" if still_on == 1 else f"{still_on:,} go on"
+    over = "1 is over" if count - still_on == 1 else f"{count - still_on:,} are over"
+    state = ", ".join(said for said, some in ((going_on, still_on), (over, count - still_on)) if some)
+    return f"{count:,} alerts since {moment(since, timezone, told_at)}: {state}"
+
+
+def _digested(digest: Digest) -> list[str]:
+    """Its first alerts, one a line, and how many there are besides."""
+    said = [
+        f"{'Critical: ' if each.severity == 'critical' else ''}{clipped(each.title, 2 * NAME_LIMIT)}"
+        f"{'' if each.status == 'firing' else ' (over)'}"
+        for each in digest.listed[:OTHERS_SHOWN]
+    ]
+    more = digest.count - len(said)
+    return [*said, f"And {more:,} more."] if more else said
 
 
 def resemblance(facts: AlertFacts) -> str | None:

@@ -44,6 +44,16 @@ class NewChannel(Input):
     kind: Annotated[Text, Field(max_length=50, description=f"One of {', '.join(CHANNELS)}.", examples=["slack"])]
     settings: ChannelSettings
 
+    most_messages: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            le=1_000,
+            description="In ten minutes; what is beyond waits, and is told in one message. 5 unless said, none for "
+            "kinds that follow each alert by itself (`pagerduty`, `alertmanager`).",
+        ),
+    ] = None
+
 
 class ChannelAnswer(BaseModel):
     id: int
@@ -53,6 +63,7 @@ class ChannelAnswer(BaseModel):
     disabled_at: datetime | None
     disabled_reason: str | None
     not_before: datetime | None = Field(description="Nothing is sent before then, because the receiver asked for it.")
+    most_messages: int | None = Field(description="That it takes in ten minutes; null for any number.")
     waiting: int = Field(description="Notifications still to be delivered.")
     dead: int = Field(description="Notifications given up; they can be replayed.")
 
@@ -97,7 +108,13 @@ def make(new: NewChannel, heed: Heed, _bearer: AdminBearer) -> MadeChannel:
             raise Conflict("There is a channel of this name. Choose another name.")
         try:
             channel, secret = make_channel(
-                session, heed.vault, name=new.name, kind=new.kind, settings=new.settings, now=wall_now()
+                session,
+                heed.vault,
+                name=new.name,
+                kind=new.kind,
+                settings=new.settings,
+                now=wall_now(),
+                most_messages=new.most_messages,
             )
         except ValueError as error:
             raise Unprocessable(f"{str(error)[:1].upper()}{str(error)[1:]}.") from None
@@ -204,6 +221,7 @@ def _answer(channel: Channel, *, waiting: int, dead: int) -> ChannelAnswer:
         disabled_at=channel.disabled_at,
         disabled_reason=channel.disabled_reason,
         not_before=channel.not_before,
+        most_messages=channel.most_messages,
         waiting=waiting,
         dead=dead,
     )

@@ -25,6 +25,7 @@ class Alertmanager:
     kind: ClassVar[str] = "alertmanager"
     protocol: ClassVar[str] = "http"
     shows_pictures: ClassVar[bool] = False
+    takes_digests: ClassVar[bool] = False
     updates_in_place: ClassVar[bool] = True
     url: str = field(repr=False)
 

@@ -44,6 +44,7 @@ class Email:
     kind: ClassVar[str] = "email"
     protocol: ClassVar[str] = "smtp"
     shows_pictures: ClassVar[bool] = True
+    takes_digests: ClassVar[bool] = True
     updates_in_place: ClassVar[bool] = False
     host: str = field(repr=False)
     sender: str = field(repr=False)

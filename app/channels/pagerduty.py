@@ -24,6 +24,7 @@ class PagerDuty:
     kind: ClassVar[str] = "pagerduty"
     protocol: ClassVar[str] = "http"
     shows_pictures: ClassVar[bool] = False
+    takes_digests: ClassVar[bool] = False
     updates_in_place: ClassVar[bool] = True
     routing_key: str = field(repr=False)
     url: str = field(default=EVENTS_URL, repr=False)

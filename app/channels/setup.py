@@ -8,12 +8,13 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from app.channels import open_channel
+from app.channels import CHANNELS, open_channel
 from app.channels.webhook import Webhook, new_signing_secret
 from app.security import Vault
 from app.store.channels import channel_named, disable_channel, enable_channel
 from app.store.tables import Channel
 
+MOST_MESSAGES = 5
 NO_LONGER_SET = "its address is no longer set in the environment"
 
 
@@ -47,11 +48,30 @@ def set_up_channels(
 
 
 def make_channel(
-    session: Session, vault: Vault, *, name: str, kind: str, settings: Mapping[str, str], now: datetime
+    session: Session,
+    vault: Vault,
+    *,
+    name: str,
+    kind: str,
+    settings: Mapping[str, str],
+    now: datetime,
+    most_messages: int | None = None,
 ) -> tuple[Channel, str | None]:
-    """The new channel, and its signing secret if one was made for it. Raises ValueError on wrong settings."""
+    """The new channel, and its signing secret if one was made for it. Raises ValueError on wrong settings.
+
+    most_messages: in ten minutes; unless said, five to whom one message can tell of many alerts.
+    """
     complete, secret = completed(kind, settings)
-    channel = Channel(name=name, kind=kind, secrets=vault.seal(complete), created_at=now)
+    takes_digests = CHANNELS[kind].takes_digests
+    if most_messages is not None and not takes_digests:
+        raise ValueError(f"a {kind} channel follows each alert by itself: leave `most_messages` out")
+    channel = Channel(
+        name=name,
+        kind=kind,
+        secrets=vault.seal(complete),
+        created_at=now,
+        most_messages=(most_messages or MOST_MESSAGES) if takes_digests else None,
+    )
     session.add(channel)
     session.flush()
     return channel, secret

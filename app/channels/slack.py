@@ -26,6 +26,7 @@ SIGNS = {
     Reason.CLOSED: ":white_circle:",
     Reason.WITHDRAWN: ":white_circle:",
     Reason.SETTLED: ":large_green_circle:",
+    Reason.DIGEST: ":red_circle:",
 }
 Block = dict[str, Any]
 T = TypeVar("T")
@@ -41,6 +42,7 @@ class SlackWebhook:
     kind: ClassVar[str] = "slack"
     protocol: ClassVar[str] = "http"
     shows_pictures: ClassVar[bool] = True
+    takes_digests: ClassVar[bool] = True
     updates_in_place: ClassVar[bool] = False
     url: str = field(repr=False)
     signing_secret: str | None = field(default=None, repr=False)

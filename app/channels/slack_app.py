@@ -32,6 +32,7 @@ class SlackApp:
     kind: ClassVar[str] = "slack_app"
     protocol: ClassVar[str] = "http"
     shows_pictures: ClassVar[bool] = True
+    takes_digests: ClassVar[bool] = True
     updates_in_place: ClassVar[bool] = True
     token: str = field(repr=False)
     channel: str

@@ -10,7 +10,9 @@ from app.channels.contract import Notice, check_web_address, post_json
 from app.outbound import Outbound
 
 CARD = "application/vnd.microsoft.card.adaptive"
-COLOURS = dict.fromkeys((Reason.FIRING, Reason.GROWN, Reason.UPDATED), "attention") | {Reason.RESOLVED: "good"}
+COLOURS = dict.fromkeys((Reason.FIRING, Reason.GROWN, Reason.UPDATED, Reason.DIGEST), "attention") | {
+    Reason.RESOLVED: "good"
+}
 BUTTONS_SHOWN = 6  # Teams folds away what is more
 Element = dict[str, Any]
 
@@ -22,6 +24,7 @@ class Teams:
     kind: ClassVar[str] = "teams"
     protocol: ClassVar[str] = "http"
     shows_pictures: ClassVar[bool] = True
+    takes_digests: ClassVar[bool] = True
     updates_in_place: ClassVar[bool] = False
     url: str = field(repr=False)
 

@@ -29,6 +29,7 @@ STATUSES = {
     Reason.CLOSED: "resolved",
     Reason.WITHDRAWN: "withdrawn",
     Reason.SETTLED: "resolved",
+    Reason.DIGEST: "firing",
 }
 
 
@@ -39,6 +40,7 @@ class Webhook:
     kind: ClassVar[str] = "webhook"
     protocol: ClassVar[str] = "http"
     shows_pictures: ClassVar[bool] = False
+    takes_digests: ClassVar[bool] = True
     updates_in_place: ClassVar[bool] = False
     url: str = field(repr=False)
     secret: str = field(repr=False)
@@ -94,7 +96,24 @@ def payload(notice: Notice) -> dict[str, Any]:
         "anomalies": [_anomaly(anomaly) for anomaly in _rarest_first(facts)[:MOST_ANOMALIES]],
         "chart_url": facts.chart_url,
         "offer": facts.offer,
+        "alerts": _digested(facts),
     }
+
+
+def _digested(facts: AlertFacts) -> list[dict[str, Any]]:
+    """The alerts that a message tells of together."""
+    listed = facts.digest.listed if facts.digest else ()
+    return [
+        {
+            "id": each.id,
+            "status": each.status,
+            "severity": each.severity,
+            "title": each.title,
+            "started_at": _time(each.started_at),
+            "url": each.url,
+        }
+        for each in listed
+    ]
 
 
 def _rarest_first(facts: AlertFacts) -> list[AnomalyFacts]:

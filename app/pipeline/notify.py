@@ -26,9 +26,11 @@ from app.channels.contract import Channel as OpenChannel
 from app.channels.contract import Notice, TransportError
 from app.clock import wall_now
 from app.outbound import Outbound
+from app.pipeline.digest import digest_of
 from app.pipeline.explain import explained
 from app.pipeline.facts import facts_of
 from app.security import Links, Vault
+from app.store import digests
 from app.store import notifications as outbox
 from app.store.channels import disable_channel, pause_channel
 from app.store.database import Database
@@ -84,7 +86,7 @@ class Said:
     """What a channel took. message: what the receiver calls it. extent: how large it said that the alert was."""
 
     message: str | None
-    extent: Mapping[str, Any]
+    extent: Mapping[str, Any] | None
     reason: str
 
 
@@ -106,6 +108,7 @@ class Sender:
     pictures: Pictures
     rng: np.random.Generator
     stopping: threading.Event
+    limited: bool = True
 
     def deliver_due(self, channel_id: int, now: datetime) -> int:
         """Send all that is due to this channel, or until told to stop; returns how many attempts that took."""
@@ -137,17 +140,31 @@ class Sender:
         return None
 
     def _claim(self, channel_id: int, now: datetime) -> Claim | None:
+        """The next one to send; the last message that the channel takes for now tells of all that still wait."""
         while True:
             with self.database.reading() as session:
-                claim = outbox.next_due(session, channel_id, now)
+                left = self._messages_left(session, channel_id, now)
+                claim = outbox.next_due(session, channel_id, now, severe_first=left is not None) if left != 0 else None
             if claim is None:
                 return None
             with self.database.writing() as session:
+                digests.lock_channel(session, channel_id)
+                left = self._messages_left(session, channel_id, now)
+                if left == 0:
+                    return None
                 if outbox.take(session, claim, now + LEASE):
-                    return claim
+                    return self._with_others(session, claim, now) if left == 1 else claim
+
+    def _messages_left(self, session: Session, channel_id: int, now: datetime) -> int | None:
+        return digests.messages_left(session, channel_id, now) if self.limited else None
+
+    def _with_others(self, session: Session, claim: Claim, now: datetime) -> Claim:
+        if claim.carries_others or claim.reason == Reason.GROWN:
+            return claim
+        return replace(claim, carries_others=digests.gather(session, claim, now) > 0)
 
     def _deliver(self, claim: Claim, now: datetime) -> None:
-        if claim.follows_nothing:
+        if claim.follows_nothing and not claim.carries_others:
             self._record(outbox.record_skipped, claim, "nobody was told of this alert before")
             return
         started = time.monotonic()
@@ -159,7 +176,7 @@ class Sender:
         elif isinstance(outcome, Unsaid):
             self._record(outbox.record_skipped, claim, outcome.why)
         else:
-            self._record(outbox.record_sent, claim, answered, outcome.message, outcome.extent, outcome.reason)
+            self._record(record_sent, claim, answered, outcome)
             log.info("notification_sent", notification=claim.notification_id, channel=claim.channel_name)
 
     def _send(self, claim: Claim, now: datetime) -> TransportError | Unsaid | Said:
@@ -169,6 +186,12 @@ class Sender:
         except ValueError as error:
             return TransportError(str(error), gone=True)
         try:
+            leave_url = self.links.leave_url(claim.channel_id, now)
+            if claim.carries_others:
+                with self.database.reading() as session:
+                    facts = digest_of(session, claim.notification_id, self.links, origin=claim.channel_name, now=now)
+                channel.send(Notice(claim.notification_id, Reason.DIGEST, facts, now, leave_url), self.outbound)
+                return Said(None, None, Reason.DIGEST.value)
             with self.database.reading() as session:
                 alert = session.get_one(Alert, claim.alert_id)
                 facts = facts_of(session, [alert], self.links, origin=claim.channel_name, now=now)[alert.id]
@@ -177,7 +200,6 @@ class Sender:
             if reason is None:
                 return Unsaid("it has not grown enough to be spoken of again")
             facts = replace(facts, chart_url=self._picture(channel, facts))
-            leave_url = self.links.leave_url(claim.channel_id, now)
             notice = Notice(claim.notification_id, reason, facts, now, leave_url, claim.earlier)
             return Said(channel.send(notice, self.outbound), facts.extent.json(), reason.value)
         except TransportError as error:
@@ -196,7 +218,7 @@ class Sender:
         if error.gone:
             self._disable(claim, error, now)
         elif error.permanent or now - claim.created_at >= KEEP_TRYING:
-            self._record(outbox.record_dead, claim, error.message)
+            self._record(record_dead, claim, error.message)
         elif error.retry_after is not None:
             self._pause(claim, error, now + error.retry_after)
         else:
@@ -241,12 +263,26 @@ def _explained_if_possible(session: Session, facts: AlertFacts) -> AlertFacts:
         return facts
 
 
+def record_sent(session: Session, claim: Claim, now: datetime, said: Said) -> bool:
+    """It was taken, and what its message told of besides is told too."""
+    if claim.carries_others:
+        digests.record_sent(session, claim, now)
+    return outbox.record_sent(session, claim, now, said.message, said.extent, said.reason)
+
+
+def record_dead(session: Session, claim: Claim, error: str) -> bool:
+    """It is given up, and with it what its message was to tell of besides."""
+    if claim.carries_others:
+        digests.record_dead(session, claim, error)
+    return outbox.record_dead(session, claim, error)
+
+
 def worth_saying(claim: Claim, facts: AlertFacts, *, in_place: bool) -> Reason | None:
     """Why the channel is to hear of the alert now; None where it has only grown, and by too little."""
     reason = Reason(claim.reason)
     if reason is not Reason.GROWN:
         return reason
-    told = Extent.read(claim.said) if claim.said else Extent(0, 0.0)
+    told = Extent.read(claim.said) if claim.said else facts.extent
     if growth_of(told, facts.extent, facts.growth_to_repeat) is not None:
         return Reason.UPDATED
     return Reason.GROWN if in_place else None
@@ -264,12 +300,15 @@ class Notifier:
         pictures: Pictures,
         rng: np.random.Generator | None = None,
         look_every_seconds: float = LOOK_EVERY_SECONDS,
+        *,
+        limited: bool = True,
     ) -> None:
+        """limited: channels take only so many messages in ten minutes, which are real ones."""
         self._database = database
         self._look_every_seconds = look_every_seconds
         self._stopping = threading.Event()
         rng = rng or np.random.default_rng()
-        self._sender = Sender(database, vault, links, outbound, pictures, rng, self._stopping)
+        self._sender = Sender(database, vault, links, outbound, pictures, rng, self._stopping, limited)
         self._pool = ThreadPoolExecutor(CHANNELS_AT_ONCE, thread_name_prefix="notify")
         self._busy: set[int] = set()  # channels that are being delivered to
         self._again: set[int] = set()  # those of them for which something came meanwhile

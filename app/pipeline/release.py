@@ -19,7 +19,7 @@ log = structlog.get_logger()
 OVER = "it was over before notifications were sent again"
 OVERTAKEN = "overtaken by a later message"
 MOST_NAMED = 5
-REASONS_OF_AN_ALERT = ("firing", "updated", "resolved", "closed", "withdrawn")
+REASONS_OF_AN_ALERT = ("firing", "grown", "updated", "resolved", "closed", "withdrawn")
 """Others are news of their own, whatever has become of the alert."""
 
 

@@ -50,6 +50,7 @@ class Claim:
     follows_nothing: bool  # a later message of an alert whose earlier ones never reached this channel
     earlier: str | None  # what the receiver calls the first message of this alert
     said: Mapping[str, Any] | None  # how large the alert was when this channel was last told
+    carries_others: bool  # its message tells of other alerts too
 
 
 def add_notifications(session: Session, alert_ids: Iterable[int], reason: str, now: datetime) -> int:
@@ -125,19 +126,25 @@ def add_growth(session: Session, alert_ids: Iterable[int], now: datetime, in_pla
 
 def channels_with_due_notifications(session: Session, now: datetime) -> list[int]:
     """The channels that something is to be sent to now."""
-    due = sa.select(Notification.channel_id).join(Channel).where(*_may_be_sent(now))
+    due = sa.select(Notification.channel_id).join(Channel).where(*may_be_sent(now))
     return list(session.scalars(due.distinct()))
 
 
-def next_due(session: Session, channel_id: int, now: datetime) -> Claim | None:
+def next_due(session: Session, channel_id: int, now: datetime, *, severe_first: bool = False) -> Claim | None:
     """The next notification of a channel that may be sent, as the claim it would be; `take` makes it ours.
 
     Messages of one alert to one channel go out in their order: a later one waits for the earlier.
     """
-    due = sa.select(Notification, Channel, _has_earlier(SENT), _earlier_message(), _last_said()).join(Channel)
-    first = due.where(Notification.channel_id == channel_id, *_may_be_sent(now))
-    row = session.execute(first.order_by(Notification.next_attempt_at, Notification.step).limit(1)).first()
-    return _claim_on(*row) if row else None
+    first = sa.select(Notification.id).join(Channel).where(Notification.channel_id == channel_id, *may_be_sent(now))
+    if severe_first:
+        first = first.join(Alert, Alert.id == Notification.alert_id).order_by(Alert.severity != "critical")
+    found = session.scalar(first.order_by(Notification.next_attempt_at, Notification.step).limit(1))
+    if found is None:
+        return None
+    facts = sa.select(Notification, Channel, _has_earlier(SENT), _earlier_message(), _last_said(), carries()).join(
+        Channel
+    )
+    return _claim_on(*session.execute(facts.where(Notification.id == found)).one())
 
 
 def take(session: Session, claim: Claim, until: datetime) -> bool:
@@ -151,10 +158,10 @@ def take(session: Session, claim: Claim, until: datetime) -> bool:
 
 
 def record_sent(
-    session: Session, claim: Claim, now: datetime, message: str | None, said: Mapping[str, Any], reason: str
+    session: Session, claim: Claim, now: datetime, message: str | None, said: Mapping[str, Any] | None, reason: str
 ) -> bool:
     """It was taken. `message`: what the receiver calls it. said: how large it said the alert was, and `reason` why."""
-    outcome = {"sent_at": now, "error": None, "message": message, "said": dict(said), "reason": reason}
+    outcome = {"sent_at": now, "error": None, "message": message, "said": said, "reason": reason}
     return _record(session, claim, status=SENT, **outcome)
 
 
@@ -177,7 +184,17 @@ def bury_older_than(session: Session, created_before: datetime, why: str) -> int
     disabled = sa.select(Channel.id).where(Channel.disabled_at.is_not(None))
     waiting = (Notification.status == PENDING, Notification.created_at < created_before)
     overdue = sa.update(Notification).where(*waiting, Notification.channel_id.in_(disabled))
-    return _changed(session, overdue.values(status=DEAD, error=why))
+    buried = changed(session, overdue.values(status=DEAD, error=why))
+    _let_go_of_others(session)
+    return buried
+
+
+def _let_go_of_others(session: Session) -> None:
+    """What waited for a message that is never sent waits for its own again."""
+    carrier = aliased(Notification)
+    never = sa.exists().where(carrier.id == Notification.told_with, carrier.status.in_((DEAD, SKIPPED)))
+    left = sa.update(Notification).where(Notification.status == PENDING, never).values(told_with=None)
+    session.execute(left, execution_options={"synchronize_session": False})
 
 
 def has_older_than(session: Session, created_before: datetime) -> bool:
@@ -228,6 +245,7 @@ def held(session: Session, now: datetime) -> list[Held]:
 def skip(session: Session, ids: Sequence[str], why: str) -> None:
     """These are not sent."""
     _write(session, ids, status=SKIPPED, error=why)
+    _let_go_of_others(session)
 
 
 def start_afresh(session: Session, ids: Sequence[str], now: datetime) -> None:
@@ -249,7 +267,14 @@ def count_by_channel(session: Session, status: str) -> dict[int, int]:
 def replay_dead(session: Session, notification_id: str, now: datetime) -> bool:
     """Put a dead letter back into the outbox, as new."""
     dead = sa.update(Notification).where(Notification.id == notification_id, Notification.status == DEAD)
-    fresh = {"status": PENDING, "attempts": 0, "created_at": now, "next_attempt_at": now, "error": None}
+    fresh = {
+        "status": PENDING,
+        "attempts": 0,
+        "created_at": now,
+        "next_attempt_at": now,
+        "error": None,
+        "told_with": None,
+    }
     return _changed_one(session, dead.values(leased_until=None, **fresh))
 
 
@@ -330,9 +355,10 @@ def _new_row(alert_id: int, channel_id: int, step: int, reason: str, due: dateti
     }
 
 
-def _may_be_sent(now: datetime) -> tuple[sa.ColumnElement[bool], ...]:
+def may_be_sent(now: datetime) -> tuple[sa.ColumnElement[bool], ...]:
     return (
         Notification.status == PENDING,
+        Notification.told_with.is_(None),
         Notification.next_attempt_at <= now,
         sa.or_(Notification.leased_until.is_(None), Notification.leased_until <= now),
         Channel.disabled_at.is_(None),
@@ -365,6 +391,12 @@ def _earlier_message() -> sa.ScalarSelect[str | None]:
     return named.order_by(earlier.step).limit(1).scalar_subquery()
 
 
+def carries() -> sa.Exists:
+    """Whether other notifications wait for this one to tell of them."""
+    other = aliased(Notification)
+    return sa.exists().where(other.told_with == Notification.id, other.status == PENDING)
+
+
 def _last_said() -> sa.ScalarSelect[dict[str, Any] | None]:
     """How large the same alert was when the channel was last told of it so that somebody heard."""
     earlier = aliased(Notification)
@@ -384,6 +416,7 @@ def _claim_on(
     was_sent: bool,
     earlier: str | None,
     said: Mapping[str, Any] | None,
+    carries_others: bool,
 ) -> Claim:
     return Claim(
         notification_id=notification.id,
@@ -399,6 +432,7 @@ def _claim_on(
         follows_nothing=notification.step > 0 and not was_sent,
         earlier=earlier,
         said=said,
+        carries_others=carries_others,
     )
 
 
@@ -412,10 +446,10 @@ def _record(session: Session, claim: Claim, **outcome: object) -> bool:
 
 
 def _changed_one(session: Session, statement: sa.Update) -> bool:
-    return _changed(session, statement) == 1
+    return changed(session, statement) == 1
 
 
-def _changed(session: Session, statement: sa.Update) -> int:
+def changed(session: Session, statement: sa.Update) -> int:
     result = session.execute(statement)
     assert isinstance(result, CursorResult)
     return result.rowcount

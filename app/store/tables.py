@@ -328,6 +328,7 @@ class Channel(Base):
     disabled_at: Mapped[datetime | None]
     disabled_reason: Mapped[str | None]
     not_before: Mapped[datetime | None]  # a Retry-After being honoured
+    most_messages: Mapped[int | None] = mapped_column(default=None)  # in ten minutes; null: any number
 
 
 class Notification(Base):
@@ -337,6 +338,8 @@ class Notification(Base):
     __table_args__ = (
         sa.UniqueConstraint("alert_id", "channel_id", "step"),
         sa.Index("ix_notification_due", "status", "next_attempt_at"),
+        sa.Index("ix_notification_sent", "channel_id", "sent_at"),
+        sa.Index("ix_notification_told_with", "told_with"),
     )
     id: Mapped[str] = mapped_column(sa.String(36), primary_key=True)  # also the webhook-id
     alert_id: Mapped[int] = mapped_column(sa.ForeignKey("alert.id"))
@@ -353,6 +356,7 @@ class Notification(Base):
     error: Mapped[str | None]
     message: Mapped[str | None]  # what the receiver calls it, for later ones about the same alert to refer to
     said: Mapped[dict[str, Any] | None] = mapped_column(default=None)  # how large the alert was when it was sent
+    told_with: Mapped[str | None] = mapped_column(sa.String(36), default=None)  # the one whose message tells of it too
 
 
 class Picture(Base):

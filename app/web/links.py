@@ -8,7 +8,7 @@ from fastapi import APIRouter, Form, Response
 from sqlalchemy.orm import Session
 
 from app.alerts.evidence import evidence_sentence
-from app.alerts.message import VERDICT_NAMES, AlertFacts, AnomalyFacts, others, remarks, resemblance, sentence
+from app.alerts.message import VERDICT_NAMES, AlertFacts, AnomalyFacts, Digested, others, remarks, resemblance, sentence
 from app.alerts.wording import moment, quantity, rarity_in_words, unit_of
 from app.api.access import OPEN
 from app.api.alerts import ORIGIN
@@ -16,11 +16,13 @@ from app.api.parts import Text
 from app.api.service import Heed, Service
 from app.clock import wall_now
 from app.errors import NotFound, Unconfirmed
+from app.pipeline.digest import digest_of
 from app.pipeline.explain import explained
 from app.pipeline.facts import REASON_OF_STATUS, facts_of
 from app.pipeline.learn import label_alert, revoke_label
 from app.security import VerdictLink, press_key
 from app.store import alerts as stored_alerts
+from app.store import digests
 from app.store import labels as stored_labels
 from app.store.tables import Alert, Label
 from app.web.chart import Chart, draw, points_of
@@ -30,6 +32,7 @@ from app.web.words import NOTED, PROMISES
 router = APIRouter(tags=["links"], dependencies=OPEN, route_class=PageRoute, default_response_class=Response)
 
 SOURCE = "link"
+MOST_ON_PAGE = 1_000
 ROOT = "../"
 
 Comment = Annotated[Text | None, Form(max_length=2000)]
@@ -84,6 +87,23 @@ def show_alert(token: str, heed: Heed) -> Response:
     return render("alert.html", root=ROOT, **context, answered_here=answered, verdicts=VERDICT_NAMES, promises=PROMISES)
 
 
+@router.head("/d/{token}", include_in_schema=False)
+@router.get("/d/{token}")
+def show_digest(token: str, heed: Heed) -> Response:
+    """The alerts that one message told of together, each with its link. Changes nothing."""
+    now = wall_now()
+    link = heed.links.read_digest(token, now)
+    with heed.database.reading() as session:
+        if not digests.exists(session, link.notification_id):
+            raise NotFound("What this message told of does not exist any more.")
+        facts = digest_of(session, link.notification_id, heed.links, origin=link.origin, now=now, most=MOST_ON_PAGE)
+    digest = facts.digest
+    assert digest is not None
+    listed = [{"title": each.title, "state": _state(each), "token": _token(each.url)} for each in digest.listed]
+    more = digest.count - len(listed)
+    return render("digest.html", root=ROOT, title=facts.title, alerts=listed, more=f"{more:,}" if more else None)
+
+
 @router.head("/c/{token}", include_in_schema=False)
 @router.get("/c/{token}")
 def show_picture(token: str, heed: Heed) -> Response:
@@ -119,6 +139,11 @@ def undo(token: str, heed: Heed) -> Response:
     if label is None:
         raise NotFound("This label does not exist any more.")
     return _undone_page(heed, label, [] if answer.repeated else answer.receipt["text"])
+
+
+def _state(alert: Digested) -> str:
+    going_on = {"firing": "going on"}.get(alert.status, alert.status)
+    return f"critical, {going_on}" if alert.severity == "critical" else going_on
 
 
 def _verdict_page(heed: Service, link: VerdictLink, token: str, *, doubt: str | None = None) -> Response:

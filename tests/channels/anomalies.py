@@ -10,9 +10,12 @@ from app.alerts.message import (
     AlertFacts,
     AnomalyFacts,
     Answered,
+    Digest,
+    Digested,
     Reason,
     SeriesFacts,
     WarmUp,
+    digest_title,
     title_of,
     title_of_several,
 )
@@ -123,6 +126,18 @@ TOTAL = replace(
 WARMING = replace(anomaly("queue_seconds"), expected=None, actual=95.3318, direction=1, detector="basic")
 WARMING = replace(WARMING, warm_up=WarmUp(days_seen=12, days_needed=14))
 
+STORM = Digest(37, tuple(
+    Digested(90210 + number, status, severity, title, NOW - timedelta(minutes=6), f"{HEED}/a/{number}.signed")
+    for number, (status, severity, title) in enumerate([
+        ("firing", "critical", "checkout_errors and 11 more series are unusually high"),
+        ("firing", "critical", "payments (provider Acme) is unusually low"),
+        ("firing", "warning", "signups is unusually low"),
+        ("firing", "warning", "orders (country DE, device phone) is unusually low"),
+        ("firing", "warning", "queue_seconds is unusually high"),
+        ("resolved", "warning", "refunds is unusually high"),
+    ])
+))  # fmt: skip
+
 CASES = [
     Case("01-drop-in-one-country", Reason.FIRING, alert(DROP)),
     Case("02-rise-in-tokyo", Reason.FIRING, alert(TOKYO)),
@@ -142,6 +157,12 @@ CASES = [
         alert(*_countries(("DE", 387, 1003.27), ("FR", 512, 904.4), ("IT", 180, 260.9)), TOTAL),
         title=title_of_several("orders", {}, -1, 4),
         explained_by="DE and FR make 93 % of the drop over all 12 values of country.",
+    )),
+    Case("14-the-rest-of-a-storm", Reason.DIGEST, AlertFacts(
+        id=0, kind="digest", severity="critical",
+        title=digest_title(37, 30, NOW - timedelta(minutes=6), "Europe/Berlin", NOW),
+        started_at=NOW - timedelta(minutes=6), ended_at=None, told_at=NOW,
+        url=f"{HEED}/d/WyIxYjRlMjhiYSJd.signed", anomalies=(), digest=STORM,
     )),
     Case("13-the-total-and-its-parts-are-back", Reason.RESOLVED, replace(
         alert(_lasting(TOTAL, 4.2), *(_lasting(each, 3) for each in _countries(("DE", 387, 1003.27)))),

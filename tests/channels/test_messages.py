@@ -103,7 +103,7 @@ def test_the_webhook_has_the_facts_under_their_stable_names() -> None:
     posted = webhook.payload(CASES[0].notice)
     assert list(posted) == [
         "id", "status", "kind", "severity", "title", "text", "remarks", "started_at", "ended_at", "url", "links",
-        "explained_by", "series_count", "anomalies", "chart_url", "offer",
+        "explained_by", "series_count", "anomalies", "chart_url", "offer", "alerts",
     ]  # fmt: skip
     assert list(posted["anomalies"][0]) == [
         "series", "started_at", "ended_at", "direction", "actual", "expected", "lower", "upper", "rarity_weeks",

@@ -1,0 +1,119 @@
+"""How many messages a channel may still take, and what one message tells of together: the rest of a storm.
+
+The one that carries the message stays in the outbox with the others until it is sent, so that a restart forgets nothing
+and a second attempt says the same under the same id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from app.store.notifications import DEAD, GROWN, PENDING, SENT, Claim, carries, changed, may_be_sent
+from app.store.tables import Alert, Channel, Notification
+
+SPAN = timedelta(minutes=10)
+"""Over which the messages of a channel are counted."""
+
+
+def messages_left(session: Session, channel_id: int, now: datetime) -> int | None:
+    """How many more messages the channel takes now; None for any number. What changes unheard does not count."""
+    most = session.scalar(sa.select(Channel.most_messages).where(Channel.id == channel_id))
+    if most is None:
+        return None
+    sent = sa.select(sa.func.count()).where(
+        Notification.channel_id == channel_id,
+        Notification.sent_at > now - SPAN,
+        Notification.reason != GROWN,
+        Notification.told_with.is_(None),
+    )
+    leaving = sa.select(sa.func.count()).where(
+        Notification.channel_id == channel_id, Notification.status == PENDING, Notification.leased_until > now
+    )
+    return max(0, most - (session.scalar(sent) or 0) - (session.scalar(leaving) or 0))
+
+
+def lock_channel(session: Session, channel_id: int) -> None:
+    """Whoever counts a channel's messages waits for whoever is counting them, so that two do not take the last one."""
+    session.execute(sa.select(Channel.id).where(Channel.id == channel_id).with_for_update())
+
+
+def gather(session: Session, carrier: Claim, now: datetime) -> int:
+    """Let the message of a notification that is ours tell of all others that wait for its channel; returns how many.
+
+    All steps of an alert that are due go with its first one. What has only grown is no news beside them.
+    """
+    due = (
+        sa.select(Notification.alert_id)
+        .join(Channel)
+        .where(
+            Notification.channel_id == carrier.channel_id,
+            Notification.reason != GROWN,
+            Notification.id != carrier.notification_id,
+            ~carries(),
+            *may_be_sent(now),
+        )
+    )
+    alone = sa.select(Notification.alert_id).where(Notification.id == carrier.notification_id)
+    if session.scalar(due.limit(1)) is None:
+        return 0
+    others = sa.update(Notification).where(
+        Notification.channel_id == carrier.channel_id,
+        Notification.id != carrier.notification_id,
+        Notification.status == PENDING,
+        Notification.told_with.is_(None),
+        Notification.leased_until.is_(None),
+        Notification.next_attempt_at <= now,
+        ~carries(),
+        Notification.alert_id.in_(due.union(alone)),
+    )
+    return changed(session, others.values(told_with=carrier.notification_id))
+
+
+@dataclass(frozen=True)
+class Told:
+    """The alerts that one message tells of together. listed: the first of them, the most severe first."""
+
+    alerts: int
+    still_on: int
+    since: datetime
+    listed: Sequence[Alert]
+
+
+def told_together(session: Session, carrier_id: str, *, limit: int) -> Told:
+    """What the message of this notification told, or is to tell, of."""
+    concerned = sa.select(Notification.alert_id).where(
+        sa.or_(Notification.id == carrier_id, Notification.told_with == carrier_id)
+    )
+    of_these = Alert.id.in_(concerned)
+    on = sa.func.sum(sa.case((Alert.status == "firing", 1), else_=0))
+    counted = sa.select(sa.func.count(), on, sa.func.min(Alert.created_at)).where(of_these)
+    count, still_on, since = session.execute(counted).one()
+    order = (Alert.status != "firing", Alert.severity != "critical", Alert.series_count.desc(), Alert.id)
+    listed = list(session.scalars(sa.select(Alert).where(of_these).order_by(*order).limit(limit)))
+    return Told(count, int(still_on or 0), since, listed)
+
+
+def exists(session: Session, carrier_id: str) -> bool:
+    """Whether this notification is still there, with the alert that it is about."""
+    return session.get(Notification, carrier_id) is not None
+
+
+def record_sent(session: Session, carrier: Claim, now: datetime) -> None:
+    """The others were told of with it."""
+    session.execute(_carried(carrier).values(status=SENT, sent_at=now, error=None))
+
+
+def record_dead(session: Session, carrier: Claim, error: str) -> None:
+    """The others are not told of either; each can be replayed by itself."""
+    session.execute(_carried(carrier).values(status=DEAD, error=error))
+
+
+def _carried(carrier: Claim) -> sa.Update:
+    return sa.update(Notification).where(
+        Notification.told_with == carrier.notification_id, Notification.status == PENDING
+    )
