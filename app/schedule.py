@@ -31,6 +31,7 @@ from app.pipeline import (
     retrain,
     roll_back,
     shadow,
+    silenced,
     stale,
     train,
 )
@@ -38,7 +39,7 @@ from app.pipeline.found_gaps import GapFinder
 from app.pipeline.gaps import GapFiller
 from app.pipeline.ingest import Committer
 from app.pipeline.notify import Notifier
-from app.store import jobs
+from app.store import jobs, silences
 from app.store.database import Database
 from app.web.picture import forget_old
 
@@ -92,6 +93,7 @@ def jobs_of(
         Job("gaps-filled", every(minutes=1), lambda now: _fill_gaps(gap_filler, now)),
         Job("late-points", every(minutes=1), lambda now: _score_again(committer, now)),
         Job("escalations", every(minutes=1), lambda now: _escalate(committer, now)),
+        Job("silences", every(seconds=10), lambda now: _follow_silences(committer, notifier, now)),
         Job("flags", every(seconds=5), lambda _now: flags.follow(committer)),
         Job("fold", every(minutes=10), lambda _now: _fold_if_due(committer)),
         Job("outbox", every(seconds=30), lambda _now: _wake(notifier)),
@@ -275,6 +277,17 @@ def _fold_if_due(committer: Committer) -> str:
 def _wake(notifier: Notifier) -> str:
     notifier.wake()
     return ""
+
+
+def _follow_silences(committer: Committer, notifier: Notifier, now: datetime) -> str:
+    with committer.database.reading() as session:
+        if not silences.matter(session, now):
+            return ""
+    with committer.database.writing() as session:
+        due = silenced.follow(session, now)
+    if due:
+        notifier.wake()
+    return f"{due} messages" if due else ""
 
 
 def _end_silent(committer: Committer, now: datetime) -> str:

@@ -145,6 +145,15 @@ class Resemblance:
 
 
 @dataclass(frozen=True)
+class Silenced:
+    """Why an alert is not sent: somebody wanted quiet until then."""
+
+    author: str
+    until: datetime
+    comment: str
+
+
+@dataclass(frozen=True)
 class Digested:
     """One alert of many that a message tells of together."""
 
@@ -188,6 +197,7 @@ class AlertFacts:
     growth_to_repeat: float = 1.0  # share by which it must grow to be spoken of again
     escalated_after: timedelta | None = None  # others are told since nobody had looked after it for so long
     digest: Digest | None = None  # of the alerts that a message tells of together
+    silence: Silenced | None = None  # that keeps it from being sent
 
     @property
     def foremost(self) -> AnomalyFacts | None:
@@ -319,6 +329,9 @@ def remarks(facts: AlertFacts) -> tuple[str, ...]:
     said = []
     if facts.escalated_after is not None:
         said.append(f"Escalated: nobody has acknowledged it within {lasting(facts.escalated_after)}.")
+    if facts.silence:
+        until = moment(facts.silence.until, anomaly.series.timezone, facts.told_at)
+        said.append(f"Not sent: silenced by {clipped(facts.silence.author)} until {until}: {facts.silence.comment}.")
     if facts.offer == "new_normal":
         said.append("New normal? It has kept to this level ever since: if it is to stay so, say so and Heed adapts.")
     if anomaly.warm_up:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 import numpy as np
 
+from app.store.series import Matcher
 from detectors.contract import Bools, Floats, Ints
 
 SHORTEST_FRESHNESS = timedelta(hours=1)
@@ -24,6 +25,7 @@ class Delivery(StrEnum):
     DIGEST = "digest"
     SILENT = "silent"
     STALE = "stale"
+    SILENCED = "silenced"
 
 
 class Outcome(StrEnum):
@@ -53,6 +55,19 @@ def delivery_of(asked: Delivery | None, at: datetime, *, now: datetime, cadence_
     if asked is not None:
         return asked
     return Delivery.LIVE if now - at <= freshness(cadence_seconds) else Delivery.STALE
+
+
+@dataclass(frozen=True)
+class Silencing:
+    """A silence that is in force."""
+
+    silence_id: int
+    matcher: Matcher
+
+
+def silence_of(metric: str, dimensions: Mapping[str, str], silences: Sequence[Silencing]) -> int | None:
+    """The silence that keeps alerts of a series from being sent, the first of those in force; None where none does."""
+    return next((each.silence_id for each in silences if each.matcher.matches(metric, dimensions)), None)
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from app.api import (
     scorecard,
     series,
     shadows,
+    silences,
     slack,
     tokens,
 )
@@ -53,6 +54,7 @@ ROUTERS = (
     apply.router,
     events.router,
     gaps.router,
+    silences.router,
     retrains.router,
     desensitisations.router,
     shadows.router,

@@ -125,7 +125,10 @@ class AlertAnswer(BaseModel):
     created_at: datetime
     event_id: int | None = Field(description="The event that explains it.")
     gap_id: int | None = Field(description="The gap that caused it or, where `kind` is `data`, of which it tells.")
-    delivery: str = Field(description="`live` and `digest` are told; `silent` and `stale` are only recorded.")
+    delivery: str = Field(
+        description="`live` and `digest` are told; `silent` and `stale` are only recorded, `silenced` while it lasts."
+    )
+    silence_id: int | None = Field(description="The silence that keeps it, or what is new of it, from being sent.")
     acknowledged_at: datetime | None
     acknowledged_by: str | None
     snoozed_until: datetime | None
@@ -245,6 +248,7 @@ def _answer(alert: Alert, facts: AlertFacts, labels: list[Label], most_anomalies
         event_id=alert.event_id,
         gap_id=alert.gap_id,
         delivery=alert.delivery,
+        silence_id=alert.silence_id,
         acknowledged_at=alert.acknowledged_at,
         acknowledged_by=alert.acknowledged_by,
         snoozed_until=alert.snoozed_until,

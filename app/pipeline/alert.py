@@ -17,7 +17,17 @@ from sqlalchemy.orm import Session
 from app.alerts.grouping import JOINS_AFTER_ITS_END, Member, goes_with, group_key, lead_of, may_have_grown, off_by
 from app.alerts.message import title_of, title_of_several
 from app.alerts.policy import PolicySettings, Resolved, resolved
-from app.alerts.rules import Delivery, Outcome, Severity, freshness, outcome_of_untold, severity_of, worse
+from app.alerts.rules import (
+    Delivery,
+    Outcome,
+    Severity,
+    Silencing,
+    freshness,
+    outcome_of_untold,
+    severity_of,
+    silence_of,
+    worse,
+)
 from app.pipeline.notify import enqueue_all
 from app.pipeline.score import Transition
 from app.store import alerts as stored
@@ -30,6 +40,7 @@ log = structlog.get_logger()
 KEPT = ("features", "triage")
 """Of a told run, what triage saw and made of it when it was told, however it goes on."""
 NO_POLICY = resolved((), {})
+HEARD = (Delivery.LIVE, Delivery.DIGEST)
 UNTOLD_DELIVERIES = (Delivery.SILENT, Delivery.STALE)
 
 
@@ -38,7 +49,8 @@ class Recording:
     """What the recorder must know besides the transitions.
 
     series_id: of a slot. delivery: who is told of a point. policy: what holds for the series of a slot, asked where
-    people are told of it. wall_now: real time, from which deliveries are due. now: by the clock of the points.
+    people are told of it. silences: those in force. wall_now: real time, from which deliveries are due. now: by the
+    clock of the points.
     """
 
     series_id: Callable[[int], int]
@@ -46,6 +58,7 @@ class Recording:
     wall_now: datetime
     now: datetime
     policy: Callable[[int], Resolved] = lambda _slot: NO_POLICY
+    silences: Sequence[Silencing] = ()
 
 
 @dataclass
@@ -71,6 +84,10 @@ class Book:
     def key(self, transition: Transition) -> tuple[int, datetime]:
         return self.recording.series_id(transition.slot), as_time(transition.run.opened_at)
 
+    def silence_of(self, series: Series) -> int | None:
+        """The silence that keeps alerts of the series from being sent."""
+        return silence_of(series.metric, series.dimensions, self.recording.silences)
+
 
 @dataclass(frozen=True)
 class Newcomer:
@@ -85,21 +102,25 @@ class Newcomer:
     direction: int
     rarity: float
     cadence_seconds: int
+    silence_id: int | None = None
 
     @classmethod
     def of(cls, book: Book, series: Series, transition: Transition) -> Newcomer:
         member, run = member_of(series), transition.run
         policy = book.recording.policy(transition.slot)
+        delivery = book.recording.delivery(transition)
+        silence_id = book.silence_of(series) if delivery in HEARD else None
         return cls(
             member=member,
             settings=policy.settings,
             group_key=group_key(policy, member, run.direction),
-            delivery=book.recording.delivery(transition),
+            delivery=delivery if silence_id is None else Delivery.SILENCED,
             started_at=as_time(run.opened_at),
             told_at=as_time(transition.timestamp),
             direction=run.direction,
             rarity=run.peak_rarity,
             cadence_seconds=series.cadence_seconds or 0,
+            silence_id=silence_id,
         )
 
     def goes_into(self, alert: Alert) -> bool:
@@ -132,6 +153,7 @@ class Newcomer:
             escalate_to=list(self.settings.escalate_to) or None,
             escalate_after_seconds=None if waits is None else round(60 * waits),
             escalate_at=None if waits is None else now + timedelta(minutes=waits),
+            silence_id=self.silence_id,
         )
 
 
@@ -234,8 +256,7 @@ def _follow(book: Book, transition: Transition) -> None:
     if "told" in transition.changes:
         meet(book, alert)
     if alert.delivery in UNTOLD_DELIVERIES and fresh and "ended" not in transition.changes:
-        alert.delivery = Delivery.LIVE  # it began in old points that nobody was told of, and it still lasts
-        book.messages.append((alert, "firing"))
+        _tell_after_all(book, alert, anomaly)
     elif may_have_grown(before, _off_by(anomaly), alert.growth_to_repeat):
         book.grown[alert.id] = alert
     severity = worse(Severity(alert.severity), severity_of(transition.run.peak_rarity))
@@ -257,6 +278,17 @@ def meet(book: Book, alert: Alert) -> None:
         book.messages.append((alert, "firing"))
     if alert.status == "resolved":
         _goes_on(book, alert)
+
+
+def _tell_after_all(book: Book, alert: Alert, anomaly: Anomaly) -> None:
+    """It began in old points that nobody was told of, and it still lasts."""
+    series = stored_series.get(book.session, anomaly.series_id)
+    alert.silence_id = book.silence_of(series) if series else None
+    if alert.silence_id is not None:
+        alert.delivery = Delivery.SILENCED
+        return
+    alert.delivery = Delivery.LIVE
+    book.messages.append((alert, "firing"))
 
 
 def _goes_on(book: Book, alert: Alert) -> None:

@@ -27,6 +27,7 @@ from app.pipeline.alert import (
     tell,
 )
 from app.pipeline.score import Transition
+from app.pipeline.silenced import silencings
 from app.store import alerts as stored
 from app.store import series as stored_series
 from app.store.tables import Alert, Anomaly, Series
@@ -70,7 +71,9 @@ def amend(
         at = transition.run.told_at if ended else transition.run.last_abnormal_at
         return delivery_of(asked, as_time(at), now=now, cadence_seconds=again[transition.slot].cadence_seconds)
 
-    recording = Recording(lambda slot: again[slot].series_id, delivery, wall_now, now, policy)
+    recording = Recording(
+        lambda slot: again[slot].series_id, delivery, wall_now, now, policy, silencings(session, now)
+    )
     book = Book(session, recording, {}, {})
     known = _known(session, again)
     found = _last_of_each_run(book, transitions)

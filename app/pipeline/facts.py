@@ -8,13 +8,14 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from app.alerts.message import AlertFacts, AnomalyFacts, Answered, Reason, Resemblance, SeriesFacts, WarmUp
+from app.alerts.message import AlertFacts, AnomalyFacts, Answered, Reason, Resemblance, SeriesFacts, Silenced, WarmUp
 from app.pipeline.resemble import resembled
 from app.security import Links
 from app.store import alerts as stored_alerts
 from app.store import happenings
 from app.store import labels as stored_labels
 from app.store import series as stored_series
+from app.store import silences as stored_silences
 from app.store.tables import Alert, Anomaly, Label, Series
 from feedback.labels import LabelEvidence, Verdict
 
@@ -48,6 +49,7 @@ def facts_of(
     events = happenings.names_of(session, {alert.event_id for alert in alerts if alert.event_id is not None})
     gaps = happenings.origins_of(session, {alert.gap_id for alert in alerts if alert.gap_id is not None})
     past = stored_alerts.told_anomalies(session, rarest, limit=MOST_REMEMBERED)
+    silences = _silences(session, alerts)
     return {
         alert.id: AlertFacts(
             id=alert.id,
@@ -66,6 +68,7 @@ def facts_of(
             resembles=_resembled(anomalies.get(alert.id, []), past, judged, series),
             growth_to_repeat=alert.growth_to_repeat,
             escalated_after=timedelta(seconds=alert.escalate_after_seconds or 0) if alert.escalated_at else None,
+            silence=silences.get(alert.silence_id or 0),
         )
         for alert in alerts
     }
@@ -76,6 +79,13 @@ def _offered(alert: Alert, anomalies: Mapping[int, Sequence[Anomaly]], gaps: Map
     if alert.kind == "data":
         return OFFERED_OF_GAP if gaps.get(alert.gap_id or 0) in happenings.FOUND else []
     return OFFERED if alert.id in anomalies else []
+
+
+def _silences(session: Session, alerts: Sequence[Alert]) -> dict[int, Silenced]:
+    """What keeps alerts of which nobody was told from being sent."""
+    ids = {alert.silence_id for alert in alerts if alert.delivery == "silenced" and alert.silence_id is not None}
+    found = stored_silences.by_id(session, ids) if ids else {}
+    return {each.id: Silenced(each.author, each.ended_at, each.comment) for each in found.values()}
 
 
 def _told(alert: Alert, anomalies: Sequence[Anomaly], series: Mapping[int, Series]) -> tuple[AnomalyFacts, ...]:

@@ -31,6 +31,7 @@ from app.pipeline.happenings import Changed
 from app.pipeline.learn import current_tolerances
 from app.pipeline.policies import current_policies, regulated, zone_of
 from app.pipeline.score import Judged, Transition
+from app.pipeline.silenced import silencings
 from app.security import Bearer
 from app.store import flags, points, series, tokens
 from app.store.database import Database
@@ -407,7 +408,9 @@ class Committer:
                     log_id = points.append_log(
                         session, partition=number, batch_id=uuid.uuid4().hex, received_at=wall_now(), batch=batch
                     )
-                    due += alert.record(session, judged.transitions, self._recording(partition, mine, group, now))
+                    if judged.transitions:
+                        recording = self._recording(session, partition, mine, group, now)
+                        due += alert.record(session, judged.transitions, recording)
                     judgements.append((partition, judged, log_id, batch))
         except BaseException:
             for partition, those in newcomers:
@@ -503,15 +506,21 @@ class Committer:
         return ordered.only(last), duplicate, corrects[last]
 
     def _recording(
-        self, partition: Partition, mine: _Arrivals, group: Sequence[_Waiting], now: datetime
+        self, session: Session, partition: Partition, mine: _Arrivals, group: Sequence[_Waiting], now: datetime
     ) -> alert.Recording:
         asked = [waiting.delivery for waiting in group]
+        nobody_asked = not any(asked)
+
+        def asked_of(transition: Transition) -> Delivery | None:
+            if nobody_asked:
+                return None
+            row = np.flatnonzero((mine.slot == transition.slot) & (mine.timestamp == transition.timestamp))[0]
+            return asked[int(mine.post[row])]
 
         def delivery(transition: Transition) -> Delivery:
-            row = np.flatnonzero((mine.slot == transition.slot) & (mine.timestamp == transition.timestamp))[0]
             cadence = int(partition.columns["cadence"][transition.slot])
             at = alert.as_time(transition.timestamp)
-            return delivery_of(asked[mine.post[row]], at, now=now, cadence_seconds=cadence)
+            return delivery_of(asked_of(transition), at, now=now, cadence_seconds=cadence)
 
         return alert.Recording(
             series_id=lambda slot: int(partition.columns["series_id"][slot]),
@@ -519,6 +528,7 @@ class Committer:
             wall_now=wall_now(),
             now=now,
             policy=partition.policy,
+            silences=silencings(session, now),
         )
 
 

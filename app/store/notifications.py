@@ -58,7 +58,8 @@ def add_notifications(session: Session, alert_ids: Iterable[int], reason: str, n
 
     A first message goes to every enabled channel that the alert is routed to; a later one only to those that were sent
     an earlier one. A message says how things stand when it leaves, so it overtakes what still waits to say that the
-    alert goes on or has grown. That an alert goes on, or is over, is held back while somebody has snoozed it.
+    alert goes on or has grown. That an alert goes on, or is over, is held back while somebody has snoozed or silenced
+    it.
     """
     wanted = list(alert_ids)
     enabled = enabled_channels(session)
@@ -334,6 +335,18 @@ def _snoozed_until(session: Session, alert_ids: Sequence[int]) -> dict[int, date
     return {alert_id: until for alert_id, until in session.execute(snoozed) if until}
 
 
+def are_no_longer_silenced(session: Session, alert_ids: Sequence[int], now: datetime) -> int:
+    """What waited for the end of a silence: the days of trying to deliver it count from now. Returns how many."""
+    count = 0
+    for start in range(0, len(alert_ids), ALERTS_A_QUERY):
+        of_these = Notification.alert_id.in_(alert_ids[start : start + ALERTS_A_QUERY])
+        waiting = sa.update(Notification).where(
+            of_these, Notification.status == PENDING, Notification.reason.in_(HELD_WHILE_SNOOZED)
+        )
+        count += changed(session, waiting.values(created_at=now))
+    return count
+
+
 def _overtake(session: Session, alert_ids: Sequence[int]) -> None:
     waiting = (Notification.status == PENDING, Notification.reason.in_(OVERTAKEN), Notification.leased_until.is_(None))
     overtaken = sa.update(Notification).where(Notification.alert_id.in_(alert_ids), *waiting)
@@ -365,7 +378,15 @@ def may_be_sent(now: datetime) -> tuple[sa.ColumnElement[bool], ...]:
         sa.or_(Channel.not_before.is_(None), Channel.not_before <= now),
         ~_has_earlier(PENDING),
         ~are_held(),
+        ~_is_silenced(),
     )
+
+
+def _is_silenced() -> sa.ColumnElement[bool]:
+    """Whether it says what is new of an alert that a silence keeps from being sent."""
+    of_it = aliased(Alert)  # the query around this may look at alerts as well
+    silenced = sa.exists().where(of_it.id == Notification.alert_id, of_it.silence_id.is_not(None))
+    return Notification.reason.in_(HELD_WHILE_SNOOZED) & silenced
 
 
 def _has_earlier(status: str) -> sa.Exists:

@@ -274,7 +274,7 @@ class Alert(Base):
     acknowledged_at: Mapped[datetime | None]
     acknowledged_by: Mapped[str | None]
     snoozed_until: Mapped[datetime | None]
-    delivery: Mapped[str]  # live, digest, silent, stale: whether anybody is told, and why not
+    delivery: Mapped[str]  # live, digest, silent, stale, silenced: whether anybody is told, and why not
     event_id: Mapped[int | None] = mapped_column(index=True)  # the event that explains it
     gap_id: Mapped[int | None] = mapped_column(index=True)  # the gap that caused it, or of which it tells
     offer: Mapped[str | None]  # the verdict that Heed itself proposes
@@ -288,6 +288,7 @@ class Alert(Base):
     escalate_after_seconds: Mapped[int | None] = mapped_column(default=None)
     escalate_at: Mapped[datetime | None] = mapped_column(default=None)  # unless somebody looks after it; event time
     escalated_at: Mapped[datetime | None] = mapped_column(default=None)
+    silence_id: Mapped[int | None] = mapped_column(default=None, index=True)  # that keeps it from being sent
 
 
 class Anomaly(Base):
@@ -405,6 +406,21 @@ class LabelledSeries(Base):
     direction: Mapped[int]
     rarity: Mapped[float | None]  # log10 weeks, of the labelled anomaly at its peak
     evidence: Mapped[dict[str, Any] | None]  # looks of the labelled anomaly at that time
+
+
+class Silence(Base):
+    """A span in which nothing is sent of the series of a matcher. It always ends by itself."""
+
+    __tablename__ = "silence"
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    metric: Mapped[str]
+    dimensions: Mapped[dict[str, list[str]]]
+    started_at: Mapped[datetime]
+    ended_at: Mapped[datetime] = mapped_column(index=True)
+    comment: Mapped[str]
+    author: Mapped[str]
+    created_at: Mapped[datetime]
+    ended_by: Mapped[str | None]  # before its time
 
 
 class Event(Declared, Base):
