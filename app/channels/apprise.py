@@ -29,6 +29,7 @@ class Apprise:
     kind: ClassVar[str] = "apprise"
     protocol: ClassVar[str] = "http"
     shows_pictures: ClassVar[bool] = False
+    takes_digests: ClassVar[bool] = True
     updates_in_place: ClassVar[bool] = False
     url: str = field(repr=False)
     key: str | None = field(default=None, repr=False)

@@ -24,7 +24,7 @@ from app.store.series import identity
 from app.store.tables import Alert, Channel, Notification
 from tests.pipeline.outbox import NOW, NoPictures, add_alerts, add_channel, notifier, outbox, statuses, tell
 from tests.receiver import Received, Receiver, Reply, receiving
-from tests.running import HOUR, MONDAY, alerts, anomalies, running
+from tests.running import HOUR, alerts, anomalies, running
 from tests.serving import Served, served
 
 __all__ = ["served"]
@@ -181,6 +181,11 @@ def test_a_digest_links_to_all_its_alerts(served: Served, receiver: Receiver) ->
     assert httpx.get(link[:-3] + "xxx").status_code == 404
 
 
+HISTORY = 4 * 24
+THEN = int(wall_now().timestamp()) // HOUR * HOUR - HOUR * (HISTORY + 3)
+"""Four days ago: to the wall clock, points of long ago would be a source that fell silent."""
+
+
 def post_fleet(heed: Heed, metrics: int, each: int, hours: range, factor: float, delivery: Delivery) -> None:
     """Hourly points of so many metrics in so many countries, all in one request."""
     identities = [
@@ -193,7 +198,7 @@ def post_fleet(heed: Heed, metrics: int, each: int, hours: range, factor: float,
         PostedPoints(
             identities,
             np.repeat(np.arange(len(identities), dtype=np.int32), hour.size),
-            np.tile(MONDAY + HOUR * hour, len(identities)),
+            np.tile(THEN + HOUR * hour, len(identities)),
             values.ravel(),
             np.arange(values.size),
             [],
@@ -213,11 +218,10 @@ def test_a_storm_of_failing_series_is_five_messages_and_all_of_it_is_in_the_inbo
     """Guarantee 14, with 200 series of 20 metrics; in the soak test with 5,000 of 1,000."""
     settings = {"webhook_url": receiver.url, "allow_private_targets": "127.0.0.0/8", "clock": "wall"}
     with running(database_url, tmp_path, **settings) as heed:
-        history = 4 * 24
         for day in range(4):
             post_fleet(heed, metrics, each, range(24 * day, 24 * day + 24), 1.0, Delivery.SILENT)
         for hour in range(3):
-            post_fleet(heed, metrics, each, range(history + hour, history + hour + 1), 0.1, Delivery.LIVE)
+            post_fleet(heed, metrics, each, range(HISTORY + hour, HISTORY + hour + 1), 0.1, Delivery.LIVE)
         receiver.wait_for(5, timeout_seconds=60)
         told = {each.alert_id for each in anomalies(heed) if each.alert_id is not None}
         assert len(alerts(heed)) >= metrics
