@@ -18,6 +18,7 @@ from app.formats.contract import PostedPoints
 from app.main import Heed
 from app.outbound import Outbound
 from app.pipeline.notify import Notifier
+from app.pipeline.train import everything, train
 from app.store import notifications as stored
 from app.store.database import Database
 from app.store.series import identity
@@ -220,6 +221,7 @@ def test_a_storm_of_failing_series_is_five_messages_and_all_of_it_is_in_the_inbo
     with running(database_url, tmp_path, **settings) as heed:
         for day in range(4):
             post_fleet(heed, metrics, each, range(24 * day, 24 * day + 24), 1.0, Delivery.SILENT)
+        train(heed.committer, now=heed.clock.now(), reason="test", wanted=everything)
         for hour in range(3):
             post_fleet(heed, metrics, each, range(HISTORY + hour, HISTORY + hour + 1), 0.1, Delivery.LIVE)
         receiver.wait_for(5, timeout_seconds=60)
