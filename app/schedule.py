@@ -20,7 +20,9 @@ from apscheduler.triggers.interval import IntervalTrigger
 
 from app.clock import Clock, wall_now
 from app.pipeline import (
+    budget,
     choose,
+    daily_digest,
     desensitise,
     erase,
     escalate,
@@ -50,6 +52,7 @@ FOLD_ROWS = 5_000  # a row a commit, however few its points
 FOLD_AGE = timedelta(hours=6)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)  # else intervals would count from the start of the process, by real time
 FROZEN = "nothing, since learning is frozen"
+DIGEST_HOUR = 8
 NIGHTLY_HOUR, NIGHTLY_MINUTE = 3, 10  # few zones' clock changes repeat or skip it; the slot holds it to once a day
 
 
@@ -81,11 +84,14 @@ def jobs_of(
     zone = ZoneInfo(timezone)
     gap_filler = GapFiller(committer)
     nightly = CronTrigger(hour=NIGHTLY_HOUR, minute=NIGHTLY_MINUTE, timezone=zone)
+    morning = CronTrigger(hour=DIGEST_HOUR, timezone=zone)
     return [
         Job("train-nightly", nightly, lambda now: _choose_and_train(committer, now, choice_budget_ms), once_a_day=True),
         Job("retention", nightly, lambda now: _drop_old_points(committer, now, retention), once_a_day=True),
         Job("retrains", every(minutes=1), lambda now: _run_retrains(committer, now)),
         Job("snapshots", every(hours=24), lambda now: _forget_snapshots(committer, now)),
+        Job("daily-digest", morning, lambda now: _send_digests(committer, now), once_a_day=True),
+        Job("budgets", every(minutes=10), lambda now: _watch_budgets(committer, now)),
         Job("train-young", every(minutes=1), lambda now: _train_young(committer, now)),
         Job("events", every(minutes=10), lambda now: _learn_events(committer, now)),
         Job("gaps-found", every(minutes=1), lambda now: _find_gaps(gap_finder, now)),
@@ -256,6 +262,16 @@ def _learn_events(committer: Committer, now: datetime) -> str:
 def _score_again(committer: Committer, now: datetime) -> str:
     count = rescore.score_again(committer, now)
     return f"{count} series scored again" if count else ""
+
+
+def _send_digests(committer: Committer, now: datetime) -> str:
+    count = daily_digest.send_digests(committer, now)
+    return f"{count} alerts told in a digest" if count else ""
+
+
+def _watch_budgets(committer: Committer, now: datetime) -> str:
+    count = budget.watch_budgets(committer, now)
+    return f"{count} policies began or ceased to break their budget" if count else ""
 
 
 def _escalate(committer: Committer, now: datetime) -> str:

@@ -17,6 +17,7 @@ from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
+from app.alerts.hours import ActiveHours
 from app.store.series import Matcher
 from detectors import registry
 from detectors.days import check_country
@@ -131,6 +132,19 @@ class PolicySettings:
         tuple[str, ...] | None,
         Field(max_length=50, description="Names of the channels that are told. Null: all. Empty: the inbox only."),
     ] = None
+    active_hours: Annotated[
+        ActiveHours | None,
+        Field(description="When somebody reads alerts. Those of other hours wait for the digest, unless critical."),
+    ] = None
+    critical_change: Annotated[
+        float | None,
+        Field(
+            gt=0,
+            le=100,
+            description="Share of the expected from which a change is critical; a smaller one is a warning. Null: what "
+            "happens once in a thousand weeks is critical.",
+        ),
+    ] = None
     escalate_after_minutes: Annotated[
         float | None,
         Field(gt=0, le=10_080, description="So long an alert may go unacknowledged before others are told, too."),
@@ -159,7 +173,10 @@ class PolicySettings:
 
 
 NAMES = tuple(each.name for each in fields(PolicySettings))
-PARTS = {"limits": tuple(each.name for each in fields(Limits))}
+PARTS = {
+    "limits": tuple(each.name for each in fields(Limits)),
+    "active_hours": tuple(each.name for each in fields(ActiveHours)),
+}
 """Names within the settings that have parts."""
 _reader = TypeAdapter(PolicySettings)
 

@@ -132,8 +132,10 @@ def outcome_of_untold(
     return Outcome.TOLERATED
 
 
-def severity_of(rarity: float) -> Severity:
-    return Severity.CRITICAL if rarity >= SEVERE_RARITY else Severity.WARNING
+def severity_of(rarity: float, change: float = 0.0, critical_change: float | None = None) -> Severity:
+    """By how far off it is where the owner says from when that is critical, else by its rarity (log10 weeks)."""
+    is_critical = rarity >= SEVERE_RARITY if critical_change is None else change >= critical_change
+    return Severity.CRITICAL if is_critical else Severity.WARNING
 
 
 def worse(one: Severity, other: Severity) -> Severity:

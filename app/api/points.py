@@ -18,7 +18,7 @@ from app.api.metrics import Metrics
 from app.api.problems import Problem
 from app.api.service import Heed, Service
 from app.clock import EventClock, wall_now
-from app.errors import NotBuiltYet, Unprocessable
+from app.errors import Unprocessable
 from app.formats import FORMATS, Limits, PostedPoints, Rejection, decode
 
 router = APIRouter(tags=["points"])
@@ -105,10 +105,8 @@ async def post_points(
     and time again with the same value is a duplicate, with another value a correction.
 
     Good points are kept where others in the same request are bad; those are listed with their index and reason.
-    Nothing acceptable at all is a 422. `alert` says what may be sent: `live` or `silent`; `digest` is not built yet.
+    Nothing acceptable at all is a 422. `alert` says what may be sent: `live`, once a day in a `digest`, or `silent`.
     """
-    if alert is Asked.DIGEST:
-        raise NotBuiltYet("Digests are not built yet: send `alert=silent` to record without telling, or leave it out.")
     metrics: Metrics = request.app.state.metrics
     posted = await _decode(request, heed)
     delivery = Delivery(alert.value) if alert else None

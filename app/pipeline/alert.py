@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -41,6 +41,7 @@ KEPT = ("features", "triage")
 """Of a told run, what triage saw and made of it when it was told, however it goes on."""
 NO_POLICY = resolved((), {})
 HEARD = (Delivery.LIVE, Delivery.DIGEST)
+WAITING = "waiting"
 UNTOLD_DELIVERIES = (Delivery.SILENT, Delivery.STALE)
 
 
@@ -50,7 +51,7 @@ class Recording:
 
     series_id: of a slot. delivery: who is told of a point. policy: what holds for the series of a slot, asked where
     people are told of it. silences: those in force. wall_now: real time, from which deliveries are due. now: by the
-    clock of the points.
+    clock of the points. may_wait: whether what nobody is told of at once is told of in the daily digest.
     """
 
     series_id: Callable[[int], int]
@@ -59,6 +60,7 @@ class Recording:
     now: datetime
     policy: Callable[[int], Resolved] = lambda _slot: NO_POLICY
     silences: Sequence[Silencing] = ()
+    may_wait: bool = True
 
 
 @dataclass
@@ -95,30 +97,41 @@ class Newcomer:
 
     member: Member
     settings: PolicySettings
+    policy: str
     group_key: str
     delivery: Delivery
     started_at: datetime
     told_at: datetime
     direction: int
     rarity: float
+    severity: Severity
     cadence_seconds: int
     silence_id: int | None = None
 
     @classmethod
-    def of(cls, book: Book, series: Series, transition: Transition) -> Newcomer:
+    def of(cls, book: Book, series: Series, transition: Transition, over_budget: Collection[str]) -> Newcomer:
+        """over_budget: policies that tell of too much."""
         member, run = member_of(series), transition.run
         policy = book.recording.policy(transition.slot)
+        band = (none_if_unknown(each) for each in (run.peak_expected, run.peak_lower, run.peak_upper))
+        change = off_by(run.peak_value, *band)
+        severity = severity_of(run.peak_rarity, change, policy.settings.critical_change)
         delivery = book.recording.delivery(transition)
         silence_id = book.silence_of(series) if delivery in HEARD else None
+        if delivery is Delivery.LIVE and severity is not Severity.CRITICAL:
+            zone = policy.settings.timezone or series.timezone
+            delivery = delivery_by(policy, zone, book.recording.now, over_budget)
         return cls(
             member=member,
             settings=policy.settings,
+            policy=policy.origin["alerts_per_week"],
             group_key=group_key(policy, member, run.direction),
             delivery=delivery if silence_id is None else Delivery.SILENCED,
             started_at=as_time(run.opened_at),
             told_at=as_time(transition.timestamp),
             direction=run.direction,
             rarity=run.peak_rarity,
+            severity=severity,
             cadence_seconds=series.cadence_seconds or 0,
             silence_id=silence_id,
         )
@@ -139,7 +152,7 @@ class Newcomer:
         return Alert(
             kind="anomaly",
             status="firing",
-            severity=severity_of(self.rarity),
+            severity=self.severity,
             title=title_of(self.member.metric, self.member.dimensions, self.direction),
             started_at=self.started_at,
             created_at=self.told_at,
@@ -149,12 +162,22 @@ class Newcomer:
             lead_series_id=self.member.series_id,
             series_count=1,
             growth_to_repeat=self.settings.growth_to_repeat,
+            policy=self.policy,
+            critical_change=self.settings.critical_change,
             channels=None if self.settings.channels is None else list(self.settings.channels),
             escalate_to=list(self.settings.escalate_to) or None,
             escalate_after_seconds=None if waits is None else round(60 * waits),
             escalate_at=None if waits is None else now + timedelta(minutes=waits),
             silence_id=self.silence_id,
         )
+
+
+def delivery_by(policy: Resolved, zone: str, now: datetime, over_budget: Collection[str]) -> Delivery:
+    """Who is told of an alert that is not critical: nobody at once where the owner is away, or has heard too much."""
+    hours = policy.settings.active_hours
+    if hours is not None and not hours.hold(now, zone):
+        return Delivery.DIGEST
+    return Delivery.DIGEST if policy.origin["alerts_per_week"] in over_budget else Delivery.LIVE
 
 
 def record(session: Session, transitions: Sequence[Transition], recording: Recording) -> int:
@@ -200,7 +223,8 @@ def _meet_anomalies(book: Book, transitions: Sequence[Transition]) -> None:
 def give_alerts(book: Book, told: Sequence[tuple[Anomaly, Transition]]) -> None:
     """Put each anomaly that is told now into the alert of its cause, or into a new one; in their order."""
     series = stored_series.get_many(book.session, {anomaly.series_id for anomaly, _ in told})
-    newcomers = [Newcomer.of(book, series[anomaly.series_id], transition) for anomaly, transition in told]
+    over = stored.over_budget(book.session)
+    newcomers = [Newcomer.of(book, series[anomaly.series_id], transition, over) for anomaly, transition in told]
     groups = _groups(book.session, newcomers)
     alerts, opened = [], []
     for newcomer in newcomers:
@@ -208,6 +232,8 @@ def give_alerts(book: Book, told: Sequence[tuple[Anomaly, Transition]]) -> None:
         alert = next((each for each in reversed(group) if newcomer.goes_into(each)), None)
         if alert is None:
             alert = newcomer.alert(book.recording.now)
+            if alert.delivery == Delivery.DIGEST and book.recording.may_wait:
+                alert.daily_digest = WAITING
             group.append(alert)
             opened.append(alert)
         alert.started_at = min(alert.started_at, newcomer.started_at)
@@ -259,14 +285,21 @@ def _follow(book: Book, transition: Transition) -> None:
         _tell_after_all(book, alert, anomaly)
     elif may_have_grown(before, _off_by(anomaly), alert.growth_to_repeat):
         book.grown[alert.id] = alert
-    severity = worse(Severity(alert.severity), severity_of(transition.run.peak_rarity))
-    if severity != alert.severity:
-        alert.severity = severity
-        book.grown[alert.id] = alert
+    severity = severity_of(transition.run.peak_rarity, _off_by(anomaly), alert.critical_change)
+    if worse(Severity(alert.severity), severity) != alert.severity:
+        _worsen(book, alert, severity, fresh=fresh)
     if "reopened" in transition.changes and alert.status == "resolved":
         _goes_on(book, alert)
     if "ended" in transition.changes:
         book.over.add(alert.id)
+
+
+def _worsen(book: Book, alert: Alert, severity: Severity, *, fresh: bool) -> None:
+    alert.severity = severity
+    book.grown[alert.id] = alert
+    if alert.daily_digest == WAITING and fresh:  # it can't wait for the digest any longer
+        alert.delivery, alert.daily_digest = Delivery.LIVE, None
+        book.messages.append((alert, "firing"))
 
 
 def meet(book: Book, alert: Alert) -> None:
@@ -334,7 +367,8 @@ def describe_alert(alert: Alert, standing: Sequence[Anomaly], series: Mapping[in
     """Write into the alert what the anomalies amount to that it tells of, the rarest of them first."""
     alert.started_at = min(each.started_at for each in standing)
     alert.newest_start = max(each.started_at for each in standing)
-    alert.severity = severity_of(max(each.rarity for each in standing))
+    worst = [severity_of(each.rarity, _off_by(each), alert.critical_change) for each in standing]
+    alert.severity = Severity.CRITICAL if Severity.CRITICAL in worst else Severity.WARNING
     alert.series_count = len({each.series_id for each in standing})
     lead = lead_of(None, [member_of(series[each.series_id]) for each in standing])
     alert.lead_series_id = lead.series_id

@@ -71,7 +71,15 @@ def amend(
         at = transition.run.told_at if ended else transition.run.last_abnormal_at
         return delivery_of(asked, as_time(at), now=now, cadence_seconds=again[transition.slot].cadence_seconds)
 
-    recording = Recording(lambda slot: again[slot].series_id, delivery, wall_now, now, policy, silencings(session, now))
+    recording = Recording(
+        lambda slot: again[slot].series_id,
+        delivery,
+        wall_now,
+        now,
+        policy,
+        silencings(session, now),
+        may_wait=asked is None,
+    )
     book = Book(session, recording, {}, {})
     known = _known(session, again)
     found = _last_of_each_run(book, transitions)

@@ -326,6 +326,41 @@ def latest_of_their_series(session: Session, anomalies: Sequence[Anomaly]) -> li
     return [anomaly for anomaly in anomalies if anomaly.started_at == latest[anomaly.series_id]]
 
 
+def over_budget(session: Session) -> set[str]:
+    """The policies that tell of too much: an alert says so for as long as that lasts."""
+    said = sa.select(Alert.policy).where(Alert.kind == "data", Alert.status == "firing", Alert.policy.is_not(None))
+    return {policy for policy in session.scalars(said) if policy}
+
+
+def of_budget(session: Session, policy: str) -> Alert | None:
+    """The alert that says that a policy tells of too much."""
+    said = sa.select(Alert).where(Alert.kind == "data", Alert.status == "firing", Alert.policy == policy)
+    return session.scalar(said.limit(1))
+
+
+def told_by_policy(session: Session, since: datetime) -> dict[str, list[Alert]]:
+    """Alerts since then that people were told of, at once or in a digest, and did not call real, by their policy."""
+    real = sa.exists().where(Label.alert_id == Alert.id, Label.revoked_at.is_(None), Label.verdict == "real")
+    told = sa.select(Alert).where(
+        Alert.kind == "anomaly",
+        Alert.policy.is_not(None),
+        Alert.created_at > since,
+        sa.or_(Alert.delivery == "live", Alert.daily_digest.is_not(None)),
+        Alert.status != "withdrawn",
+        Alert.event_id.is_(None),
+        ~real,
+    )
+    found: defaultdict[str, list[Alert]] = defaultdict(list)
+    for alert in session.scalars(told.order_by(Alert.id)):
+        found[alert.policy or ""].append(alert)
+    return dict(found)
+
+
+def waiting_for_daily_digest(session: Session) -> list[Alert]:
+    """Alerts that a digest is to tell of, the oldest first."""
+    return list(session.scalars(sa.select(Alert).where(Alert.daily_digest == "waiting").order_by(Alert.id)))
+
+
 def to_escalate(session: Session, now: datetime) -> list[Alert]:
     """Alerts that last, that people were told of, and that nobody has looked after in time."""
     due = sa.select(Alert).where(

@@ -262,7 +262,10 @@ class Alert(Base):
     """What people are told: one or more anomalies of one cause."""
 
     __tablename__ = "alert"
-    __table_args__ = (sa.Index("ix_alert_group", "group_key", "newest_start"),)
+    __table_args__ = (
+        sa.Index("ix_alert_group", "group_key", "newest_start"),
+        sa.Index("ix_alert_status", "status", "kind"),
+    )
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     kind: Mapped[str]  # anomaly, data
     status: Mapped[str]  # firing, resolved, closed, withdrawn
@@ -283,6 +286,9 @@ class Alert(Base):
     lead_series_id: Mapped[int | None] = mapped_column(default=None)  # the series that its title names
     series_count: Mapped[int] = mapped_column(default=1)
     growth_to_repeat: Mapped[float] = mapped_column(default=1.0)  # share by which it must grow to be spoken of again
+    policy: Mapped[str | None] = mapped_column(default=None)  # whose budget it counts for, or of which it tells
+    daily_digest: Mapped[str | None] = mapped_column(default=None)  # waiting, sent: where it is told of in a digest
+    critical_change: Mapped[float | None] = mapped_column(default=None)  # from which it is critical; null: by rarity
     channels: Mapped[list[str] | None] = mapped_column(default=None)  # names of those that are told; null: all
     escalate_to: Mapped[list[str] | None] = mapped_column(default=None)  # names of those that are told, too, if need be
     escalate_after_seconds: Mapped[int | None] = mapped_column(default=None)

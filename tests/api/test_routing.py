@@ -38,12 +38,13 @@ def routed(database_url: str, folder: Path, **settings: Any) -> Iterator[tuple[S
         yield served, shop, oncall
 
 
-def has_fallen(served: Served) -> Shop:
-    """Orders with a history that have just fallen, at five in the morning."""
+def has_fallen(served: Served, delivery: Delivery | None = None) -> Shop:
+    """Orders with a history that have fallen at five in the morning."""
     shop = Shop(served.heed)
     shop.send(HISTORY, at_once=True, delivery=Delivery.SILENT)
     assert served.retrain()["status"] == "done"
-    shop.send(3, factor=0.3)
+    shop.send(24)  # a day with all that it brings, so that the next one's jobs are due at their hours
+    shop.send(3, factor=0.3, delivery=delivery)
     return shop
 
 
@@ -119,3 +120,54 @@ def test_a_policy_cannot_name_a_channel_that_there_is_not(served: Served) -> Non
     assert served.client.post("/v1/apply", json=document).status_code == 200
     with served.as_scope(Scope.ANALYST) as analyst:
         assert analyst.get("/v1/policies").json()["policies"][0]["settings"] == {"channels": ["nobody"]}
+
+
+def test_out_of_hours_alerts_wait_for_one_digest_in_the_morning(database_url: str, tmp_path: Path) -> None:
+    settings = {"active_hours": {"start": "09:00", "end": "17:00"}, "critical_change": 2.0, "channels": ["shop"]}
+    with routed(database_url, tmp_path, **settings) as (served, shop, oncall):
+        orders = has_fallen(served)
+        time.sleep(SETTLED_SECONDS)
+        assert statuses(shop) == []
+        assert (served.alert()["delivery"], served.alert()["severity"]) == ("digest", "warning")
+        orders.send(2, factor=0.3)
+        [digest] = shop.wait_for(1)
+        said = str(digest.json["title"])
+        assert said == "Digest: 1 alert, 1 of them last: orders (country DE) is unusually low"
+        orders.send(24, factor=1.0)
+        time.sleep(SETTLED_SECONDS)
+        assert len(shop.requests) == 1
+        assert statuses(oncall) == []
+
+
+def test_a_critical_alert_does_not_wait_for_the_digest(database_url: str, tmp_path: Path) -> None:
+    settings = {"active_hours": {"start": "09:00", "end": "17:00"}, "critical_change": 0.5, "channels": ["shop"]}
+    with routed(database_url, tmp_path, **settings) as (served, shop, _oncall):
+        has_fallen(served)
+        assert shop.wait_for(1)[0].json["severity"] == "critical"
+
+
+def test_a_policy_that_breaks_its_budget_turns_to_a_digest_and_says_so_once(database_url: str, tmp_path: Path) -> None:
+    settings = {"critical_change": 5.0, "alerts_per_week": 0.02, "growth_to_repeat": 100.0}
+    with routed(database_url, tmp_path, **settings) as (served, shop, _oncall):
+        orders = Shop(served.heed)
+        orders.send(HISTORY, at_once=True, delivery=Delivery.SILENT)
+        served.retrain()
+        for _ in range(4):
+            orders.send(4, factor=0.3)
+            orders.send(16)
+        titles = [str(each.json["title"]) for each in shop.requests]
+        [broken] = {title for title in titles if "its budget is" in title}
+        assert broken.startswith("Policy shop told of 2 alerts in a week, its budget is 0.02.")
+        alerts = served.client.get("/v1/alerts?kind=anomaly").json()["alerts"]
+        assert [each["delivery"] for each in alerts] == ["digest", "digest", "live", "live"]
+        orders.send(9 * 24)
+        [said] = served.client.get("/v1/alerts?kind=data&status=resolved").json()["alerts"][-1:]
+        assert said["title"] == broken
+
+
+def test_what_is_posted_for_a_digest_is_told_in_one(database_url: str, tmp_path: Path) -> None:
+    with routed(database_url, tmp_path) as (served, shop, _oncall):
+        orders = has_fallen(served, Delivery.DIGEST)
+        orders.send(2)
+        [digest] = shop.wait_for(1)
+        assert str(digest.json["title"]).startswith("Digest: 1 alert")

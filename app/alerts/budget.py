@@ -1,0 +1,66 @@
+"""Whether a policy tells of more alerts than its owner puts up with, and which budget would have been right. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from scipy.stats import poisson
+
+BY_CHANCE = 0.001
+"""A policy that keeps its budget breaks it in one week of a thousand."""
+
+
+LEAST = 0.001
+"""The least budget that is offered: what is still told then is no matter of the budget."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """An alert of the last week. rarity: of its rarest anomaly, less what labels asked for on top; log10 weeks."""
+
+    alert_id: int
+    rarity: float
+    series: str
+
+
+def is_broken(told: int, budget: float) -> bool:
+    """Whether so many alerts in a week are more than chance brings at this budget."""
+    return told > int(poisson.isf(BY_CHANCE, budget))
+
+
+def fitting(told: Iterable[Told], budget: float) -> tuple[float, int]:
+    """The `alerts_per_week` of a series that would have kept the budget, and of how many it would have told."""
+    rarities = sorted((each.rarity for each in told), reverse=True)
+    kept = min(int(max(budget, 1.0)), len(rarities) - 1)
+    asked = 10.0 ** -rarities[kept]
+    digits = 10.0 ** math.floor(math.log10(asked))
+    rounded = math.floor(asked / digits * 0.999) * digits or asked / 2
+    return float(f"{rounded:.1g}"), sum(rarity >= -math.log10(rounded) for rarity in rarities)
+
+
+def foremost(told: Iterable[Told]) -> tuple[str, int]:
+    """The series that most of them lead with, and how many those are."""
+    counts: dict[str, int] = {}
+    for each in told:
+        counts[each.series] = counts.get(each.series, 0) + 1
+    return max(counts.items(), key=lambda pair: pair[1])
+
+
+def in_words(policy: str, told: list[Told], budget: float, *, alerts_per_week: float) -> str:
+    """What is said once: how it stands, what happens now, and what would mend it. alerts_per_week: of one series."""
+    series, count = foremost(told)
+    return (
+        f"{policy} told of {len(told)} alerts in a week, its budget is {budget:.2g}. "
+        "From now on they come once a day in a digest, unless they are critical. "
+        f"{_cure(told, budget, alerts_per_week)}. {count} of them are of {series}"
+    )
+
+
+def _cure(told: list[Told], budget: float, alerts_per_week: float) -> str:
+    wanted, left = fitting(told, budget)
+    if wanted < LEAST:
+        return "They are too rare for any budget to leave out: answer them, so that what you need not hear is learned"
+    spared = f"{left} of them would have been told"
+    return f"To mend it, set alerts_per_week to {wanted:.1g} instead of {alerts_per_week:.2g}: {spared}"
