@@ -189,7 +189,7 @@ def test_tokens_are_issued_listed_and_revoked_and_shown_only_once(served: Served
 def test_the_process_says_that_it_lives_and_can_take_work(served: Served) -> None:
     with httpx.Client(base_url=served.url) as anyone:
         assert anyone.get("/healthz").json() == {"status": "ok"}
-        assert anyone.get("/readyz").json() == {"status": "ok"}
+        assert anyone.get("/readyz").json() == {"status": "ok", "flags": {}}
         served.heed.committer.stop()
         assert anyone.get("/healthz").status_code == 200
         assert anyone.get("/readyz").status_code == 503
