@@ -10,8 +10,8 @@ from scipy.stats import poisson
 
 BY_CHANCE = 0.001
 """A policy that keeps its budget breaks it in one week of a thousand."""
-
-
+FEWEST = 5
+"""So many alerts in a week nobody needs to be spared, however small the budget: a few series may fail for real."""
 LEAST = 0.001
 """The least budget that is offered: what is still told then is no matter of the budget."""
 
@@ -26,8 +26,8 @@ class Told:
 
 
 def is_broken(told: int, budget: float) -> bool:
-    """Whether so many alerts in a week are more than chance brings at this budget."""
-    return told > int(poisson.isf(BY_CHANCE, budget))
+    """Whether so many alerts in a week are more than chance brings at this budget, and than anybody shrugs off."""
+    return told > max(int(poisson.isf(BY_CHANCE, budget)), FEWEST)
 
 
 def fitting(told: Iterable[Told], budget: float) -> tuple[float, int]:

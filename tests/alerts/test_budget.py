@@ -10,8 +10,12 @@ def told(*rarities: float) -> list[Told]:
 
 
 def test_a_budget_is_broken_by_what_chance_hardly_ever_brings() -> None:
-    assert [is_broken(count, 0.25) for count in (2, 3, 4)] == [False, False, True]
+    assert [is_broken(count, 2.0) for count in (5, 8, 9)] == [False, False, True]
     assert [is_broken(count, 100.0) for count in (110, 130, 135)] == [False, False, True]
+
+
+def test_a_handful_of_alerts_breaks_no_budget_however_small() -> None:
+    assert [is_broken(count, 0.25) for count in (4, 5, 6)] == [False, False, True]
 
 
 def test_the_budget_that_is_offered_would_have_kept_the_week_within_what_was_asked() -> None:

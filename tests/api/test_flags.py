@@ -219,6 +219,8 @@ def test_held_notifications_are_told_once_where_they_last_and_counted_where_they
 ) -> None:
     settings = {"webhook_url": receiver.url, "allow_private_targets": "127.0.0.0/8", "alerts_per_week": 0.01}
     with serving(database_url, tmp_path, **settings) as served:
+        apart = {"name": "apart", "matcher": {}, "settings": {"group_by": ["series"]}}
+        assert served.client.post("/v1/policies", json=apart).status_code == 201
         over, lasting, told = (has_learned(served, country) for country in ("DE", "FR", "GB"))
         told.send(4, factor=0.3)
         first = receiver.wait_for(1)[0].json

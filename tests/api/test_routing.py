@@ -152,14 +152,14 @@ def test_a_policy_that_breaks_its_budget_turns_to_a_digest_and_says_so_once(data
         orders = Shop(served.heed)
         orders.send(HISTORY, at_once=True, delivery=Delivery.SILENT)
         served.retrain()
-        for _ in range(4):
+        for _ in range(8):
             orders.send(4, factor=0.3)
             orders.send(16)
         titles = [str(each.json["title"]) for each in shop.requests]
         [broken] = {title for title in titles if "its budget is" in title}
-        assert broken.startswith("Policy shop told of 2 alerts in a week, its budget is 0.02.")
+        assert broken.startswith("Policy shop told of 6 alerts in a week, its budget is 0.02.")
         alerts = served.client.get("/v1/alerts?kind=anomaly").json()["alerts"]
-        assert [each["delivery"] for each in alerts] == ["digest", "digest", "live", "live"]
+        assert [each["delivery"] for each in alerts] == 2 * ["digest"] + 6 * ["live"]
         orders.send(9 * 24)
         [said] = served.client.get("/v1/alerts?kind=data&status=resolved").json()["alerts"][-1:]
         assert said["title"] == broken
