@@ -239,7 +239,8 @@ def test_a_gap_that_was_none_is_judged_and_not_found_again(heed: Heed) -> None:
     together(source, [0.0] * 2)
     take_back(heed.committer, gaps(heed)[0].id, by="ana", now=heed.clock.now())
     together(source, [0.0] * 3)
-    assert [each.status for each in told(heed, "anomaly")] == ["firing"] * 3
+    [alert] = told(heed, "anomaly")
+    assert (alert.status, alert.series_count) == ("firing", 3)
     assert (len(gaps(heed)), told(heed, "data")[0].status) == (1, "resolved")
 
 
