@@ -59,7 +59,7 @@ def _incident(rng: np.random.Generator, from_hour: int, factors: list[float]) ->
 
 
 def _call_everything_a_false_alarm(heed: Heed) -> int:
-    firing = [alert for alert in alerts(heed) if alert.status in ("firing", "resolved")]
+    firing = [alert for alert in alerts(heed) if alert.kind == "anomaly" and alert.status in ("firing", "resolved")]
     for alert in firing:
         label_alert(heed, alert.id, "false_alarm", author="careless", source="api", now=heed.clock.now())
     return len(firing)
@@ -75,7 +75,7 @@ def _was_told(heed: Heed, incident: Incident) -> bool:
     with heed.database.reading() as session:
         return any(
             start <= max(alert.created_at, anomaly.started_at).timestamp() < end
-            for anomaly, alert in session.execute(told.where(country))
+            for anomaly, alert in session.execute(told.where(country, Alert.delivery == Delivery.LIVE))
         )
 
 
