@@ -16,7 +16,7 @@ from app.alerts.wording import name_in_words
 from app.clock import wall_now
 from app.partitions.partition import Partition
 from app.pipeline.ingest import Committer
-from app.pipeline.notify import enqueue
+from app.pipeline.notify import announce, enqueue
 from app.store import alerts as stored
 from app.store import series as stored_series
 from app.store.tables import Alert
@@ -65,20 +65,7 @@ def _say_broken(committer: Committer, policy: str, alerts: Sequence[Alert], budg
     per_series = committer.call(lambda: _alerts_per_week(committer.partitions, policy))
     with committer.database.writing() as session:
         said = in_words(title, _told(session, alerts, per_series), budget, alerts_per_week=per_series)
-        alert = Alert(
-            kind="data",
-            status="firing",
-            severity="warning",
-            title=said,
-            started_at=now,
-            created_at=now,
-            delivery="live",
-            policy=policy,
-            channels=alerts[-1].channels,
-        )
-        session.add(alert)
-        session.flush()
-        enqueue(session, alert.id, "firing", wall_now())
+        announce(session, said, now, policy=policy, channels=alerts[-1].channels)
     log.warning("budget_broken", policy=policy, told=len(alerts), budget=budget)
 
 

@@ -9,9 +9,8 @@ from datetime import datetime
 import structlog
 from sqlalchemy.orm import Session
 
-from app.clock import wall_now
 from app.pipeline.ingest import Committer
-from app.pipeline.notify import enqueue
+from app.pipeline.notify import announce
 from app.store import alerts as stored
 from app.store.tables import Alert
 
@@ -45,21 +44,10 @@ def _by_route(alerts: Sequence[Alert]) -> dict[tuple[str, ...] | None, list[Aler
 
 
 def _send(session: Session, route: tuple[str, ...] | None, alerts: Sequence[Alert], now: datetime) -> None:
-    digest = Alert(
-        kind="data",
-        status="resolved",
-        severity="warning",
-        title=digest_title(alerts),
-        started_at=min(alert.started_at for alert in alerts),
-        ended_at=now,
-        created_at=now,
-        delivery="live",
-        channels=None if route is None else list(route),
-    )
-    session.add(digest)
-    session.flush()
-    enqueue(session, digest.id, "firing", wall_now())
-    log.info("digest_sent", digest=digest.id, alerts=len(alerts))
+    since = min(alert.started_at for alert in alerts)
+    channels = None if route is None else list(route)
+    announce(session, digest_title(alerts), now, since=since, over=True, channels=channels)
+    log.info("digest_sent", alerts=len(alerts))
 
 
 def digest_title(alerts: Sequence[Alert]) -> str:

@@ -21,7 +21,7 @@ from app.errors import Unprocessable
 from app.partitions.partition import UNKNOWN, Partition
 from app.pipeline.consequences import status_under
 from app.pipeline.ingest import Committer
-from app.pipeline.notify import enqueue
+from app.pipeline.notify import announce, enqueue
 from app.pipeline.train import history_of, portions, train, window
 from app.store import alerts as stored_alerts
 from app.store import desensitisations as stored
@@ -324,19 +324,8 @@ def _announce(committer: Committer, now: datetime) -> None:
             row.ended_at = now
             if not stored.members_of(session, [row.id]):  # its series were erased meanwhile
                 continue
-            alert = Alert(
-                kind="data",
-                status="resolved",
-                severity="warning",
-                title=_in_words(session, row),
-                started_at=row.created_at,
-                ended_at=now,
-                created_at=now,
-                delivery="live",
-            )
-            session.add(alert)
-            session.flush()
-            told += enqueue(session, alert.id, Reason.SETTLED, wall_now())
+            said = _in_words(session, row)
+            told += announce(session, said, now, since=row.created_at, over=True, reason=Reason.SETTLED)
     if told:
         committer.told()
 

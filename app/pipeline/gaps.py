@@ -22,13 +22,13 @@ from app.partitions.partition import UNKNOWN, Partition
 from app.pipeline import retrain
 from app.pipeline.happenings import Changed
 from app.pipeline.ingest import Committer
-from app.pipeline.notify import enqueue
+from app.pipeline.notify import announce, enqueue
 from app.pipeline.rescore import score_again
 from app.store import alerts as stored_alerts
 from app.store import happenings as stored
 from app.store import points
 from app.store.points import PointBatch
-from app.store.tables import Alert, Gap
+from app.store.tables import Gap
 from detectors.contract import Bools, Floats, Ints
 
 log = structlog.get_logger()
@@ -371,19 +371,7 @@ def _declared_in_words(gap: Gap, series: int) -> str:
 
 def _tell(session: Session, gap: Gap, title: str, now: datetime, severity: str = "warning") -> None:
     """One alert for all the series of the gap."""
-    alert = Alert(
-        kind="data",
-        status="firing",
-        severity=severity,
-        title=title,
-        started_at=gap.started_at,
-        created_at=now,
-        delivery=Delivery.LIVE,
-        gap_id=gap.id,
-    )
-    session.add(alert)
-    session.flush()
-    enqueue(session, alert.id, "firing", wall_now())
+    announce(session, title, now, since=gap.started_at, severity=severity, gap_id=gap.id)
 
 
 def _resolve(session: Session, gap: Gap, at: datetime, told: str = "") -> None:

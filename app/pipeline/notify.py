@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session
 
 from app.alerts.grouping import Extent, growth_of
 from app.alerts.message import AlertFacts, Reason
+from app.alerts.rules import Delivery
 from app.channels import UPDATED_IN_PLACE, open_channel
 from app.channels.contract import Channel as OpenChannel
 from app.channels.contract import Notice, TransportError
@@ -54,6 +55,44 @@ def enqueue(session: Session, alert_id: int, reason: str, now: datetime) -> int:
     In the caller's transaction. `now` is real time, from which the message is due.
     """
     return enqueue_all(session, [alert_id], reason, now)
+
+
+def announce(
+    session: Session,
+    title: str,
+    now: datetime,
+    *,
+    since: datetime | None = None,
+    over: bool = False,
+    severity: str = "warning",
+    reason: str = Reason.FIRING,
+    gap_id: int | None = None,
+    policy: str | None = None,
+    channels: list[str] | None = None,
+    due: datetime | None = None,
+) -> int:
+    """Tell of something that is about no single anomaly, by an alert of its own; returns how many will hear of it.
+
+    In the caller's transaction. now: when it became known. since: when it began, by default then. over: nothing lasts
+    that could end later. channels: names of those that are told, None for all. due: real time from which the messages
+    are, by default at once.
+    """
+    alert = Alert(
+        kind="data",
+        status="resolved" if over else "firing",
+        severity=severity,
+        title=title,
+        started_at=since or now,
+        ended_at=now if over else None,
+        created_at=now,
+        delivery=Delivery.LIVE,
+        gap_id=gap_id,
+        policy=policy,
+        channels=channels,
+    )
+    session.add(alert)
+    session.flush()
+    return enqueue(session, alert.id, reason, due or wall_now())
 
 
 def enqueue_all(session: Session, alert_ids: Iterable[int], reason: str, now: datetime) -> int:
@@ -247,10 +286,8 @@ def stop_channel(session: Session, channel_id: int, name: str, why: str, now: da
     """Send nothing to it any more, and say so through the others. Stopped twice it is said once."""
     if not disable_channel(session, channel_id, why, now):
         return
-    alert = _alert_of_stopped_channel(name, why, now)
-    session.add(alert)
-    session.flush()
-    enqueue(session, alert.id, Reason.FIRING, now)
+    said = f"Alerts no longer reach {name}: {why}. Correct the channel and enable it again"
+    announce(session, said, now, severity="critical", due=now)
     log.error("channel_disabled", channel=name, reason=why)
 
 
@@ -391,18 +428,6 @@ class Notifier:
                 return
         with self._database.writing() as session:
             outbox.bury_older_than(session, oldest, TOO_OLD)
-
-
-def _alert_of_stopped_channel(name: str, why: str, now: datetime) -> Alert:
-    return Alert(
-        kind="data",
-        status="firing",
-        severity="critical",
-        title=f"Alerts no longer reach {name}: {why}. Correct the channel and enable it again",
-        started_at=now,
-        created_at=now,
-        delivery="live",
-    )
 
 
 def _facts_of_a_test(channel: str, url: str, now: datetime) -> AlertFacts:

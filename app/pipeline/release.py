@@ -9,10 +9,10 @@ import structlog
 from sqlalchemy.orm import Session
 
 from app.alerts.wording import lasting
-from app.pipeline.notify import enqueue
+from app.pipeline.notify import announce
 from app.store import notifications as outbox
 from app.store.notifications import Held
-from app.store.tables import Alert, Flag
+from app.store.tables import Flag
 
 log = structlog.get_logger()
 
@@ -40,10 +40,8 @@ def release(session: Session, flag: Flag, now: datetime) -> None:
     outbox.skip(session, found.over, OVER)
     outbox.start_afresh(session, found.send, now)
     if found.untold:
-        alert = _digest(flag, list(found.untold.values()), now)
-        session.add(alert)
-        session.flush()
-        enqueue(session, alert.id, "firing", now)
+        said = _digest_title(flag, list(found.untold.values()), now)
+        announce(session, said, now, since=flag.started_at, over=True, due=now)
     log.info("notifications_released", sent=len(found.send), over=len(found.over), overtaken=len(found.overtaken))
 
 
@@ -70,18 +68,9 @@ def sort(held: list[Held]) -> Sorted:
     return found
 
 
-def _digest(flag: Flag, titles: list[str], now: datetime) -> Alert:
+def _digest_title(flag: Flag, titles: list[str], now: datetime) -> str:
     named = "; ".join(titles[:MOST_NAMED])
     more = f" and {len(titles) - MOST_NAMED} more" if len(titles) > MOST_NAMED else ""
     held = lasting(now - flag.started_at)
     alerts = "1 alert was" if len(titles) == 1 else f"{len(titles)} alerts were"
-    return Alert(
-        kind="data",
-        status="resolved",
-        severity="warning",
-        title=f"Notifications were held back for {held}. Meanwhile {alerts} over: {named}{more}",
-        started_at=flag.started_at,
-        ended_at=now,
-        created_at=now,
-        delivery="live",
-    )
+    return f"Notifications were held back for {held}. Meanwhile {alerts} over: {named}{more}"
