@@ -14,9 +14,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from detectors.calendar import WEEK
-from detectors.contract import TOGETHER, Bools, Detector, Fields, Floats, History, Ints, Points, score_in_turn
+from detectors.contract import Bools, Detector, Fields, Floats, History, Ints, Points
 from detectors.rarity import WEEK_SECONDS
 from detectors.robust import center_and_unit, mean, median
+from detectors.trial import go_on
 
 LEARNED_SHARE = 2 / 3
 MOST_JUDGED = 3_000
@@ -159,25 +160,21 @@ def judge_the_end(history: History, detector: Detector, threshold: float) -> Tri
     values = np.where(np.isfinite(history.values), history.values, np.nan)
     series, columns = values.shape
     held = max(columns - MOST_JUDGED, int(columns * LEARNED_SHARE))
-    past = replace(history, values=values).within(slice(held))
-    baseline, state = detector.fit(past)
+    known = replace(history, values=values)
+    baseline, state = detector.fit(known.within(slice(held)))
     judged = columns - held
     starts = (
         np.unique(np.linspace(0, max(judged - max(WITHIN_POINTS), 0), STARTS).astype(int)) if judged else np.array([0])
     )
     said = {name: np.full((series, judged), np.nan) for name in ("expected", "lower", "upper", "rarity")}
     snapshots: list[Fields] = []
-    cuts = np.unique(np.concatenate([starts, np.arange(0, judged, max(1, TOGETHER // series)), [judged]]))
-    for begin, end in itertools.pairwise(cuts.tolist()):
-        if begin in starts:
-            snapshots.append(state)
-        columns = np.repeat(np.arange(held + begin, held + end), series)
-        row = np.tile(np.arange(series), end - begin)
-        points = _points(history, columns, row, values[row, columns], threshold)
-        scores, states = score_in_turn(detector, points, end - begin, baseline, state)
-        state = {name: array[-1] for name, array in states.items()}
+    for begin, end in itertools.pairwise([*starts.tolist(), judged] if judged else ()):
+        snapshots.append(state)
+        judgements, state = go_on(
+            detector, baseline, state, known, first=held + begin, until=held + end, threshold=threshold
+        )
         for name, column in said.items():
-            column[:, begin:end] = getattr(scores, name).reshape(end - begin, series).T
+            column[:, begin:end] = getattr(judgements, name)
     with np.errstate(all="ignore"):
         _, unit = center_and_unit(values)
         errors = _errors(values, said["expected"], held, history.cadence, unit)
@@ -258,9 +255,7 @@ def _inject(
     return within[:, 1:], calm
 
 
-def _points(
-    history: History, column: Ints | int, row: Ints, value: Floats, threshold: float, frozen: Bools | None = None
-) -> Points:
+def _points(history: History, column: Ints | int, row: Ints, value: Floats, threshold: float, frozen: Bools) -> Points:
     count = len(row)
     thresholds = np.full(count, threshold)
     return Points(
@@ -269,7 +264,7 @@ def _points(
         local=np.broadcast_to(history.local[column], count).astype(np.int64),
         value=value,
         cadence=np.full(count, history.cadence, np.int64),
-        frozen=np.zeros(count, bool) if frozen is None else frozen,
+        frozen=frozen,
         threshold_up=thresholds,
         threshold_down=thresholds,
         kinds_of_day=history.kinds_at(np.broadcast_to(column, count)),

@@ -48,12 +48,22 @@ def judge_again(
 
 
 def go_on(
-    detector: Detector, baseline: Fields, state: Fields, history: History, *, first: int
+    detector: Detector,
+    baseline: Fields,
+    state: Fields,
+    history: History,
+    *,
+    first: int,
+    until: int | None = None,
+    threshold: float = 0.0,
 ) -> tuple[Judgements, Fields]:
-    """Judge the columns from `first` on of all series of a history, from the states that they had before them."""
+    """Judge the columns from `first` on of all series of a history, from the states that they had before them.
+
+    until: the first column that is not judged any more, by default none. threshold: log10 weeks, as in `Points`.
+    """
     series, columns = history.values.shape
-    nothing = np.zeros(series)
-    asked = Stretches(np.arange(series), np.full(series, first), columns - first, nothing, nothing)
+    length, level = (columns if until is None else until) - first, np.full(series, threshold)
+    asked = Stretches(np.arange(series), np.full(series, first), length, level, level)
     return _along(detector, baseline, state, history, asked, 0)
 
 
