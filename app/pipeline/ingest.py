@@ -358,8 +358,7 @@ class Committer:
 
     def _commit_and_answer(self, group: list[_Waiting]) -> None:
         try:
-            self._look_ahead(group)
-            outcomes = self._commit(group)
+            outcomes = self._commit(group, self._look_ahead(group))
         except Exception as fault:
             if len(group) > 1:  # one faulty POST must not take the others down with it
                 for waiting in group:
@@ -376,17 +375,19 @@ class Committer:
         except Exception:  # what follows a commit must never end the one thread that commits
             log.exception("after_commit_failed")
 
-    def _look_ahead(self, group: Sequence[_Waiting]) -> None:
-        """Zeros may mean that data are lost: to be known before they are judged."""
+    def _look_ahead(self, group: Sequence[_Waiting]) -> _Arrivals | None:
+        """Zeros may mean that data are lost: to be known before they are judged. Returns the points if it looked."""
         if not any((waiting.posted.value == 0).any() for waiting in group):
-            return
+            return None
         arrivals = _arrivals(group, self._places, {})
         try:
             self._arriving(arrivals.only(arrivals.slot >= 0))
         except Exception:  # whoever looks ahead must not keep points from being stored
             log.exception("look_ahead_failed")
+        return arrivals
 
-    def _commit(self, group: list[_Waiting]) -> list[IngestOutcome]:
+    def _commit(self, group: list[_Waiting], placed: _Arrivals | None) -> list[IngestOutcome]:
+        """placed: the points with the places of the series that were known before, if somebody has looked them up."""
         now = self.clock.now()
         created: dict[bytes, Place] = {}
         judgements: list[tuple[Partition, Judged, int, PointBatch]] = []
@@ -396,7 +397,9 @@ class Committer:
             with self.database.writing() as session:
                 past = fall_back.stored_past(session)
                 created, refused, newcomers = self._meet(session, group, now)
-                arrivals = _arrivals(group, ChainMap(self._places, created), refused)
+                if placed is None or refused:  # `refused` names each POST with series that were not known
+                    placed = _arrivals(group, ChainMap(self._places, created), refused)
+                arrivals = placed
                 kept, duplicate, corrected = self._without_duplicates(session, arrivals)
                 for number in np.unique(kept.partition).tolist():
                     mine = kept.only(kept.partition == number)
