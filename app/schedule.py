@@ -58,15 +58,16 @@ NIGHTLY_HOUR, NIGHTLY_MINUTE = 3, 10  # few zones' clock changes repeat or skip 
 
 @dataclass(frozen=True)
 class Job:
-    """`run(now)` says in a few words what it did, or nothing if there was nothing to do.
+    """`run(now)` says in a few words what it did, or how many of what it `counts`; nothing if there was nothing to do.
 
     once_a_day: fires once a local day whatever the clock does, and with several processes in one of them only.
     """
 
     name: str
     trigger: BaseTrigger
-    run: Callable[[datetime], str]
+    run: Callable[[datetime], str | int]
     once_a_day: bool = False
+    counts: str = ""
 
 
 def jobs_of(
@@ -88,23 +89,59 @@ def jobs_of(
     return [
         Job("train-nightly", nightly, lambda now: _choose_and_train(committer, now, choice_budget_ms), once_a_day=True),
         Job("retention", nightly, lambda now: _drop_old_points(committer, now, retention), once_a_day=True),
-        Job("retrains", every(minutes=1), lambda now: _run_retrains(committer, now)),
-        Job("snapshots", every(hours=24), lambda now: _forget_snapshots(committer, now)),
-        Job("daily-digest", morning, lambda now: _send_digests(committer, now), once_a_day=True),
-        Job("budgets", every(minutes=10), lambda now: _watch_budgets(committer, now)),
-        Job("train-young", every(minutes=1), lambda now: _train_young(committer, now)),
-        Job("events", every(minutes=10), lambda now: _learn_events(committer, now)),
-        Job("gaps-found", every(minutes=1), lambda now: _find_gaps(gap_finder, now)),
-        Job("gaps-over", every(minutes=1), lambda now: _end_gaps(committer, now, longest_gap)),
-        Job("gaps-filled", every(minutes=1), lambda now: _fill_gaps(gap_filler, now)),
-        Job("late-points", every(minutes=1), lambda now: _score_again(committer, now)),
-        Job("escalations", every(minutes=1), lambda now: _escalate(committer, now)),
-        Job("silences", every(seconds=10), lambda now: _follow_silences(committer, notifier, now)),
+        Job("retrains", every(minutes=1), lambda now: retrain.run_due(committer, now), counts="retrains run"),
+        Job(
+            "snapshots",
+            every(hours=24),
+            lambda now: roll_back.forget_snapshots(committer, now),
+            counts="parts of old retrains can no longer be rolled back",
+        ),
+        Job(
+            "daily-digest",
+            morning,
+            lambda now: daily_digest.send_digests(committer, now),
+            counts="alerts told in a digest",
+            once_a_day=True,
+        ),
+        Job(
+            "budgets",
+            every(minutes=10),
+            lambda now: budget.watch_budgets(committer, now),
+            counts="policies began or ceased to break their budget",
+        ),
+        Job("train-young", every(minutes=1), lambda now: _train_young(committer, now), counts="series trained"),
+        Job("events", every(minutes=10), lambda now: _learn_events(committer, now), counts="events learned"),
+        Job("gaps-found", every(minutes=1), gap_finder.find_lost, counts="gaps found"),
+        Job(
+            "gaps-over",
+            every(minutes=1),
+            lambda now: over_gaps.end_what_is_over(committer, now, longest_gap),
+            counts="gaps ended",
+        ),
+        Job("gaps-filled", every(minutes=1), gap_filler.fill_what_came, counts="gaps filled"),
+        Job(
+            "late-points",
+            every(minutes=1),
+            lambda now: rescore.score_again(committer, now),
+            counts="series scored again",
+        ),
+        Job("escalations", every(minutes=1), lambda now: escalate.escalate(committer, now), counts="alerts escalated"),
+        Job("silences", every(seconds=10), lambda now: _follow_silences(committer, notifier, now), counts="messages"),
         Job("flags", every(seconds=5), lambda _now: flags.follow(committer)),
-        Job("fold", every(minutes=10), lambda _now: _fold_if_due(committer)),
+        Job("fold", every(minutes=10), lambda _now: _fold_if_due(committer), counts="points folded"),
         Job("outbox", every(seconds=30), lambda _now: _wake(notifier)),
-        Job("staleness", every(minutes=5), lambda now: _end_silent(committer, now)),
-        Job("pictures", every(hours=24), lambda _now: _forget_pictures(committer.database, picture_lifetime)),
+        Job(
+            "staleness",
+            every(minutes=5),
+            lambda now: stale.end_silent(committer, now),
+            counts="anomalies of silent series ended",
+        ),
+        Job(
+            "pictures",
+            every(hours=24),
+            lambda _now: forget_old(committer.database, wall_now(), picture_lifetime),
+            counts="pictures deleted",
+        ),
         Job("new-normals", every(hours=1), lambda now: _follow_new_normals(committer, now)),
         Job("tolerance", every(hours=12), lambda _now: _fade(committer)),
     ]
@@ -168,10 +205,11 @@ class Schedule:
 
     def _run(self, job: Job, now: datetime) -> str:
         try:
-            outcome = job.run(now)
+            did = job.run(now)
         except Exception:  # one job that fails must not end the others
             log.exception("job_failed", job=job.name)
             return "failed"
+        outcome = did if isinstance(did, str) else f"{did} {job.counts}" if did else ""
         if outcome:
             log.info("job_ran", job=job.name, outcome=outcome)
         return outcome
@@ -217,34 +255,8 @@ def _drop_old_points(committer: Committer, now: datetime, retention: timedelta |
     return f"points older than {retention.days} days dropped"
 
 
-def _train_young(committer: Committer, now: datetime) -> str:
-    report = train.train(committer, now=now, reason="young series", wanted=train.due)
-    return f"{report.trained} series trained" if report.trained else ""
-
-
-def _run_retrains(committer: Committer, now: datetime) -> str:
-    count = retrain.run_due(committer, now)
-    return f"{count} retrains run" if count else ""
-
-
-def _forget_snapshots(committer: Committer, now: datetime) -> str:
-    count = roll_back.forget_snapshots(committer, now)
-    return f"{count} parts of old retrains can no longer be rolled back" if count else ""
-
-
-def _find_gaps(finder: GapFinder, now: datetime) -> str:
-    count = finder.find_silent(now) + finder.find_stuck(now)
-    return f"{count} gaps found" if count else ""
-
-
-def _end_gaps(committer: Committer, now: datetime, longest: timedelta) -> str:
-    count = over_gaps.end_what_is_over(committer, now, longest)
-    return f"{count} gaps ended" if count else ""
-
-
-def _fill_gaps(filler: GapFiller, now: datetime) -> str:
-    count = filler.fill_what_came(now)
-    return f"{count} gaps filled" if count else ""
+def _train_young(committer: Committer, now: datetime) -> int:
+    return train.train(committer, now=now, reason="young series", wanted=train.due).trained
 
 
 def _follow_new_normals(committer: Committer, now: datetime) -> str:
@@ -252,42 +264,20 @@ def _follow_new_normals(committer: Committer, now: datetime) -> str:
     return FROZEN if committer.switches.frozen else desensitise.follow(committer, now)
 
 
-def _learn_events(committer: Committer, now: datetime) -> str:
+def _learn_events(committer: Committer, now: datetime) -> int | str:
     if committer.switches.frozen:
         return FROZEN
-    count = events.learn_what_ended(committer, now)
-    return f"{count} events learned" if count else ""
+    return events.learn_what_ended(committer, now)
 
 
-def _score_again(committer: Committer, now: datetime) -> str:
-    count = rescore.score_again(committer, now)
-    return f"{count} series scored again" if count else ""
-
-
-def _send_digests(committer: Committer, now: datetime) -> str:
-    count = daily_digest.send_digests(committer, now)
-    return f"{count} alerts told in a digest" if count else ""
-
-
-def _watch_budgets(committer: Committer, now: datetime) -> str:
-    count = budget.watch_budgets(committer, now)
-    return f"{count} policies began or ceased to break their budget" if count else ""
-
-
-def _escalate(committer: Committer, now: datetime) -> str:
-    count = escalate.escalate(committer, now)
-    return f"{count} alerts escalated" if count else ""
-
-
-def _fold_if_due(committer: Committer) -> str:
-    folded = sum(
+def _fold_if_due(committer: Committer) -> int:
+    return sum(
         train.fold(committer, partition.number)
         for partition in committer.partitions
         if partition.tail_points >= FOLD_POINTS
         or len(partition.tail) >= FOLD_ROWS
         or partition.tail_age(wall_now()) >= FOLD_AGE
     )
-    return f"{folded} points folded" if folded else ""
 
 
 def _wake(notifier: Notifier) -> str:
@@ -295,25 +285,15 @@ def _wake(notifier: Notifier) -> str:
     return ""
 
 
-def _follow_silences(committer: Committer, notifier: Notifier, now: datetime) -> str:
+def _follow_silences(committer: Committer, notifier: Notifier, now: datetime) -> int:
     with committer.database.reading() as session:
         if not silences.matter(session, now):
-            return ""
+            return 0
     with committer.database.writing() as session:
         due = silenced.follow(session, now)
     if due:
         notifier.wake()
-    return f"{due} messages" if due else ""
-
-
-def _end_silent(committer: Committer, now: datetime) -> str:
-    ended = stale.end_silent(committer, now)
-    return f"{ended} anomalies of silent series ended" if ended else ""
-
-
-def _forget_pictures(database: Database, lifetime: timedelta) -> str:
-    count = forget_old(database, wall_now(), lifetime)
-    return f"{count} pictures deleted" if count else ""
+    return due
 
 
 def _fade(committer: Committer) -> str:

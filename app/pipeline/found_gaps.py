@@ -85,12 +85,27 @@ class _Group:
         return self.newest + (self.steps - self.looked_at - self.before) * self.cadence
 
 
+@dataclass(frozen=True)
+class _Stuck:
+    """The series of one token that are stuck; arrays (M,). sending: all metrics that it sends."""
+
+    token: int
+    sending: set[str]
+    series_ids: Ints
+    since: Ints
+    cadence: Ints
+
+
 class GapFinder:
     """Looks for gaps in what a committer's series send."""
 
     def __init__(self, committer: Committer) -> None:
         self._committer = committer
         self._look_again: dict[tuple[int, str], int] = {}
+
+    def find_lost(self, now: datetime) -> int:
+        """Look for what shows by itself as time goes on; returns how many gaps were opened."""
+        return self.find_silent(now) + self.find_stuck(now)
 
     def find_silent(self, now: datetime) -> int:
         """Open a gap for every source that has gone silent; returns how many."""
@@ -110,16 +125,17 @@ class GapFinder:
 
     def find_stuck(self, now: datetime) -> int:
         """Open a gap for the series of every source that have sent one value for too long; returns how many."""
-        by_token = self._committer.call(lambda: self._stuck(int(now.timestamp())))
         found = 0
-        for token, (ids, since, cadence) in by_token.items():
-            step = int(cadence.max())
-            order = np.argsort(since, kind="stable")
-            apart = np.flatnonzero(np.diff(since[order]) > gaps.JOINED_STEPS * step) + 1
+        for stuck in self._committer.call(lambda: self._stuck(int(now.timestamp()))):
+            step, source = int(stuck.cadence.max()), self._source(stuck.token)
+            order = np.argsort(stuck.since, kind="stable")
+            apart = np.flatnonzero(np.diff(stuck.since[order]) > gaps.JOINED_STEPS * step) + 1
             for together in np.split(order, apart):
-                start = int(since[together].min())
-                words = _Words(self._source(token), _metrics_of(self._committer.partitions, token), _moment(start))
-                lost = Loss("stuck", token or None, ids[together], _time(start), words.of_stuck, step)
+                start = int(stuck.since[together].min())
+                words = _Words(source, stuck.sending, _moment(start))
+                lost = Loss(
+                    "stuck", stuck.token or None, stuck.series_ids[together], _time(start), words.of_stuck, step
+                )
                 found += gaps.open_found(self._committer, lost, now) is not None
         return found
 
@@ -141,8 +157,8 @@ class GapFinder:
             lost = Loss("zeros", token or None, ids, _time(start), words.of_zeros, self._step_of(ids))
             gaps.open_found(self._committer, lost, now)
 
-    def _stuck(self, now: int) -> dict[int, tuple[Ints, Ints, Ints]]:
-        """Of each token the series that are stuck: ids, since when, and cadences."""
+    def _stuck(self, now: int) -> list[_Stuck]:
+        """The series that are stuck, by token."""
         rows: list[tuple[Ints, ...]] = []
         for partition in self._committer.partitions:
             run = partition.arrivals.columns
@@ -163,9 +179,12 @@ class GapFinder:
             token, series_id, cadence = (partition.columns[name][told].astype(np.int64) for name in names)
             rows.append((token, series_id, run["repeat_since"][told], cadence))
         if not rows:
-            return {}
-        token, ids, since, cadence = (np.concatenate(each) for each in zip(*rows, strict=True))
-        return {int(t): (ids[token == t], since[token == t], cadence[token == t]) for t in np.unique(token)}
+            return []
+        token, *columns = (np.concatenate(each) for each in zip(*rows, strict=True))
+        return [
+            _Stuck(each, _metrics_of(self._committer.partitions, each), *(column[token == each] for column in columns))
+            for each in np.unique(token).tolist()
+        ]
 
     def _quiet(self, now: int) -> tuple[list[_Group], Mapping[int, set[str]]]:
         """Metrics of which every series that sent lately is overdue, and which metrics each token sends lately."""
