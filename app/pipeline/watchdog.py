@@ -1,7 +1,8 @@
 """Work that may fail to end: done on a thread of its own, given up after a while.
 
-The caller goes on at once when its patience is over, whatever the work hangs in. A loop in Python is ended by an
-exception from outside; a call into C that never returns keeps its thread, and nobody waits for it.
+The caller goes on at once when its patience is over, whatever the work hangs in. What was only slow ends at its next
+step. A loop in Python that takes no steps is ended by an exception from outside; a call into C that never returns keeps
+its thread, and nobody waits for it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,10 @@ from functools import partial
 from typing import Any, Generic, NoReturn, TypeVar
 
 T = TypeVar("T")
+
+GRACE_SECONDS = 3.0
+"""Work that was given up has so long to reach its next step. An exception from outside can strike in a callback of the
+interpreter, which swallows it: it is for what hangs, and not for what a busy machine makes slow."""
 Beat = Callable[[], None]
 """Called by the work at each of its steps: it still gets on."""
 
@@ -42,6 +47,7 @@ def within(patience: Patience, work: Callable[[Beat], T]) -> T:
     try:
         outcome = task.await_outcome(patience)
     except TookTooLongError:
+        task.given_up = True
         worker.abandon()
         raise
     _idle.append(worker)
@@ -53,8 +59,11 @@ class _Task(Generic[T]):
         self._work = work
         self._outcome: queue.SimpleQueue[Callable[[], T]] = queue.SimpleQueue()
         self._beaten_at = time.monotonic()
+        self.given_up = False
 
     def beat(self) -> None:
+        if self.given_up:
+            raise TookTooLongError
         self._beaten_at = time.monotonic()
 
     def do(self) -> None:
@@ -84,14 +93,21 @@ class _Worker:
         self._thread.start()
 
     def abandon(self) -> None:
-        """End the thread as soon as it runs Python again."""
+        """End the thread: at the next step of its work, or else as soon as it runs Python again."""
         self._abandoned = True
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(
-            ctypes.c_ulong(self._thread.ident or 0), ctypes.py_object(SystemExit)
-        )
+        threading.Thread(target=self._end, name="watchdog", daemon=True).start()
+
+    def _end(self) -> None:
+        while True:
+            self._thread.join(GRACE_SECONDS)
+            if not self._thread.is_alive():
+                return
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(
+                ctypes.c_ulong(self._thread.ident or 0), ctypes.py_object(SystemExit)
+            )
 
     def _run(self) -> None:
-        with suppress(SystemExit):  # `abandon` came while it waited for work, and not for the detector
+        with suppress(SystemExit):  # it came between the work's end and the next look at `_abandoned`
             while not self._abandoned:
                 self.tasks.get().do()
 
