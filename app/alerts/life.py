@@ -56,13 +56,15 @@ class Changes:
     """What one point did to the run of each series: bool arrays (B,).
 
     opened: a new run began. told: its rarity reached the threshold, once a run. grew: an open run took in a further
-    abnormal point. ended: it ended at this point. reopened: a run that had ended went on.
+    abnormal point. ended: it ended at this point. aged: it ended by age, still abnormal. reopened: a run that had ended
+    went on.
     """
 
     opened: Bools
     told: Bools
     grew: Bools
     ended: Bools
+    aged: Bools
     reopened: Bools
 
     def any(self) -> bool:
@@ -79,6 +81,7 @@ def newborn(count: int, kinds: int = 0) -> Fields:
     direction: int8 of the peak. peak_rarity: log10 weeks, -inf = none. peak_value, peak_expected, peak_lower,
     peak_upper: at the rarest point. peak_evidence: float32 (count, kinds). impact: sum of value - expected over
     the abnormal points. frozen: bool, must not learn. settling: bool, ended by age and not calm since.
+    aged: bool, ended by age, whatever came since.
     previous_at: int64, last abnormal point of the run before. often: float64, how many runs there were before, older
     ones counting less. excused: float64, how far off was the run that somebody called normal, 0 if none.
     """
@@ -97,6 +100,7 @@ def newborn(count: int, kinds: int = 0) -> Fields:
         "direction": np.zeros(count, np.int8),
         "frozen": np.zeros(count, bool),
         "settling": np.zeros(count, bool),
+        "aged": np.zeros(count, bool),
     }
 
 
@@ -254,7 +258,9 @@ def _advance(life: Fields, seen: _Seen, rules: LifeRules) -> tuple[Fields, Chang
     cooling &= seen.at - life["closed_at"] < cool_down
     wakes = life["settling"] & _is_stranger(life, seen, rules)
     may_open = ~was_open & (~life["settling"] | wakes)
+    lasted = life["closed_at"] - life["opened_at"] >= seen.at_least(rules.thaw_points, rules.thaw_seconds)
     goes_on = cooling & np.where(told_before, seen.tellable & seen.outside, seen.abnormal)
+    goes_on &= ~(told_before & lasted & _is_way_back(life, seen))
     reopened = goes_on & ~(old & told_before)
     turned = was_open & ~told_before & seen.abnormal & (seen.direction != life["direction"])
     thawed = age >= seen.at_least(rules.thaw_points, rules.thaw_seconds)
@@ -279,11 +285,13 @@ def _advance(life: Fields, seen: _Seen, rules: LifeRules) -> tuple[Fields, Chang
     calmed = calm_now & (after["calm"] >= rules.calm_points) & (quiet_for >= rules.calm_seconds)
     ended = was_open & (calmed | old)
     after["closed_at"] = np.where(ended, seen.at, after["closed_at"])
-    begins = told_before & ((ended & ~calmed) | (goes_on & old))
+    aged = told_before & ended & ~calmed
+    after["aged"] |= aged
+    begins = aged | (told_before & goes_on & old)
     settled = (calmed & (quiet_for >= cool_down)) | wakes
     after["settling"] = _settles(after, seen, begins, settled, rules)
     after["last_abnormal_at"] = np.where(after["settling"] & seen.abnormal, seen.at, after["last_abnormal_at"])
-    return after, Changes(opened, told, grew, ended, reopened)
+    return after, Changes(opened, told, grew, ended, aged, reopened)
 
 
 def _is_way_back(life: Fields, seen: _Seen) -> Bools:
@@ -346,7 +354,7 @@ def _grown(life: Fields, seen: _Seen, part: Bools) -> Fields:
 
 def _no_changes(count: int) -> Changes:
     none = np.zeros(count, bool)
-    return Changes(none, none, none, none, none)
+    return Changes(none, none, none, none, none, none)
 
 
 def _placed(life: Fields, rows: Ints, after: Fields, changed: Changes) -> tuple[Fields, Changes]:

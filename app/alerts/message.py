@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from app.alerts.contribution import Explanation
 from app.alerts.grouping import Extent, Member, causes_among, off_by
+from app.alerts.rules import End
 from app.alerts.wording import (
     NAME_LIMIT,
     clipped,
@@ -26,6 +27,10 @@ from app.alerts.wording import (
 
 RAREST_WEEKS = 1e6
 OTHERS_SHOWN = 5
+TAKEN_FOR_NORMAL = (
+    "If nobody answers, Heed takes it for normal: it learns this level from now on and, until the series has settled "
+    "or a week is over, tells of it again only if it gets ten times rarer or turns the other way."
+)
 VERDICTS_IN_WORDS = {
     "false_alarm": "a false alarm",
     "real": "a real problem",
@@ -58,6 +63,7 @@ class Reason(StrEnum):
     GROWN = "grown"
     UPDATED = "updated"
     RESOLVED = "resolved"
+    AGED = "aged"
     CLOSED = "closed"
     WITHDRAWN = "withdrawn"
     SETTLED = "settled"
@@ -97,7 +103,8 @@ class WarmUp:
 class AnomalyFacts:
     """One anomaly at its strangest point. Without an expectation only the actual value is known.
 
-    place: among those of its alert, in the order in which people were told.
+    place: among those of its alert, in the order in which people were told. end: why it is over, where nobody ended it.
+    latest: value of the last point that made anything of it, where that is known.
     """
 
     series: SeriesFacts
@@ -117,6 +124,8 @@ class AnomalyFacts:
     warm_up: WarmUp | None = None
     evidence: Mapping[str, float] = field(default_factory=dict)  # the rarity of each kind alone, log10 weeks
     place: int = 0
+    end: str | None = None
+    latest: float | None = None
 
     @property
     def rarity_weeks(self) -> float:
@@ -201,11 +210,18 @@ class AlertFacts:
 
     @property
     def foremost(self) -> AnomalyFacts | None:
-        """The anomaly to speak of: of those still open, or of all once none is, the rarest that is not part of one."""
-        still_open = [anomaly for anomaly in self.anomalies if anomaly.ended_at is None] or list(self.anomalies)
-        causes = causes_among([anomaly.series.member for anomaly in still_open])
-        leading = [anomaly for anomaly, is_cause in zip(still_open, causes, strict=True) if is_cause]
+        """The anomaly to speak of: of those that last, or of all once none does, the rarest that is not part of one."""
+        still_open = [anomaly for anomaly in self.anomalies if anomaly.ended_at is None]
+        lasting = still_open or [anomaly for anomaly in self.anomalies if anomaly.end == End.AGED]
+        spoken_of = lasting or list(self.anomalies)
+        causes = causes_among([anomaly.series.member for anomaly in spoken_of])
+        leading = [anomaly for anomaly, is_cause in zip(spoken_of, causes, strict=True) if is_cause]
         return max(leading, key=lambda anomaly: anomaly.rarity, default=None)
+
+    @property
+    def is_aged(self) -> bool:
+        """Whether what is spoken of was given up after a day although it is still abnormal."""
+        return self.foremost is not None and self.foremost.end == End.AGED
 
     @property
     def extent(self) -> Extent:
@@ -245,6 +261,11 @@ def title_of_several(metric: str, dimensions: Mapping[str, str], direction: int,
     return f"{name} is {how}" if count < 2 else f"{name} and {count - 1:,} more series are {how}"
 
 
+def as_it_ended(reason: Reason, facts: AlertFacts) -> Reason:
+    """The reason that a channel is told: that an alert is over does not say that all is well again."""
+    return Reason.AGED if reason is Reason.RESOLVED and facts.is_aged else reason
+
+
 def sentence(facts: AlertFacts, reason: Reason) -> str:
     """What happened, in one sentence: actual against expected, by how much, since when, and how rare that is."""
     anomaly = facts.foremost
@@ -256,8 +277,8 @@ def sentence(facts: AlertFacts, reason: Reason) -> str:
             return f"{said}; {_rarity(anomaly)}."
         case Reason.UPDATED:
             return f"It goes on: {said}; {_rarity(anomaly)}."
-        case Reason.RESOLVED | Reason.SETTLED:
-            return f"{anomaly.series.name} {_recovered(anomaly)}: it {_change(anomaly)}, {_when(anomaly, facts)}."
+        case Reason.RESOLVED | Reason.SETTLED | Reason.AGED:
+            return _over(anomaly, facts, reason)
         case Reason.CLOSED:
             return f"{_closed(facts)}: {said}."
         case Reason.WITHDRAWN:
@@ -332,7 +353,9 @@ def remarks(facts: AlertFacts) -> tuple[str, ...]:
     if facts.silence:
         until = moment(facts.silence.until, anomaly.series.timezone, facts.told_at)
         said.append(f"Not sent: silenced by {clipped(facts.silence.author)} until {until}: {facts.silence.comment}.")
-    if facts.offer == "new_normal":
+    if facts.offer == "new_normal" and facts.is_aged:
+        said.append(TAKEN_FOR_NORMAL)
+    elif facts.offer == "new_normal" and anomaly.ended_at is None:
         said.append("New normal? It has kept to this level ever since: if it is to stay so, say so and Heed adapts.")
     if anomaly.warm_up:
         seen, needed = anomaly.warm_up.days_seen, anomaly.warm_up.days_needed
@@ -379,20 +402,40 @@ def _moved(anomaly: AnomalyFacts) -> str:
 def _when(anomaly: AnomalyFacts, facts: AlertFacts) -> str:
     zone = anomaly.series.timezone
     if anomaly.ended_at is None:
-        return f"since {moment(anomaly.started_at, zone, facts.told_at)}"
+        return _since(anomaly, facts)
     if anomaly.ended_at <= anomaly.started_at:
         return f"at {moment(anomaly.started_at, zone, facts.told_at)}"
     return span(anomaly.started_at, anomaly.ended_at, zone, facts.told_at)
+
+
+def _since(anomaly: AnomalyFacts, facts: AlertFacts) -> str:
+    return f"since {moment(anomaly.started_at, anomaly.series.timezone, facts.told_at)}"
 
 
 def _rarity(anomaly: AnomalyFacts) -> str:
     return f"on normal days this happens {rarity_in_words(anomaly.rarity_weeks)}"
 
 
+def _over(anomaly: AnomalyFacts, facts: AlertFacts, reason: Reason) -> str:
+    name, change = anomaly.series.name, _change(anomaly)
+    if reason is Reason.AGED:
+        return f"{name} {_still(anomaly)}: is this the new normal? It {change}, {_since(anomaly, facts)}."
+    return f"{name} {_recovered(anomaly)}: it {change}, {_when(anomaly, facts)}."
+
+
 def _recovered(anomaly: AnomalyFacts) -> str:
+    if anomaly.end == End.SILENT:
+        return "has sent nothing for so long that this counts as over"
     if anomaly.ended_at is None or anomaly.ended_at <= anomaly.started_at:
         return "is back to normal"
     return f"is back to normal after {lasting(anomaly.ended_at - anomaly.started_at)}"
+
+
+def _still(anomaly: AnomalyFacts) -> str:
+    """`is still at 42.7 after 24 hours`."""
+    level = "" if anomaly.latest is None else f" at {quantity(anomaly.latest, unit_of(anomaly.series.metric))}"
+    after = f" after {lasting(anomaly.ended_at - anomaly.started_at)}" if anomaly.ended_at else ""
+    return f"is still{level or ' not back to normal'}{after}"
 
 
 def _closed(facts: AlertFacts) -> str:

@@ -40,6 +40,14 @@ class Outcome(StrEnum):
     WITHDRAWN = "withdrawn"
 
 
+class End(StrEnum):
+    """Why a run is over, where nobody ended it by an answer."""
+
+    RECOVERED = "recovered"
+    AGED = "aged"
+    SILENT = "silent"
+
+
 class Severity(StrEnum):
     WARNING = "warning"
     CRITICAL = "critical"

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from app.alerts.evidence import in_words, spoke
 from app.alerts.message import AlertFacts, AnomalyFacts, remarks, resemblance, sentence, weeks_of
+from app.alerts.rules import End
 from app.alerts.wording import rarity_in_words
 from app.api.access import AnalystBearer
 from app.api.parts import LARGEST_ID, Cursor, Id, Input, Limit, Text, Time, read_cursor, read_dimensions, write_cursor
@@ -19,7 +20,7 @@ from app.api.service import Heed, Service
 from app.clock import wall_now
 from app.errors import NotFound, Unprocessable
 from app.pipeline.explain import explained
-from app.pipeline.facts import REASON_OF_STATUS, facts_of
+from app.pipeline.facts import facts_of, reason_of
 from app.store import alerts as stored
 from app.store import labels as stored_labels
 from app.store.alerts import AlertFilter
@@ -73,8 +74,13 @@ class AnomalyAnswer(BaseModel):
     series: SeriesName
     started_at: datetime
     ended_at: datetime | None
+    end_reason: End | None = Field(
+        description="`recovered`; `aged`: still abnormal after a day; `silent`: no point came. Null while it lasts, "
+        "and where an answer ended it."
+    )
     direction: Literal["up", "down"]
     actual: float
+    latest: float | None = Field(description="Value of the last point that made anything of it.")
     expected: float | None
     lower: float | None
     upper: float | None
@@ -232,7 +238,7 @@ def _answer(alert: Alert, facts: AlertFacts, labels: list[Label], most_anomalies
         kind="data" if alert.kind == "data" else "anomaly",
         severity=alert.severity,
         title=alert.title,
-        text=sentence(facts, REASON_OF_STATUS[alert.status]),
+        text=sentence(facts, reason_of(alert, facts)),
         remarks=list(remarks(facts)),
         started_at=alert.started_at,
         ended_at=alert.ended_at,
@@ -265,6 +271,8 @@ def _anomaly(anomaly: AnomalyFacts) -> AnomalyAnswer:
         series=SeriesName(id=series.id, metric=series.metric, dimensions=dict(series.dimensions)),
         started_at=anomaly.started_at,
         ended_at=anomaly.ended_at,
+        end_reason=None if anomaly.end is None else End(anomaly.end),
+        latest=anomaly.latest,
         direction="down" if anomaly.direction < 0 else "up",
         actual=anomaly.actual,
         expected=anomaly.expected,

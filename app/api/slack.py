@@ -20,7 +20,7 @@ from app.channels.slack_signature import is_signed_by
 from app.clock import wall_now
 from app.errors import BadRequest, HeedError, Unauthorised, Unconfirmed
 from app.pipeline.explain import explained
-from app.pipeline.facts import REASON_OF_STATUS, facts_of
+from app.pipeline.facts import facts_of, reason_of
 from app.pipeline.learn import Answer, label_alert
 from app.security import VerdictLink
 from app.store import alerts as stored_alerts
@@ -156,7 +156,7 @@ def _message(heed: Service, alert_id: int, origin: str, author: str, answer: Ans
         assert alert is not None  # it was labelled a moment ago
         facts = explained(session, facts_of(session, [alert], heed.links, origin=origin, now=wall_now())[alert_id])
     note = f"{VERDICT_NAMES[answer.receipt['verdict']]}, said {author}. {answer.receipt['text'][0]}"
-    return answered_payload(facts, REASON_OF_STATUS[alert.status], note, answer.receipt.get("undo_url"))
+    return answered_payload(facts, reason_of(alert, facts), note, answer.receipt.get("undo_url"))
 
 
 def _tell(heed: Service, response_url: str | None, message: dict[str, Any]) -> None:

@@ -27,7 +27,12 @@ from app.outbound import Outbound, TargetRefused, Unreachable
 
 SUBJECT_LIMIT = 150
 TIMEOUTS_A_SESSION = 4  # shorter than a lease: a server that dawdles is cut off before another worker takes over
-SUBJECT_STARTS = {Reason.RESOLVED: "Over: ", Reason.CLOSED: "Closed: ", Reason.WITHDRAWN: "Withdrawn: "}
+SUBJECT_STARTS = {
+    Reason.RESOLVED: "Over: ",
+    Reason.AGED: "New normal? ",
+    Reason.CLOSED: "Closed: ",
+    Reason.WITHDRAWN: "Withdrawn: ",
+}
 NO_SUCH_MAILBOX = frozenset({550, 551, 553})
 
 

@@ -23,6 +23,7 @@ SIGNS = {
     Reason.GROWN: ":red_circle:",
     Reason.UPDATED: ":red_circle:",
     Reason.RESOLVED: ":large_green_circle:",
+    Reason.AGED: ":large_yellow_circle:",
     Reason.CLOSED: ":white_circle:",
     Reason.WITHDRAWN: ":white_circle:",
     Reason.SETTLED: ":large_green_circle:",

@@ -26,6 +26,7 @@ STATUSES = {
     Reason.GROWN: "updated",
     Reason.UPDATED: "updated",
     Reason.RESOLVED: "resolved",
+    Reason.AGED: "resolved",
     Reason.CLOSED: "resolved",
     Reason.WITHDRAWN: "withdrawn",
     Reason.SETTLED: "resolved",

@@ -19,6 +19,7 @@ from app.alerts.message import title_of, title_of_several
 from app.alerts.policy import PolicySettings, Resolved, resolved
 from app.alerts.rules import (
     Delivery,
+    End,
     Outcome,
     Severity,
     Silencing,
@@ -387,6 +388,7 @@ def describe(anomaly: Anomaly, transition: Transition) -> None:
     run = transition.run
     anomaly.last_abnormal_at = as_time(run.last_abnormal_at)
     anomaly.ended_at = as_time(transition.timestamp) if "ended" in transition.changes else None
+    anomaly.end_reason = end_of(transition)
     anomaly.direction = run.direction
     anomaly.rarity = run.peak_rarity
     anomaly.peak_at = as_time(run.peak_at)
@@ -396,6 +398,8 @@ def describe(anomaly: Anomaly, transition: Transition) -> None:
     )
     anomaly.impact = run.impact
     anomaly.point_count = run.abnormal_points
+    if not math.isnan(transition.value):
+        anomaly.latest = transition.value
     anomaly.threshold = transition.threshold
     anomaly.detector = transition.detector
     kept = transition.kept or {name: anomaly.evidence[name] for name in KEPT if name in (anomaly.evidence or {})}
@@ -412,6 +416,13 @@ def describe(anomaly: Anomaly, transition: Transition) -> None:
             may_alert=transition.may_alert,
         )
     )
+
+
+def end_of(transition: Transition) -> End | None:
+    """Why the run is over, or None while it is not."""
+    if "ended" not in transition.changes:
+        return None
+    return next((end for end in (End.AGED, End.SILENT) if end in transition.changes), End.RECOVERED)
 
 
 def none_if_unknown(number: float) -> float | None:

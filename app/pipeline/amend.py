@@ -148,11 +148,11 @@ def _stand(book: Book, row: Anomaly | None, run: Run, transition: Transition, *,
     alert = book.alerts.get(row.alert_id or 0)
     if alert is not None and alert.status == "closed":
         return None
-    over_before = row.ended_at
+    over_before, why = row.ended_at, row.end_reason
     row.started_at = run[1]
     describe(row, transition)
     if silent and row.ended_at is None:
-        row.ended_at = over_before
+        row.ended_at, row.end_reason = over_before, why
     return row if alert is None and transition.run.told_at else None
 
 

@@ -8,7 +8,18 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from app.alerts.message import AlertFacts, AnomalyFacts, Answered, Reason, Resemblance, SeriesFacts, Silenced, WarmUp
+from app.alerts.message import (
+    AlertFacts,
+    AnomalyFacts,
+    Answered,
+    Reason,
+    Resemblance,
+    SeriesFacts,
+    Silenced,
+    WarmUp,
+    as_it_ended,
+)
+from app.alerts.rules import End
 from app.pipeline.resemble import resembled
 from app.security import Links
 from app.store import alerts as stored_alerts
@@ -33,6 +44,11 @@ REASON_OF_STATUS = {
     "closed": Reason.CLOSED,
     "withdrawn": Reason.WITHDRAWN,
 }
+
+
+def reason_of(alert: Alert, facts: AlertFacts) -> Reason:
+    """How an alert stands, as the reason of a message that would say so."""
+    return as_it_ended(REASON_OF_STATUS[alert.status], facts)
 
 
 def facts_of(
@@ -64,7 +80,7 @@ def facts_of(
             links=links.verdict_urls(alert.id, _offered(alert, anomalies, gaps), origin, now),
             answered=_answered(labels.get(alert.id, [])),
             event=events.get(alert.event_id or 0),
-            offer=alert.offer,
+            offer=None if labels.get(alert.id) else _offer(alert, anomalies.get(alert.id, [])),
             resembles=_resembled(anomalies.get(alert.id, []), past, judged, series),
             growth_to_repeat=alert.growth_to_repeat,
             escalated_after=timedelta(seconds=alert.escalate_after_seconds or 0) if alert.escalated_at else None,
@@ -79,6 +95,12 @@ def _offered(alert: Alert, anomalies: Mapping[int, Sequence[Anomaly]], gaps: Map
     if alert.kind == "data":
         return OFFERED_OF_GAP if gaps.get(alert.gap_id or 0) in happenings.FOUND else []
     return OFFERED if alert.id in anomalies else []
+
+
+def _offer(alert: Alert, anomalies: Sequence[Anomaly]) -> str | None:
+    """The verdict that Heed proposes while nobody has answered: what has lasted for a day may well stay so."""
+    aged = any(each.end_reason == End.AGED and each.outcome != "withdrawn" for each in anomalies)
+    return alert.offer or (Verdict.NEW_NORMAL.value if aged else None)
 
 
 def _silences(session: Session, alerts: Sequence[Alert]) -> dict[int, Silenced]:
@@ -113,6 +135,8 @@ def _anomaly(anomaly: Anomaly, series: Series) -> AnomalyFacts:
         reasons=tuple(_triage(anomaly.evidence).get("reasons", ())),
         evidence={kind: float(rarity) for kind, rarity in anomaly.evidence.items() if isinstance(rarity, int | float)},
         place=anomaly.id,
+        end=anomaly.end_reason,
+        latest=anomaly.latest,
     )
 
 

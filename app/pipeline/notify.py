@@ -20,7 +20,7 @@ import structlog
 from sqlalchemy.orm import Session
 
 from app.alerts.grouping import Extent, growth_of
-from app.alerts.message import AlertFacts, Reason
+from app.alerts.message import AlertFacts, Reason, as_it_ended
 from app.alerts.rules import Delivery
 from app.channels import UPDATED_IN_PLACE, open_channel
 from app.channels.contract import Channel as OpenChannel
@@ -318,7 +318,7 @@ def worth_saying(claim: Claim, facts: AlertFacts, *, in_place: bool) -> Reason |
     """Why the channel is to hear of the alert now; None where it has only grown, and by too little."""
     reason = Reason(claim.reason)
     if reason is not Reason.GROWN:
-        return reason
+        return as_it_ended(reason, facts)
     told = Extent.read(claim.said) if claim.said else facts.extent
     if growth_of(told, facts.extent, facts.growth_to_repeat) is not None:
         return Reason.UPDATED

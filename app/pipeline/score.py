@@ -54,8 +54,9 @@ class Run:
 class Transition:
     """What happened to the run of one series at one point.
 
-    changes: some of told, grew, ended, reopened. threshold: what the run's direction was measured against, log10 weeks;
-    bar: the same without tolerance.
+    changes: some of told, grew, ended, reopened; with ended, aged if it is still abnormal, silent if points stay away.
+    value: of that point, NaN where no point did it. threshold: what the run's direction was measured against, log10
+    weeks; bar: the same without tolerance.
     may_alert: False while the series is warming up. days_seen: whole days of history that it has. kept: what triage
     learns from and made of it, of a run when it is told, or ends untold.
     """
@@ -69,6 +70,7 @@ class Transition:
     bar: Bar
     may_alert: bool
     days_seen: int
+    value: float = np.nan
     kept: dict[str, Any] = field(default_factory=dict)
 
 
@@ -373,7 +375,7 @@ def ended_by_silence(partition: Partition, slot: int, timestamp: int) -> Transit
     return Transition(
         slot=slot,
         timestamp=timestamp,
-        changes=frozenset({"ended"}),
+        changes=frozenset({"ended", "silent"}),
         detector=detector.name,
         run=_run(life, np.intp(0), detector.evidence),
         threshold=partition.bar(slot).threshold + float(tolerance),
@@ -388,11 +390,12 @@ def as_trained(partition: Partition, slot: int) -> Transition:
     detector = partition.judge_of(slot)[0].detector
     life = take(partition.anchor_life, np.array([slot]))
     closed_at = int(life["closed_at"][0])
+    ended = {"ended", "aged"} if life["aged"][0] else {"ended"}
     tolerance = (partition.tolerance_down if life["direction"][0] < 0 else partition.tolerance_up)[slot]
     return Transition(
         slot=slot,
         timestamp=closed_at or int(life["last_abnormal_at"][0]),
-        changes=frozenset({"ended" if closed_at else "grew"}),
+        changes=frozenset(ended if closed_at else {"grew"}),
         detector=detector.name,
         run=_run(life, np.intp(0), detector.evidence),
         threshold=partition.bar(slot).threshold + float(tolerance),
@@ -620,7 +623,7 @@ def _transitions(
 ) -> list[Transition]:
     """The few series of a round to which something happened that the database must know."""
     grew = changes.grew & (life["told_at"] > 0)
-    what = {"told": changes.told, "grew": grew, "ended": changes.ended, "reopened": changes.reopened}
+    what = {name: getattr(changes, name) for name in ("told", "ended", "aged", "reopened")} | {"grew": grew}
     concerned = np.flatnonzero(changes.told | grew | changes.ended | changes.reopened)
     days_seen = series.days_seen(who, points.timestamp)
     return [
@@ -634,6 +637,7 @@ def _transitions(
             bar=series.bars.one(int(who[row])),
             may_alert=bool(may_alert[row]),
             days_seen=int(days_seen[row]),
+            value=float(points.value[row]),
             kept=series.taught.of_run(
                 int(who[row]),
                 life,

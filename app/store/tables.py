@@ -277,6 +277,11 @@ class Alert(Base):
     acknowledged_at: Mapped[datetime | None]
     acknowledged_by: Mapped[str | None]
     snoozed_until: Mapped[datetime | None]
+    snoozed_for: Mapped[str | None] = mapped_column(default=None)  # change, recovery: what ends a snooze without a time
+    snoozed_at_extent: Mapped[dict[str, Any] | None] = mapped_column(default=None)  # how large and severe it was then
+    assigned_to: Mapped[str | None] = mapped_column(default=None)
+    assigned_by: Mapped[str | None] = mapped_column(default=None)
+    assigned_at: Mapped[datetime | None] = mapped_column(default=None)
     delivery: Mapped[str]  # live, digest, silent, stale, silenced: whether anybody is told, and why not
     event_id: Mapped[int | None] = mapped_column(index=True)  # the event that explains it
     gap_id: Mapped[int | None] = mapped_column(index=True)  # the gap that caused it, or of which it tells
@@ -321,6 +326,8 @@ class Anomaly(Base):
     detector: Mapped[str]
     evidence: Mapped[dict[str, Any]]
     outcome: Mapped[str]  # told, or the reason it was not: below_threshold, tolerated, warming_up, withdrawn
+    end_reason: Mapped[str | None] = mapped_column(default=None)  # recovered, aged, silent; null: lasts, or answered
+    latest: Mapped[float | None] = mapped_column(default=None)  # value of the last point that made anything of it
 
 
 class Channel(Base):

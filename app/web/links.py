@@ -18,7 +18,7 @@ from app.clock import wall_now
 from app.errors import NotFound, Unconfirmed
 from app.pipeline.digest import digest_of
 from app.pipeline.explain import explained
-from app.pipeline.facts import REASON_OF_STATUS, facts_of
+from app.pipeline.facts import facts_of, reason_of
 from app.pipeline.learn import label_alert, revoke_label
 from app.security import VerdictLink, press_key
 from app.store import alerts as stored_alerts
@@ -206,7 +206,7 @@ def _alert(session: Session, alert_id: int, origin: str, heed: Service) -> dict[
     return {
         "alert": alert,
         "facts": facts,
-        "sentence": sentence(facts, REASON_OF_STATUS[alert.status]),
+        "sentence": sentence(facts, reason_of(alert, facts)),
         "others": others(facts),
         "remarks": [line for line in (facts.explained_by, resemblance(facts), *remarks(facts)) if line],
         "why": _why(facts),

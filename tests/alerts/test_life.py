@@ -187,7 +187,7 @@ def test_the_peak_keeps_what_was_seen_at_the_rarest_point() -> None:
 
 def test_a_lasting_shift_ends_by_age_and_is_not_told_again_while_it_settles() -> None:
     lives, changes = _live([RARE] * 100)
-    assert _when(changes, "ended") == [24]
+    assert _when(changes, "ended") == _when(changes, "aged") == [24]
     assert _when(changes, "told") == [0]
     assert not frozen(lives[-1]).any()
     assert lives[-1]["settling"].all()
@@ -259,3 +259,18 @@ def test_the_way_back_from_what_lasted_is_not_told_though_the_expectation_had_fo
         life, changes = advance(life, points, scores, rules=RULES, **levels)
         told.append(bool(changes.told[0]))
     assert told == [False] * 8 + [True]  # further than it had fallen is a rise of its own
+
+
+@pytest.mark.parametrize(("value", "reopens"), [(9.0, False), (60.0, True)])
+def test_the_way_back_does_not_take_up_a_run_again_that_had_lasted(value: float, reopens: bool) -> None:
+    """A fall of seven hours that was told, two calm hours, and a rise above the expectation that it had drawn down."""
+    life, usual, reopened = newborn(1, 1), np.ones(1), False
+    steps = [(3.0, -1, -2.0)] * 7 + [(-1.0, 1, 4.0)] * 2 + [(2.0, 1, value)]
+    for hour, (rarity, direction, seen) in enumerate(steps):
+        points, scores = _point(START + hour * HOUR, [rarity], [direction], HOUR)
+        points = replace(points, value=np.array([seen]))
+        levels = {"candidate": usual - 0.6, "threshold_up": usual, "threshold_down": usual}
+        life, changes = advance(life, points, scores, rules=RULES, **levels)
+        reopened |= bool(changes.reopened[0])
+    assert not life["aged"].any()
+    assert reopened is reopens

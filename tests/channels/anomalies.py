@@ -19,6 +19,7 @@ from app.alerts.message import (
     title_of,
     title_of_several,
 )
+from app.alerts.rules import End
 from app.channels.contract import Notice
 
 NOW = datetime(2026, 11, 3, 13, 5, tzinfo=UTC)
@@ -138,6 +139,8 @@ STORM = Digest(37, tuple(
     ])
 ))  # fmt: skip
 
+ALL = ("false_alarm", "real", "event", "new_normal", "bad_data")
+
 CASES = [
     Case("01-drop-in-one-country", Reason.FIRING, alert(DROP)),
     Case("02-rise-in-tokyo", Reason.FIRING, alert(TOKYO)),
@@ -167,5 +170,9 @@ CASES = [
     Case("13-the-total-and-its-parts-are-back", Reason.RESOLVED, replace(
         alert(_lasting(TOTAL, 4.2), *(_lasting(each, 3) for each in _countries(("DE", 387, 1003.27)))),
         title=title_of_several("orders", {}, -1, 2),
+    )),
+    Case("15-offered-a-new-normal", Reason.UPDATED, replace(alert(DROP, verdicts=ALL), offer="new_normal")),
+    Case("16-taken-for-the-new-normal", Reason.AGED, replace(
+        alert(replace(_lasting(DROP, 24), end=End.AGED, latest=391.0), verdicts=ALL), offer="new_normal",
     )),
 ]  # fmt: skip

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from app.alerts.message import Reason, Resemblance, others, remarks, sentence
+from app.alerts.message import Reason, Resemblance, further_lines, sentence
 from app.channels import slack, webhook
 from tests.channels.anomalies import CASES, DROP, NOW, Case, alert, anomaly
 from tests.channels.golden import as_json, golden
@@ -21,8 +21,8 @@ def as_read(case: Case) -> str:
     facts = case.facts
     blocks = slack.payload(case.facts, case.reason)["blocks"]
     buttons = [button["text"]["text"] for button in blocks[-1]["elements"]]
-    lines = [sentence(facts, case.reason), others(facts), *remarks(facts), " ".join(f"[{text}]" for text in buttons)]
-    return "\n\n".join(line for line in lines if line) + "\n"
+    lines = [sentence(facts, case.reason), *further_lines(facts), " ".join(f"[{text}]" for text in buttons)]
+    return "\n\n".join(lines) + "\n"
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -125,6 +125,7 @@ def test_an_endless_return_period_is_still_a_number_in_json() -> None:
         (Reason.FIRING, "firing"),
         (Reason.UPDATED, "updated"),
         (Reason.RESOLVED, "resolved"),
+        (Reason.AGED, "resolved"),
         (Reason.CLOSED, "resolved"),
         (Reason.WITHDRAWN, "withdrawn"),
     ],
