@@ -11,8 +11,9 @@ from enum import StrEnum
 
 import numpy as np
 
+from detectors.bars import Bars
 from detectors.contract import Detector, Floats, History
-from detectors.injection import Course, ExpectedAlerts, SmallestChange, Trial, judge_the_end
+from detectors.injection import BUDGETS, Course, ExpectedAlerts, Life, SmallestChange, Trial, judge_the_end
 from detectors.profile import fit_profile, phase
 from detectors.quality import Arrival, Quality, qualities_of
 from detectors.robust import center_and_unit, median, spread
@@ -80,18 +81,21 @@ def assess(
     history: History,
     *,
     detector: Detector,
+    life: Life,
+    bars: Bars,
     alerts_per_week: float = 1.0,
     arrivals: Sequence[Arrival] = (),
 ) -> list[Assessment]:
-    """Assess each series of a history for one budget; power and alerts are at default settings.
+    """Assess each series of a history for one budget; power and alerts are what would be told live, labels aside.
 
+    life: decides what is told. bars: what each series must pass, whose thresholds give way to the budget's.
     arrivals: how the points of each series came, where that is known.
     """
     qualities = qualities_of(history, arrivals)
     learnings = [_learning(values, history) for values in history.values]
     seasons = _seasons(history)
-    trial = judge_the_end(history, detector, -float(np.log10(alerts_per_week)))
-    limit = judge_the_end(history, Static(), -float(np.log10(alerts_per_week)))
+    trial = judge_the_end(history, detector, life=life, bars=bars, asked=alerts_per_week, budgets=BUDGETS)
+    limit = judge_the_end(history, Static(), life=life, bars=bars, asked=alerts_per_week)
     return [
         _assessed(row, qualities[row], learnings[row], seasons[row], trial, limit, alerts_per_week)
         for row in range(len(history.values))
@@ -109,7 +113,7 @@ def _assessed(
 ) -> Assessment:
     judged = learning.may_alert and bool(np.isfinite(trial.error[row]))
     smallest = trial.smallest(row) if judged else ()
-    alerts = trial.alerts(row, budget) if judged else ()
+    alerts = trial.expected_alerts(row) if judged else ()
     advice, why = _advise(quality, learning, smallest, limit.smallest(row) if judged else (), alerts, budget)
     return Assessment(
         predictability=_gain(trial.error[row], trial.fixed_error[row]) if judged else None,

@@ -64,6 +64,24 @@ class Static:
         known = np.isfinite(points.value) & ~points.frozen
         return scores, {"count": state["count"] + known}
 
+    def score_in_turn(self, points: Points, steps: int, baseline: Fields, state: Fields) -> tuple[Scores, Fields]:
+        """All at once, as nothing that is seen changes what is judged next."""
+        scores, seen = self.score(points, baseline, {"count": np.zeros(len(points.row), np.int64)})
+        return scores, {"count": state["count"] + np.cumsum(seen["count"].reshape(steps, -1), axis=0)}
+
+
+class Limited(Static):
+    """The same with an owner's own limits, NaN where there is none."""
+
+    def __init__(self, lower: float, upper: float) -> None:
+        self.lower, self.upper = lower, upper
+
+    def fit(self, history: History) -> tuple[Fields, Fields]:
+        """Tails as of `Static`, and the limits, of all series."""
+        baseline, state = super().fit(history)
+        lower, upper = (np.full(len(history.values), limit) for limit in (self.lower, self.upper))
+        return with_limits(baseline, lower=lower, upper=upper), state
+
 
 def with_limits(baseline: Fields, *, lower: Floats, upper: Floats) -> Fields:
     """The baseline with an owner's own limits (S,), NaN where there is none."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from app.alerts.rules import least_change
+from detectors.bars import least_change
 from detectors.contract import Bools, Fields, Floats, Ints, Points, Scores, put, take
 
 DAY = 86_400

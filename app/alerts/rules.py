@@ -10,7 +10,7 @@ from enum import StrEnum
 import numpy as np
 
 from app.store.series import Matcher
-from detectors.contract import Bools, Floats, Ints
+from detectors.bars import Bar, least_change
 
 SHORTEST_FRESHNESS = timedelta(hours=1)
 FRESH_STEPS = 3
@@ -76,53 +76,6 @@ class Silencing:
 def silence_of(metric: str, dimensions: Mapping[str, str], silences: Sequence[Silencing]) -> int | None:
     """The silence that keeps alerts of a series from being sent, the first of those in force; None where none does."""
     return next((each.silence_id for each in silences if each.matcher.matches(metric, dimensions)), None)
-
-
-@dataclass(frozen=True)
-class Bar:
-    """What one series must pass to be told of, tolerance left aside.
-
-    threshold: rarity that the alert budget asks for, log10 weeks. up, down: whether a rise, a fall, is watched.
-    relative, absolute: the least change that counts, as a share of the series' size and in its unit.
-    """
-
-    threshold: float = 0.0
-    up: bool = True
-    down: bool = True
-    relative: float = 0.0
-    absolute: float = 0.0
-
-
-@dataclass(frozen=True)
-class Bars:
-    """The bars of many series, as arrays (n,)."""
-
-    threshold: Floats
-    up: Bools
-    down: Bools
-    relative: Floats
-    absolute: Floats
-
-    @classmethod
-    def of(cls, bars: Sequence[Bar]) -> Bars:
-        return cls(*(np.array([getattr(bar, name) for bar in bars]) for name in cls.__dataclass_fields__))
-
-    def only(self, rows: Ints) -> Bars:
-        return Bars(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
-
-    def one(self, row: int) -> Bar:
-        return Bar(*(getattr(self, name)[row].item() for name in self.__dataclass_fields__))
-
-
-def least_change(expected: Floats, relative: Floats | float, absolute: Floats | float) -> Floats:
-    """The least change that counts, in the metric's unit, where this is expected (n,).
-
-    The size of what lies between 0 and 1, where ratios live, is its distance to the nearer end: of 99 % successes a
-    fall to 97 % is three times the failures. Other metrics of that size only get a lower floor by it.
-    """
-    size = np.abs(expected)
-    size = np.where((expected > 0) & (expected < 1), np.minimum(size, 1 - size), size)
-    return np.asarray(np.fmax(relative * size, absolute))
 
 
 def outcome_of_untold(

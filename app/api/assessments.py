@@ -32,7 +32,7 @@ from detectors.quality import arrival_of
 router = APIRouter(prefix="/v1/assessments", tags=["assessments"])
 
 MOST_SERIES = 20
-"""A series takes up to a second."""
+"""A series takes a second or two."""
 BODY: dict[str, Any] = {kind: {"schema": {"type": "string"}} for kind in FORMATS} | {
     "application/json": {
         "schema": {
@@ -109,6 +109,7 @@ class AssessmentAnswer(BaseModel):
     series: AssessedSeries
     timezone: str
     cadence_seconds: int
+    detector: str = Field(description="What judged it: of a stored series its own, of a posted history the default.")
     advice: Advice
     recommendation: str = Field(description="What to do, in a sentence or two.")
     predictability: float | None = Field(
@@ -133,6 +134,7 @@ class AssessmentAnswer(BaseModel):
             series=AssessedSeries(id=past.series_id, metric=past.metric, dimensions=dict(past.dimensions)),
             timezone=past.timezone,
             cadence_seconds=report.history.cadence,
+            detector=past.detector,
             advice=one.advice,
             recommendation=one.recommendation,
             predictability=one.predictability,

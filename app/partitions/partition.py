@@ -14,7 +14,6 @@ import numpy as np
 
 from app.alerts import life as lives
 from app.alerts.policy import Policies, PolicySettings, Resolved
-from app.alerts.rules import Bar, Bars
 from app.partitions.arrivals import Arrivals
 from app.partitions.happenings import Happenings
 from app.partitions.model import BLOCK, Model, grown
@@ -22,6 +21,7 @@ from app.partitions.regime import Regimes
 from app.partitions.stand_ins import SIMPLE, StandIns
 from app.store.points import PointBatch
 from detectors import registry
+from detectors.bars import Bar, Bars
 from detectors.contract import Bools, Fields, Floats, Ints, put, take
 from detectors.days import kinds_of_day_of_many
 from detectors.static import Static, with_limits

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from app.alerts.policy import Direction, Limits, Policies, PolicySettings, Resolved
-from app.alerts.rules import Bar, Bars
+from detectors.bars import Bar, Bars
 from detectors.contract import Floats, Ints
 
 
@@ -25,7 +25,8 @@ def bar_of(settings: PolicySettings) -> Bar:
     )
 
 
-def _limits(settings: PolicySettings) -> tuple[float, float]:
+def limits_of(settings: PolicySettings) -> tuple[float, float]:
+    """The lower and the upper fixed limit, NaN where there is none."""
     given = settings.limits or Limits()
     return math.nan if given.lower is None else given.lower, math.nan if given.upper is None else given.upper
 
@@ -62,7 +63,7 @@ class Regimes:
         self.bars = Bars.of([bar_of(each.settings) for each in self.resolved])
         self.countries = [each.settings.country or "" for each in self.resolved]
         self.country: Ints = np.array([self.countries.index(each) for each in self.countries], np.int64)
-        self.limits: Floats = np.array([_limits(each.settings) for each in self.resolved])
+        self.limits: Floats = np.array([limits_of(each.settings) for each in self.resolved])
 
     def settings(self, code: int) -> PolicySettings:
         """What holds for the series of this row."""

@@ -12,18 +12,24 @@ from datetime import datetime
 import numpy as np
 from sqlalchemy.orm import Session
 
-from app.alerts.policy import Policies
+from app.alerts import life as lives
+from app.alerts.policy import Policies, PolicySettings
 from app.partitions.partition import DEFAULT_DETECTOR
-from app.store import points
+from app.partitions.regime import bar_of, limits_of
+from app.pipeline.fall_back import FALL_BACK
+from app.pipeline.score import CANDIDATE_MARGIN, RULES
+from app.store import choices, points
 from app.store import series as stored_series
 from app.store.series import Matcher
 from app.store.tables import Series
 from detectors import registry
 from detectors.assessment import Assessment, assess
+from detectors.bars import Bar, Bars
 from detectors.calendar import local_seconds
-from detectors.contract import Floats, History, Ints
+from detectors.contract import Bools, Detector, Fields, Floats, History, Ints, Points, Scores
 from detectors.days import kinds_of_day
 from detectors.quality import Arrival
+from detectors.static import Limited
 from detectors.training import on_grid, usual_cadence
 
 MOST_COLUMNS = 50_000
@@ -31,12 +37,46 @@ MOST_COLUMNS = 50_000
 UNKNOWN_CADENCE = 3_600
 
 
+class AsLive:
+    """Runs of strange points become alerts as they do when points come in, of series that nobody has answered for."""
+
+    def begin(self, count: int, kinds: int) -> Fields:
+        return lives.newborn(count, kinds)
+
+    def advance(self, runs: Fields, points: Points, scores: Scores, bars: Bars) -> tuple[Fields, Bools]:
+        after, changes = lives.advance(
+            runs,
+            points,
+            scores,
+            candidate=bars.threshold - CANDIDATE_MARGIN,
+            threshold_up=np.where(bars.up, bars.threshold, np.inf),
+            threshold_down=np.where(bars.down, bars.threshold, np.inf),
+            rules=RULES,
+            least_relative=bars.relative,
+            least_absolute=bars.absolute,
+        )
+        return after, changes.told
+
+    def frozen(self, runs: Fields) -> Bools:
+        return lives.frozen(runs)
+
+    def open_alerts(self, runs: Fields) -> tuple[Ints, Ints]:
+        told = lives.is_told(runs)
+        return np.where(told, runs["opened_at"], 0), np.where(told, runs["last_abnormal_at"], 0)
+
+
+LIVE = AsLive()
+POSTED = PolicySettings()
+"""What holds for a history that was only shown to us."""
+
+
 @dataclass(frozen=True)
 class Past:
     """The known points of one series. timestamp: rising unix seconds; value: NaN where known to be missing.
 
     series_id: None where the history was only shown to us. cadence: seconds, 0 where it is to be found. arrival: known
-    of points that were posted only. country: whose public holidays count, "" where nobody's do.
+    of points that were posted only. country: whose public holidays count, "" where nobody's do. bar: what it must pass
+    to be told of. detector: its name; limits: lower and upper, by which that of fixed limits judges, NaN where none is.
     """
 
     metric: str
@@ -48,6 +88,9 @@ class Past:
     cadence: int = 0
     arrival: Arrival = field(default_factory=Arrival)
     country: str = ""
+    bar: Bar = field(default_factory=lambda: bar_of(POSTED))
+    detector: str = DEFAULT_DETECTOR
+    limits: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -60,26 +103,25 @@ class Report:
     alerts_per_week: float
 
     @property
-    def told(self) -> list[tuple[int, int]]:
+    def told(self) -> tuple[tuple[int, int], ...]:
         """First and last strange moment, unix seconds, of each alert that there would have been."""
-        course = self.assessment.course
-        if course is None:
-            return []
-        time = self.history.timestamp[course.first :]
-        return [
-            (int(time[first]), int(time[last]))
-            for first, last in course.told(self.alerts_per_week, self.history.cadence)
-        ]
+        return self.assessment.course.alerts if self.assessment.course else ()
 
 
 def assess_pasts(pasts: Sequence[Past], *, alerts_per_week: float) -> list[Report]:
     """One report a past, in their order. Those on the very same grid are assessed together."""
-    detector = registry.get(DEFAULT_DETECTOR)
     grids = [_on_grid(past) for past in pasts]
     reports: dict[int, Report] = {}
     for members, together in _stacked(pasts, grids):
         came = [pasts[member].arrival for member in members]
-        found = assess(together, detector=detector, alerts_per_week=alerts_per_week, arrivals=came)
+        found = assess(
+            together,
+            detector=_detector(pasts[members[0]]),
+            life=LIVE,
+            bars=Bars.of([pasts[member].bar for member in members]),
+            alerts_per_week=alerts_per_week,
+            arrivals=came,
+        )
         for member, assessment in zip(members, found, strict=True):
             reports[member] = Report(pasts[member], grids[member], assessment, alerts_per_week)
     return [reports[index] for index in range(len(pasts))]
@@ -90,10 +132,22 @@ def pasts_of(
 ) -> tuple[list[Past], bool]:
     """The stored past of the first series that a matcher selects, and whether there are more."""
     found = stored_series.find(session, matcher, limit=limit + 1)
-    return [_stored(session, series, int(now.timestamp()), policies) for series in found[:limit]], len(found) > limit
+    own = choices.judges(session, [series.id for series in found[:limit]], fall_back=FALL_BACK)
+    pasts = [
+        _stored(
+            session,
+            series,
+            int(now.timestamp()),
+            policies.resolve(series.metric, series.dimensions).settings,
+            own.get(series.id, DEFAULT_DETECTOR),
+        )
+        for series in found[:limit]
+    ]
+    return pasts, len(found) > limit
 
 
-def _stored(session: Session, series: Series, now: int, policies: Policies) -> Past:
+def _stored(session: Session, series: Series, now: int, settings: PolicySettings, chosen: str) -> Past:
+    """chosen: the detector that judges it where no policy names another."""
     cadence = series.cadence_seconds or UNKNOWN_CADENCE
     batch = points.read_points(session, [series.id], now - MOST_COLUMNS * cadence, now + cadence)
     return Past(
@@ -104,8 +158,15 @@ def _stored(session: Session, series: Series, now: int, policies: Policies) -> P
         dimensions=series.dimensions,
         series_id=series.id,
         cadence=series.cadence_seconds,
-        country=policies.resolve(series.metric, series.dimensions).settings.country or "",
+        country=settings.country or "",
+        bar=bar_of(settings),
+        detector=settings.must_judge or chosen,
+        limits=None if settings.limits is None else limits_of(settings),
     )
+
+
+def _detector(past: Past) -> Detector:
+    return registry.get(past.detector) if past.limits is None else Limited(*past.limits)
 
 
 def _on_grid(past: Past) -> History:
@@ -123,11 +184,12 @@ def _history(timestamp: Ints, values: Floats, cadence: int, past: Past) -> Histo
 
 
 def _stacked(pasts: Sequence[Past], grids: Sequence[History]) -> Iterator[tuple[list[int], History]]:
-    """Histories of one row each as few of many, with the places of the rows."""
-    alike: dict[tuple[str | int, ...], list[int]] = {}
+    """Histories of one row each as few of many that one detector judges, with the places of the rows."""
+    alike: dict[tuple[str | float, ...], list[int]] = {}
     for place, (past, grid) in enumerate(zip(pasts, grids, strict=True)):
         ends = (grid.timestamp[0], grid.timestamp[-1], grid.local[0], grid.local[-1])
-        alike.setdefault((past.country, grid.cadence, *map(int, ends)), []).append(place)
+        judged_by = (past.detector, *(past.limits or ()))
+        alike.setdefault((*judged_by, past.country, grid.cadence, *map(int, ends)), []).append(place)
     for places in alike.values():
         first = grids[places[0]]
         if all(np.array_equal(grids[place].local, first.local) for place in places):

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.alerts.message import title_of
 from app.alerts.policy import Direction, Policies
-from app.alerts.rules import Delivery, least_change, severity_of
+from app.alerts.rules import Delivery, severity_of
 from app.errors import Conflict
 from app.pipeline.alert import as_time, none_if_unknown
 from app.store import alerts as stored_alerts
@@ -18,6 +18,7 @@ from app.store import happenings, points
 from app.store.alerts import SENT
 from app.store.points import PointBatch
 from app.store.tables import Alert, Anomaly, Label, Series
+from detectors.bars import least_change
 from detectors.contract import Floats, Ints
 from feedback.missed import Span
 

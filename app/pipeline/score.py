@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.alerts import life as lives
-from app.alerts.rules import Bar, Bars
 from app.partitions.model import Model
 from app.partitions.partition import Partition
 from app.pipeline.attempts import Attempts, UnusableError
@@ -19,6 +18,7 @@ from app.pipeline.fall_back import FALL_BACK, FellBack, PastOf, stand_in, train_
 from app.pipeline.watchdog import Beat
 from app.pipeline.worth import Taught
 from detectors import training
+from detectors.bars import Bar, Bars
 from detectors.calendar import local_seconds_of_many
 from detectors.contract import Detector, Fields, Floats, Ints, Points, Scores, put, take
 from detectors.days import kinds_of_day_of_many

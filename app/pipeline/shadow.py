@@ -13,7 +13,6 @@ import numpy as np
 import structlog
 
 from app.alerts import life as lives
-from app.alerts.rules import Bars
 from app.partitions.partition import GROUND, KINDS, UNKNOWN, Partition
 from app.pipeline.fall_back import FALL_BACK
 from app.pipeline.ingest import Committer
@@ -25,6 +24,7 @@ from app.store.happenings import exclusions
 from app.store.series import Matcher
 from app.store.tables import Shadow
 from detectors import choice, registry, training
+from detectors.bars import Bars
 from detectors.contract import Detector, Fields, Floats, History, Ints, Points, take
 from feedback.training_mask import Exclusions
 

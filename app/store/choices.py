@@ -62,6 +62,13 @@ def of_partition(session: Session, partition: int) -> Iterator[Chosen]:
         yield Chosen(slot, detector, at)
 
 
+def judges(session: Session, series_ids: Iterable[int], *, fall_back: str) -> dict[int, str]:
+    """The detector that judges each of these series by comparison or as a fall-back, of those of which one is known."""
+    query = sa.select(DetectorChoice.series_id, DetectorChoice.detector, DetectorChoice.fell_back)
+    rows = session.execute(query.where(is_among(session, DetectorChoice.series_id, sorted(series_ids))))
+    return {series_id: detector if fell_back is None else fall_back for series_id, detector, fell_back in rows}
+
+
 def reasons(session: Session, series_ids: Iterable[int]) -> dict[int, str]:
     """Why each of these series has the detector that it has, of those of which there is something to say."""
     query = sa.select(DetectorChoice.series_id, DetectorChoice.reason, DetectorChoice.fell_back)

@@ -13,7 +13,7 @@ import numpy as np
 from markupsafe import Markup
 
 from app.alerts.wording import lasting, name_in_words, quantity, unit_of
-from app.pipeline.assess import Report
+from app.pipeline.assess import Past, Report
 from app.store.points import PointBatch
 from app.web.chart import Chart, Mark, draw
 from app.web.figures import Figure, draw_power, draw_week
@@ -115,6 +115,7 @@ def facts(report: Report) -> list[Fact]:
         Fact("History", _history(report)),
     ]
     said.append(Fact("Quality", "; ".join(one.quality.findings) or "Nothing is missing or stuck."))
+    said.append(Fact("Told", _told(report.past)))
     if one.gain_over_fixed_limit is not None:
         said.append(Fact("Against a fixed limit", _gain(one.gain_over_fixed_limit, "sees changes {} smaller")))
     if one.gain_over_last_week is not None:
@@ -164,6 +165,16 @@ def _history(report: Report) -> str:
         return f"{had}: enough."
     more = lasting(timedelta(days=one.days_still_needed))
     return f"{had}: {more} more {'are' if one.days_still_needed > 1 else 'is'} needed to know its whole pattern."
+
+
+def _told(past: Past) -> str:
+    """Who judges it, and what is told at all."""
+    bar, unit = past.bar, unit_of(past.metric)
+    sides = "Rises and falls" if bar.up and bar.down else "Rises only" if bar.up else "Falls only"
+    least = [percent(bar.relative)] if bar.relative else []
+    least += [quantity(bar.absolute, unit)] if bar.absolute else []
+    size = f" of at least {' and '.join(least)}" if least else ""
+    return f"{sides}{size}, as the detector {past.detector} judges."
 
 
 def _every(cadence_seconds: int) -> str:

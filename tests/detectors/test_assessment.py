@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from app.pipeline.assess import LIVE
 from detectors.assessment import Advice, Assessment, Season, assess
-from detectors.contract import Floats
+from detectors.bars import Bar, Bars
+from detectors.contract import Floats, History
 from detectors.injection import BUDGETS
 from detectors.quality import Arrival, Quality, arrival_of, qualities_of
 from detectors.seasonal import Seasonal
@@ -15,8 +17,13 @@ from tests.detectors.checks import DAY, HOUR, history, judge, seasonal_values, t
 N = 6 * 168
 
 
-def _assessed(values: Floats, cadence: int = HOUR, budget: float = 1.0) -> Assessment:
-    return assess(history(np.atleast_2d(values), cadence), detector=Seasonal(), alerts_per_week=budget)[0]
+def _assess(past: History, budget: float = 1.0, bar: Bar | None = None) -> list[Assessment]:
+    bars = Bars.of([bar or Bar()] * len(past.values))
+    return assess(past, detector=Seasonal(), life=LIVE, bars=bars, alerts_per_week=budget)
+
+
+def _assessed(values: Floats, cadence: int = HOUR, budget: float = 1.0, bar: Bar | None = None) -> Assessment:
+    return _assess(history(np.atleast_2d(values), cadence), budget, bar)[0]
 
 
 def _share(one: Assessment, kind: str, points: int) -> float:
@@ -92,7 +99,7 @@ def test_gaps_zeros_and_repeats_are_found() -> None:
 
 def test_series_are_assessed_together_as_alone() -> None:
     values = np.stack([seasonal_values(times(N), 1)[0], np.random.default_rng(3).normal(100, 5, N)])
-    together = assess(history(values), detector=Seasonal())
+    together = _assess(history(values))
     assert together == [_assessed(row) for row in values]
 
 
@@ -177,3 +184,31 @@ def test_a_larger_budget_never_promises_fewer_alerts() -> None:
     """At daily cadence, where all alerts of a week join into one run."""
     counted = [each.alerts_per_week for each in _assessed(seasonal_values(times(400, DAY), 1)[0], DAY).alerts]
     assert counted == sorted(counted)
+
+
+@pytest.mark.parametrize("bar", [Bar(relative=0.05), Bar(relative=0.2), Bar(absolute=10.0)])
+def test_nothing_below_the_floor_is_promised(bar: Bar) -> None:
+    """A quiet series, of which changes of 2 % would be rare enough."""
+    values = seasonal_values(times(N), 1, noise=0.004)[0]
+    for kind in ("drop", "spike"):
+        assert _share(_assessed(values), kind, 3) < 0.05
+        least = max(bar.relative, bar.absolute / np.median(values))
+        assert least <= _share(_assessed(values, bar=bar), kind, 3) < 1.5 * least
+
+
+def test_what_stays_below_the_floor_is_no_alert_to_expect() -> None:
+    values = seasonal_values(times(N), 1, noise=0.004)[0]
+    values[900:906] *= 1.03
+    seen, unseen = (_assessed(values, bar=Bar(relative=least)) for least in (0.0, 0.05))
+    assert seen.course is not None
+    assert unseen.course is not None
+    fell = int(times(N)[900])
+    assert fell in [start for start, _ in seen.course.alerts]
+    assert fell not in [start for start, _ in unseen.course.alerts]
+    assert sum(each.alerts_per_week for each in unseen.alerts) < sum(each.alerts_per_week for each in seen.alerts)
+
+
+def test_a_side_that_nobody_watches_is_not_promised() -> None:
+    one = _assessed(seasonal_values(times(N), 1)[0], bar=Bar(down=False))
+    assert _share(one, "drop", 24) == np.inf
+    assert _share(one, "spike", 24) < 1.0

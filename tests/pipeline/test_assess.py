@@ -1,0 +1,73 @@
+"""Stored series are assessed as they are judged: by their own detector, and by what their policies ask."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy.orm import Session
+
+from app.clock import wall_now
+from app.main import Heed
+from app.pipeline import policies
+from app.pipeline.assess import Past, assess_pasts, pasts_of
+from app.pipeline.policies import Draft
+from app.store import choices
+from app.store.series import Matcher
+from tests.running import Shop, running
+
+
+@pytest.fixture
+def heed(tmp_path: Path) -> Iterator[Heed]:
+    """With six weeks of orders."""
+    with running(f"sqlite:///{tmp_path / 'heed.db'}", tmp_path) as heed:
+        Shop(heed).has_history(weeks=6)
+        yield heed
+
+
+def past_of(heed: Heed, settings: dict[str, Any], chosen: Callable[[Session], None] = lambda _session: None) -> Past:
+    """In one transaction, so that no training comes in between."""
+    draft = Draft("shop", Matcher("orders", {}), settings)
+    with heed.database.writing() as session:
+        policies.create(session, draft, wall_now())
+        chosen(session)
+        current = policies.current_policies(session, {})
+        [past], _ = pasts_of(session, Matcher("orders", {}), limit=1, now=heed.clock.now(), policies=current)
+    return past
+
+
+def shares(past: Past) -> dict[tuple[str, int], float | None]:
+    [report] = assess_pasts([past], alerts_per_week=1.0)
+    return {(each.kind, each.within_points): each.share for each in report.assessment.smallest}
+
+
+def test_what_a_policy_keeps_quiet_is_not_promised(heed: Heed) -> None:
+    found = shares(past_of(heed, {"direction": "down", "least_relative_change": 0.6}))
+    assert found["spike", 24] is None
+    assert found["drop", 3] is not None
+    assert found["drop", 3] >= 0.6
+
+
+def test_the_detector_that_was_chosen_is_assessed(heed: Heed) -> None:
+    past = past_of(heed, {}, lambda session: choices.record(session, {1: ("basic", "it did best")}, wall_now()))
+    assert past.detector == "basic"
+    assert shares(past) != shares(Past(**vars(past) | {"detector": "seasonal"}))
+
+
+def test_a_policy_that_names_a_detector_and_its_limits_has_the_last_word(heed: Heed) -> None:
+    """Nothing is told above 50, however rare, but what reaches an owner's limit is."""
+    past = past_of(heed, {"limits": {"lower": 20.0}})
+    assert past.detector == "static"
+    assert past.limits is not None
+    assert past.limits[0] == 20.0
+    found = shares(past)
+    assert found["spike", 24] is None
+    assert found["drop", 24] is not None
+
+
+def test_a_series_that_the_fall_back_judges_is_assessed_by_it(heed: Heed) -> None:
+    failed = partial(choices.record_fall_backs, trained=[1], failed={1: "no"}, detector="seasonal", reason="no past")
+    assert past_of(heed, {}, failed).detector == "basic"
