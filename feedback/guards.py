@@ -43,6 +43,9 @@ OTHERS_STEP, OTHERS_CEILING = 0.02, 0.25
 GENERAL_CEILING = 0.75
 """Decades that tolerance asks at most of what repeats nothing that was labelled, and of what is severe by its size.
 Measured on labelled series: wider takes more real problems away than false alarms, which triage tells apart better."""
+VOICE, OTHERS_VOICE = 0.75, 0.25
+"""Decades that triage may ask for each false alarm of what repeats none, and the share that counts of one on another
+metric. One answer moved the model so far that of spikes of a third nothing was told any more."""
 SEVERE = 3.0
 """Log10 weeks from which only a repeat of a labelled false alarm is silent: once in twenty years."""
 MOST_LOWERED = 0.6
@@ -116,9 +119,13 @@ def is_severe(direction: float, actual: float, expected: float) -> bool:
     return off >= (SEVERE_FALL if direction < 0 else SEVERE_RISE) * abs(expected)
 
 
-def deafens(power_before: float, power_after: float) -> bool:
-    """True where a label takes away most of what would have been seen, if half of it would have been at all."""
-    return power_before >= WORTH_KEEPING and power_after < WORRYING_LOSS * power_before
+def deafens(unlabelled: float, before: float, after: float) -> bool:
+    """True where a label takes away some of what would be seen, and most of it is gone then, if half of it ever was.
+
+    unlabelled: what would be seen if nobody had labelled, so that many small losses count like a large one.
+    """
+    most = max(unlabelled, before)
+    return most >= WORTH_KEEPING and after < WORRYING_LOSS * most and after < before
 
 
 def full_days(weight: float) -> int:

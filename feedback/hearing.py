@@ -4,6 +4,7 @@ What people taught of its like (triage) and of its series (tolerance) is bounded
 
 * what is as rare as `guards.SEVERE` is told, unless it repeats a labelled false alarm: the same way, hardly larger, at
   the same hour of the week; or the change is small, and no rarer than what was called a false alarm on its metric;
+* what is no repeat is asked for a little more by each false alarm: one alone says little of what looks otherwise;
 * what is halved is told from `guards.GENERAL_CEILING` decades on, and neither that nor what is tripled is a repeat;
 * what goes on when it was called a false alarm is silent to its end, if it does not grow;
 * a repeat of a real problem is told.
@@ -61,10 +62,19 @@ def decades(learned: Tolerances, of: Heard, general: Floats, base_threshold: Flo
 
 
 def _most_taught(learned: Tolerances, of: Heard, base_threshold: Floats) -> Floats:
-    """Decades that triage may ask of each: of small changes as many as false alarms on their metric called for."""
-    called = [learned.furthest(name, int(way)) for name, way in zip(of.metric, of.direction.tolist(), strict=True)]
+    """Decades that triage may ask of each: of small changes as many as false alarms on their metric called for.
+
+    No more than there are voices for.
+    """
+    who = [
+        (each, name, int(way))
+        for each, name, way in zip(of.series_id.tolist(), of.metric, of.direction.tolist(), strict=True)
+    ]
+    called = [learned.furthest(name, way) for _, name, way in who]
+    voices = np.array([learned.heard_of(*each) for each in who])
     most = guards.most_taught(base_threshold)
-    return np.where(_is_small(of), np.maximum(most, called), most)
+    most = np.where(_is_small(of), np.maximum(most, called), most)
+    return np.minimum(most, np.maximum(guards.VOICE * voices, guards.GENERAL_CEILING))
 
 
 def _is_small(of: Heard) -> Bools:

@@ -73,6 +73,16 @@ class SeriesName:
 
 
 @dataclass(frozen=True)
+class PowerOf:
+    """How well one series is heard: if nobody had labelled anything, before this label, and after it."""
+
+    series: SeriesName
+    unlabelled: Power
+    before: Power
+    after: Power
+
+
+@dataclass(frozen=True)
 class PastAnomaly:
     """An anomaly of the last weeks whose telling depends on the label. rarity: log10 weeks."""
 
@@ -118,7 +128,8 @@ class Receipt:
     """What a label did. tolerance, siblings: decades; threshold: log10 weeks; `pinned_by`: labels that held it down.
 
     worth: chance that people want to hear of the like of what was labelled. reasons: why that is so afterwards.
-    beside: the other series of the alert, which the label is about as well. created: what it makes besides, in words.
+    beside: the other series of the alert, which the label is about as well. power: of the first of all these, as far
+    as it is known. created: what it makes besides, in words.
     replayed: what comes of playing a missed span again.
     """
 
@@ -140,7 +151,7 @@ class Receipt:
     alert_status: Change[str] | None = None
     comment: str | None = None
     band: Change[Band] | None = None
-    power: Change[Power] | None = None
+    power: Sequence[PowerOf] = ()
     no_longer_sent: Hindsight = Hindsight()
     now_sent: Hindsight = Hindsight()
     worth: Change[float] | None = None
@@ -153,6 +164,11 @@ class Receipt:
     undo_url: str | None = None
     weight: float = field(default=guards.ANALYST_WEIGHT)
     beside: Sequence[SeriesName] = ()
+
+    @property
+    def own_power(self) -> PowerOf | None:
+        """Of the series that the receipt speaks of."""
+        return next((each for each in self.power if each.series == self.series), None)
 
     @property
     def acts(self) -> bool:

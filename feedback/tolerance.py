@@ -21,6 +21,7 @@ from feedback.labels import LabelEvidence, Looks, Verdict, decisive
 from feedback.triage import Triage, Unanswered
 
 UP, DOWN = 1, -1
+ALL_METRICS = ""
 
 
 @dataclass(frozen=True)
@@ -51,13 +52,15 @@ class Share:
 class Lesson:
     """What the labels on one series taught about one direction.
 
-    called: decades that false alarms alone would give; own: the same with the pins heeded. strength: of those calls, at
-    most 1, so that many labels on one series speak no louder to its siblings than one.
+    called: decades that false alarms alone would give; own: the same with the pins heeded. voices: how many false
+    alarms that are, faded. strength: of those calls, at most 1, so that many labels on one series speak no louder to
+    its siblings than one.
     """
 
     metric: str
     called: float
     own: float
+    voices: float
     strength: float
     pins: tuple[Pin, ...]
 
@@ -70,7 +73,8 @@ class Lesson:
 class DirectionTolerance:
     """Tolerance against rises, or against falls. `series` holds the final tolerance of series with labels.
 
-    furthest: by metric, the widest that false alarms on any of its series called for, in decades.
+    furthest: by metric, the widest that false alarms on any of its series called for, in decades. voices: by metric,
+    how many series have false alarms, faded; of all metrics under "".
     """
 
     everything: float = 0.0
@@ -78,6 +82,7 @@ class DirectionTolerance:
     series: Mapping[int, float] = field(default_factory=dict)
     lessons: Mapping[int, Lesson] = field(default_factory=dict)
     furthest: Mapping[str, float] = field(default_factory=dict)
+    voices: Mapping[str, float] = field(default_factory=dict)
 
     def decades(self, series_id: Ints, metric: Ints, metric_names: Sequence[str]) -> Floats:
         by_metric = np.array([self._unlabelled(name) for name in metric_names] or [self.everything])
@@ -90,7 +95,7 @@ class DirectionTolerance:
         return decades
 
     def share(self, series_id: int, metric: str) -> Share:
-        lesson = self.lessons.get(series_id, Lesson(metric, 0.0, 0.0, 0.0, ()))
+        lesson = self.lessons.get(series_id, Lesson(metric, 0.0, 0.0, 0.0, 0.0, ()))
         siblings = self.metrics.get(metric, 0.0)
         unpinned = max(lesson.called, siblings, self.everything)
         return Share(
@@ -100,6 +105,16 @@ class DirectionTolerance:
             total=self.series.get(series_id, self._unlabelled(metric)),
             pinned_by=tuple(pin.label_id for pin in lesson.pins if pin.lowers(unpinned) < unpinned),
         )
+
+    def heard_of(self, series_id: int, metric: str) -> float:
+        """How many called the like of it false alarms: each label on the series itself counts, a sibling counts once.
+
+        Series of other metrics count a little.
+        """
+        siblings, all_series = self.voices.get(metric, 0.0), self.voices.get(ALL_METRICS, 0.0)
+        lesson = self.lessons.get(series_id)
+        own = lesson.voices - lesson.strength if lesson else 0.0
+        return own + siblings + guards.OTHERS_VOICE * (all_series - siblings)
 
     def _unlabelled(self, metric: str) -> float:
         return max(self.metrics.get(metric, 0.0), self.everything)
@@ -162,6 +177,10 @@ class Tolerances:
     def furthest(self, metric: str, direction: int) -> float:
         """The widest that false alarms on any series of a metric called for, in decades."""
         return self._towards(direction).furthest.get(metric, 0.0)
+
+    def heard_of(self, series_id: int, metric: str, direction: int) -> float:
+        """How many called the like of it false alarms, see `DirectionTolerance.heard_of`."""
+        return self._towards(direction).heard_of(series_id, metric)
 
     def of(self, series_id: int, metric: str, direction: int) -> float:
         """The tolerance of one series."""
@@ -232,11 +251,13 @@ def _fold_direction(
         for series, lesson in lessons.items()
     }
     furthest = {metric: max(lesson.own for lesson in each) for metric, each in by_metric.items()}
-    return DirectionTolerance(everything, metrics, series, lessons, furthest)
+    voices = {metric: sum(sorted(lesson.strength for lesson in each)) for metric, each in by_metric.items()}
+    voices[ALL_METRICS] = sum(sorted(lesson.strength for lesson in lessons.values()))
+    return DirectionTolerance(everything, metrics, series, lessons, furthest, voices)
 
 
 def _lesson(labels: Sequence[LabelEvidence], now: datetime, base_threshold: float) -> Lesson:
-    calls, pins, strengths = [], [], []
+    calls, pins, strengths, voices = [], [], [], []
     for label in labels:
         left = guards.strength(label.weight, label.created_at, now)
         rarity = label.rarity or 0.0
@@ -244,12 +265,13 @@ def _lesson(labels: Sequence[LabelEvidence], now: datetime, base_threshold: floa
             silenced = guards.reach(rarity, growing=label.was_growing) - base_threshold
             calls.append((guards.bounded(silenced), left))
             strengths.append(left * label.share)
+            voices.append(left)
         elif label.verdict is Verdict.REAL:
             told = guards.bounded(guards.pin(rarity) - base_threshold)
             pins.append(Pin(label.label_id, told, guards.hold(left), label.share))
     called = _furthest(calls)
     strength = min(1.0, sum(sorted(strengths)))
-    return Lesson(labels[0].metric, called, _pinned(called, pins), strength, tuple(pins))
+    return Lesson(labels[0].metric, called, _pinned(called, pins), sum(sorted(voices)), strength, tuple(pins))
 
 
 def _furthest(calls: Iterable[tuple[float, float]]) -> float:

@@ -171,9 +171,9 @@ def _on_past(receipt: Receipt) -> Iterator[str]:
 
 
 def _on_power(receipt: Receipt) -> Iterator[str]:
-    if receipt.power is None:
+    if receipt.own_power is None:
         return
-    before, after = receipt.power.before, receipt.power.after
+    before, after = receipt.own_power.before, receipt.own_power.after
     yield (
         f"Of sudden drops of {_percent(after.size)} it would tell {_percent(after.drops)} "
         f"(before {_percent(before.drops)}), of spikes {_percent(after.spikes)} (before {_percent(before.spikes)})."
@@ -210,15 +210,24 @@ def deafening(receipt: Receipt) -> str:
 
 
 def _hidden(receipt: Receipt) -> Iterator[str]:
-    if receipt.power is None or receipt.action not in (Action.LABELLED, Action.WOULD_LABEL):
+    """Of drops and of spikes, what the series that loses most of them would lose."""
+    if receipt.action not in (Action.LABELLED, Action.WOULD_LABEL):
         return
-    before, after = receipt.power.before, receipt.power.after
-    for what, then, now in (("drops", before.drops, after.drops), ("spikes", before.spikes, after.spikes)):
-        if guards.deafens(then, now):
-            yield (
-                f"Careful: of {what} of {_percent(after.size)} it would now tell only {_percent(now)}, "
-                f"before {_percent(then)}."
-            )
+    for what in ("drops", "spikes"):
+        shares = [
+            (getattr(of.after, what), getattr(of.before, what), getattr(of.unlabelled, what), of)
+            for of in receipt.power
+        ]
+        lost = [each for each in shares if guards.deafens(unlabelled=each[2], before=each[1], after=each[0])]
+        if not lost:
+            continue
+        now, then, ever, of = min(lost, key=lambda each: each[0])
+        whose = "" if of.series == receipt.series else f" in {of.series}"
+        without = f", and {_percent(ever)} without any label" if ever > then else ""
+        yield (
+            f"Careful: of {what} of {_percent(of.after.size)}{whose} it would now tell only {_percent(now)}, "
+            f"before {_percent(then)}{without}."
+        )
 
 
 def _warnings(receipt: Receipt) -> Iterator[str]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import numpy as np
 from sqlalchemy.orm import Session
@@ -27,6 +27,7 @@ from feedback.receipt import (
     Hindsight,
     PastAnomaly,
     Power,
+    PowerOf,
     Receipt,
     SeriesName,
     Statistics,
@@ -34,9 +35,10 @@ from feedback.receipt import (
 from feedback.tolerance import Tolerances, fold
 from feedback.triage import Unanswered
 
-Probed = TypeVar("Probed")
 CLOSING = (AlertEffect.CLOSED, AlertEffect.WITHDRAWN)
 HINDSIGHT = timedelta(days=HINDSIGHT_DAYS)
+MOST_PROBED = 5
+"""Series of one alert of which is looked at how well they would still be heard, the rarest."""
 
 
 class Prober(Protocol):
@@ -46,17 +48,18 @@ class Prober(Protocol):
         """The next point's band; None while nothing can be said of the series."""
         ...
 
-    def power(self, series_id: int, tolerances: Tolerances) -> Power | None:
-        """Share of injected drops and spikes that would be told; None while nothing can be said of the series."""
+    def power(self, series_id: int, worlds: Sequence[Tolerances]) -> list[Power] | None:
+        """Share of injected drops and spikes told under each; None while nothing can be said of the series."""
         ...
 
 
 @dataclass(frozen=True)
 class Worlds:
-    """The labels that stand before and after, and what they teach."""
+    """The labels that stand before and after, and what they teach. unlabelled: what would hold if there were none."""
 
     labels: Change[list[LabelEvidence]]
     tolerances: Change[Tolerances]
+    unlabelled: Tolerances
     budgets: Budgets
 
     @classmethod
@@ -69,7 +72,7 @@ class Worlds:
         unanswered: Sequence[Unanswered] = (),
     ) -> Worlds:
         folds = Change(*(fold(each, now, budgets, unanswered) for each in (before, after)))
-        return cls(Change(before, after), folds, budgets)
+        return cls(Change(before, after), folds, Tolerances(), budgets)
 
     def tolerance(self, series_id: int, metric: str, direction: int) -> Change[float]:
         before, after = self.tolerances.before, self.tolerances.after
@@ -154,8 +157,8 @@ def draw_up_receipt(
         effective_from=now,
         alert_id=label.alert_id,
         alert_status=_alert_status(session, worlds, label.alert_id),
-        band=_changed(prober.band, series.id, worlds),
-        power=_changed(prober.power, series.id, worlds),
+        band=_band(prober, worlds, series.id),
+        power=_power(prober, worlds, [series, *beside]),
         no_longer_sent=no_longer_sent,
         now_sent=now_sent,
         worth=worlds.worth(label),
@@ -208,11 +211,16 @@ def _siblings(worlds: Worlds, label: LabelEvidence) -> Change[float]:
     return worlds.tolerance(-1, label.metric, label.direction)
 
 
-def _changed(
-    probe: Callable[[int, Tolerances], Probed | None], series_id: int, worlds: Worlds
-) -> Change[Probed] | None:
-    before, after = (probe(series_id, each) for each in (worlds.tolerances.before, worlds.tolerances.after))
+def _band(prober: Prober, worlds: Worlds, series_id: int) -> Change[Band] | None:
+    before, after = (prober.band(series_id, each) for each in (worlds.tolerances.before, worlds.tolerances.after))
     return None if before is None or after is None else Change(before, after)
+
+
+def _power(prober: Prober, worlds: Worlds, series: Sequence[Series]) -> list[PowerOf]:
+    """How well the first of these series are heard, those of which nothing can be said left out."""
+    ways = worlds.unlabelled, worlds.tolerances.before, worlds.tolerances.after
+    found = ((each, prober.power(each.id, ways)) for each in series[:MOST_PROBED])
+    return [PowerOf(name_of(each), *powers) for each, powers in found if powers is not None]
 
 
 def _hindsight(session: Session, worlds: Worlds, label: LabelEvidence, now: datetime) -> tuple[Hindsight, Hindsight]:

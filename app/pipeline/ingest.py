@@ -236,9 +236,11 @@ class Committer:
         """The next point's band under these tolerances; None while nothing can be said of the series."""
         return self.call(lambda: probe.band(*self.partition_of(series_id), tolerances))
 
-    def power(self, series_id: int, tolerances: Tolerances) -> Power | None:
-        """What share of injected drops and spikes would be told; None while nothing can be said of the series."""
-        return self.call(lambda: probe.power(*self.partition_of(series_id), tolerances))
+    def power(self, series_id: int, worlds: Sequence[Tolerances]) -> list[Power] | None:
+        """Share of injected drops and spikes told under each; None while nothing can be said of the series."""
+        found = self.call(lambda: [probe.power(*self.partition_of(series_id), each) for each in worlds])
+        known = [each for each in found if each is not None]
+        return known if len(known) == len(found) else None
 
     def partition_of(self, series_id: int) -> tuple[Partition, int]:
         """The partition that holds a series, and its slot there. Only for use inside `call`."""

@@ -7,10 +7,12 @@ from datetime import UTC, datetime
 
 import numpy as np
 
+from app.alerts import life as lives
 from app.partitions.partition import Partition
+from app.pipeline.score import CANDIDATE_MARGIN, RULES
+from app.pipeline.worth import Taught
 from detectors.calendar import local_seconds
 from detectors.contract import Floats, Points, Scores, take
-from feedback import guards
 from feedback.receipt import Band, Power
 from feedback.tolerance import Tolerances
 
@@ -28,24 +30,50 @@ def band(partition: Partition, slot: int, tolerances: Tolerances) -> Band | None
 
 
 def power(partition: Partition, slot: int, tolerances: Tolerances) -> Power | None:
-    """Share of single drops and spikes of the owner's size told, one at each phase of the coming week."""
+    """Share of single drops and spikes of the owner's size told, one at each phase of the coming week.
+
+    None while nothing can be said of the series.
+    """
     size = partition.settings(slot).change_to_hear
     step = max(int(partition.columns["cadence"][slot]), HOUR)
     points = _coming(partition, slot, tolerances, count=max(WEEK // step, 1))
     expected = _score(partition, slot, points).expected
     if not np.isfinite(expected).all():
         return None
-    drops = _told(partition, slot, points, expected - size * np.abs(expected), -1)
-    spikes = _told(partition, slot, points, expected + size * np.abs(expected), 1)
+    drops, spikes = (_told(partition, slot, tolerances, points, expected, way * size) for way in (-1, 1))
     return None if drops is None or spikes is None else Power(drops=drops, spikes=spikes, size=size)
 
 
-def _told(partition: Partition, slot: int, points: Points, value: Floats, direction: int) -> float | None:
-    scores = _score(partition, slot, replace(points, value=value))
+def _told(
+    partition: Partition, slot: int, tolerances: Tolerances, points: Points, expected: Floats, change: float
+) -> float | None:
+    """Share told of points that differ from what is expected by such a share of it, by all that scoring goes by.
+
+    Each comes alone, after the run that goes on now is over. None where none can be judged.
+    """
+    injected = replace(points, value=expected + change * np.abs(expected))
+    scores = _score(partition, slot, injected)
     if np.isnan(scores.rarity).all():
         return None
-    threshold = points.threshold_up if direction > 0 else points.threshold_down
-    return float(np.mean((scores.rarity >= threshold) & (scores.direction == direction)))
+    who = np.zeros(points.row.size, np.int64)
+    bars = partition.bars(np.array([slot]))
+    life = lives.let_go(take(partition.life, np.full(points.row.size, slot)))
+    column = {name: partition.columns[name][[slot]].astype(np.int64) for name in ("series_id", "metric")}
+    taught = Taught(tolerances, column["series_id"], column["metric"], partition.metrics.names, bars.threshold)
+    detector = partition.judge_of(slot)[0].detector
+    up, down = taught.thresholds(who, life, injected, scores, detector.evidence, RULES)
+    _, changes = lives.advance(
+        life,
+        injected,
+        scores,
+        candidate=bars.threshold - CANDIDATE_MARGIN,
+        threshold_up=np.where(bars.up, up, np.inf),
+        threshold_down=np.where(bars.down, down, np.inf),
+        rules=RULES,
+        least_relative=bars.relative,
+        least_absolute=bars.absolute,
+    )
+    return float(np.mean(changes.told & (scores.direction == np.sign(change))))
 
 
 def _coming(partition: Partition, slot: int, tolerances: Tolerances, *, count: int) -> Points:
@@ -54,10 +82,9 @@ def _coming(partition: Partition, slot: int, tolerances: Tolerances, *, count: i
     cadence = max(column["cadence"], 1)
     step = cadence if count == 1 else max(cadence, HOUR)
     timestamp = column["last_at"] + step * np.arange(1, count + 1)
-    metric = partition.metrics.names[column["metric"]]
     base = partition.bar(slot).threshold
-    general = (tolerances.of(column["series_id"], metric, direction) for direction in (1, -1))
-    up, down = (base + min(each, guards.GENERAL_CEILING) for each in general)
+    who = np.array([column["series_id"]]), np.array([column["metric"]]), partition.metrics.names
+    up, down = (base + float(tolerances.asked(*who, direction)[0]) for direction in (1, -1))
     local = local_seconds(timestamp, partition.zones.names[column["zone"]])
     return Points(
         row=np.full(count, partition.judge_of(slot)[1]),

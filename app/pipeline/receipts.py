@@ -14,6 +14,7 @@ from feedback.receipt import (
     Hindsight,
     PastAnomaly,
     Power,
+    PowerOf,
     Receipt,
     SeriesName,
     Statistics,
@@ -58,7 +59,7 @@ def receipt_json(receipt: Receipt) -> dict[str, Any]:
         "band": _change_json(receipt.band, _band_json),
         "alerts_no_longer_sent": _hindsight_json(receipt.no_longer_sent),
         "alerts_now_sent": _hindsight_json(receipt.now_sent),
-        "power": _change_json(receipt.power, _power_json),
+        "power": _power_of_json(receipt.own_power),
         "pinned_by": list(receipt.pinned_by),
         "disagreements": [_disagreement_json(each) for each in receipt.disagreements],
         "statistics": _statistics_json(receipt.statistics),
@@ -108,6 +109,12 @@ def _band_json(band: Band) -> dict[str, Any]:
         "lower": band.lower,
         "upper": band.upper,
     }
+
+
+def _power_of_json(of: PowerOf | None) -> dict[str, Any]:
+    if of is None:
+        return {"before": None, "after": None, "unlabelled": None}
+    return {name: _power_json(getattr(of, name)) for name in ("before", "after", "unlabelled")}
 
 
 def _power_json(power: Power) -> dict[str, float]:

@@ -73,6 +73,13 @@ def test_a_small_change_may_be_learned_away_as_far_as_it_was_called_a_false_alar
     assert asked(*often, actual=130.0, rarer=8.0) < 8.0
 
 
+def test_what_one_answer_teaches_of_what_repeats_nothing_is_little_and_more_answers_teach_more() -> None:
+    often = [said(Verdict.FALSE_ALARM, actual=130.0) for _ in range(4)]
+    few, many = (asked(*often[:count], actual=130.0, rarer=3.0) for count in (1, 4))
+    assert few <= guards.VOICE
+    assert many >= 4 * guards.VOICE
+
+
 def test_a_much_larger_thing_at_the_same_hour_is_told() -> None:
     assert asked(said(Verdict.FALSE_ALARM), later=WEEK, actual=170.0) < 5.0
 

@@ -6,9 +6,11 @@ from datetime import timedelta
 import pytest
 
 from feedback.labels import EFFECTS, Verdict
-from feedback.receipt import Action, Change, Disagreement, Hindsight, Power, Receipt, SeriesName
+from feedback.receipt import Action, Change, Disagreement, Hindsight, Power, PowerOf, Receipt, SeriesName
 from feedback.wording import rarity_in_words, sentences, warnings, weeks
 from tests.feedback.factories import NOW, a_real_problem
+
+GERMAN = SeriesName(1, "orders", {"country": "DE", "app": "web"})
 
 
 def a_receipt(verdict: Verdict = Verdict.FALSE_ALARM) -> Receipt:
@@ -18,7 +20,7 @@ def a_receipt(verdict: Verdict = Verdict.FALSE_ALARM) -> Receipt:
         verdict=verdict,
         author="ana",
         source="api",
-        series=SeriesName(1, "orders", {"country": "DE", "app": "web"}),
+        series=GERMAN,
         direction=1,
         started_at=NOW - timedelta(hours=2),
         ended_at=NOW - timedelta(hours=1),
@@ -29,7 +31,7 @@ def a_receipt(verdict: Verdict = Verdict.FALSE_ALARM) -> Receipt:
         effective_from=NOW,
         alert_id=7,
         alert_status=Change("firing", "closed"),
-        power=Change(Power(0.98, 0.9), Power(0.98, 0.85)),
+        power=[PowerOf(GERMAN, Power(0.98, 0.95), Power(0.98, 0.9), Power(0.98, 0.85))],
         no_longer_sent=Hindsight(3),
     )
 
@@ -63,10 +65,28 @@ def test_a_disagreement_is_shown_and_who_decides() -> None:
 
 
 def test_a_label_that_takes_most_of_the_power_away_is_warned_of() -> None:
-    deaf = replace(a_receipt(), power=Change(Power(0.9, 0.9), Power(0.9, 0.1)))
+    deaf = replace(a_receipt(), power=[PowerOf(GERMAN, *(Power(0.9, spikes) for spikes in (0.9, 0.9, 0.1)))])
     assert warnings(a_receipt()) == []
     assert len(warnings(deaf)) == 1
     assert "spikes of 30 %" in warnings(deaf)[0]
+
+
+def test_many_small_losses_are_warned_of_like_a_large_one() -> None:
+    worn = replace(a_receipt(), power=[PowerOf(GERMAN, *(Power(drops, 0.9) for drops in (1.0, 0.6, 0.31)))])
+    assert (
+        "of drops of 30 % it would now tell only 31 %, before 60 %, and 100 % without any label." in warnings(worn)[0]
+    )
+
+
+def test_of_several_series_the_one_that_loses_most_is_named() -> None:
+    french, polish = (SeriesName(number, "orders", {"country": name}) for number, name in ((2, "FR"), (3, "PL")))
+    losing = [
+        PowerOf(each, Power(0.9, 0.9), Power(0.9, 0.9), Power(left, 0.9))
+        for each, left in ((french, 0.4), (polish, 0.2))
+    ]
+    deaf = replace(a_receipt(), beside=[french, polish], power=[*a_receipt().power, *losing])
+    assert [each for each in warnings(deaf) if "in orders (country PL) it would now tell only 20 %" in each]
+    assert len(warnings(deaf)) == 1
 
 
 @pytest.mark.parametrize(

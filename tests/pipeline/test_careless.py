@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -61,7 +62,8 @@ def _incident(rng: np.random.Generator, from_hour: int, factors: list[float]) ->
 def _call_everything_a_false_alarm(heed: Heed) -> int:
     firing = [alert for alert in alerts(heed) if alert.kind == "anomaly" and alert.status in ("firing", "resolved")]
     for alert in firing:
-        label_alert(heed, alert.id, "false_alarm", author="careless", source="api", now=heed.clock.now())
+        signed: dict[str, Any] = {"author": "careless", "source": "api", "now": heed.clock.now()}
+        label_alert(heed, alert.id, "false_alarm", **signed, confirmed=True)
     return len(firing)
 
 

@@ -12,9 +12,19 @@ from app.errors import NotFound, TooManyRequests, Unconfirmed, Unprocessable
 from app.pipeline import learn
 from app.store import labels as stored_labels
 from app.store.database import Database
-from app.store.tables import Channel, Label, Notification
+from app.store.tables import Alert, Channel, Label, Notification
 from feedback import guards
-from tests.pipeline.world import ANA, LINK, NOW, THRESHOLD, World, a_series, an_alert, an_untold_anomaly
+from tests.pipeline.world import (
+    ANA,
+    LINK,
+    NOW,
+    THRESHOLD,
+    World,
+    a_series,
+    an_alert,
+    an_anomaly,
+    an_untold_anomaly,
+)
 
 
 @pytest.fixture
@@ -85,7 +95,7 @@ def test_a_receipt_tells_what_changed(heed: World) -> None:
 def test_the_receipt_of_an_undo_names_the_alerts_that_would_be_sent_again(heed: World) -> None:
     series = a_series(heed)
     answer = heed.label(an_alert(heed, series, rarity=2.0, is_open=False))
-    an_untold_anomaly(heed, series, rarity=2.1, outcome="tolerated")
+    an_untold_anomaly(heed, series, rarity=1.2, outcome="tolerated")
     an_untold_anomaly(heed, series, rarity=2.2, outcome="warming_up")
     receipt = heed.undo(answer.label_id, dry_run=True).receipt
     assert receipt["action"] == "would_undo"
@@ -250,6 +260,16 @@ def test_what_would_make_heed_deaf_is_refused_unless_it_is_confirmed(heed: World
     assert heed.tolerance(series) == 0
     heed.label(alert, confirmed=True)
     assert heed.status(alert) == "closed"
+
+
+def test_a_label_that_would_make_another_series_of_its_alert_deaf_is_refused_too(heed: World) -> None:
+    german, french = a_series(heed, "DE"), a_series(heed, "FR")
+    alert = an_alert(heed, german, rarity=2.0)
+    with heed.database.writing() as session:
+        session.get_one(Alert, alert).lead_series_id = german
+        an_anomaly(session, french, rarity=6.0, is_open=True, alert_id=alert, outcome="told", days_ago=0)
+    with pytest.raises(Unconfirmed, match=r"spikes of 30 % in orders \(country FR\) it would now tell only 10 %"):
+        heed.label(alert, confirmed=False)
 
 
 def test_whoever_holds_a_link_can_only_teach_so_much_a_day(heed: World) -> None:

@@ -55,8 +55,8 @@ class StandInCommitter:
         wide = 10 + tolerances.of(series_id, "orders", 1)
         return Band(NOW, expected=100, lower=100 - wide, upper=100 + wide)
 
-    def power(self, series_id: int, tolerances: Tolerances) -> Power | None:
-        return Power(drops=0.9, spikes=0.9 if tolerances.of(series_id, "orders", 1) < 3 else 0.1)
+    def power(self, series_id: int, worlds: Sequence[Tolerances]) -> list[Power] | None:
+        return [Power(drops=0.9, spikes=0.9 if each.of(series_id, "orders", 1) < 3 else 0.1) for each in worlds]
 
 
 class MakesNothing:
