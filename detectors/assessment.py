@@ -17,6 +17,7 @@ from detectors.injection import BUDGETS, Course, ExpectedAlerts, Life, SmallestC
 from detectors.profile import fit_profile, phase
 from detectors.quality import Arrival, Quality, qualities_of
 from detectors.robust import center_and_unit, median, spread
+from detectors.special_days import Special, SpecialDays, special_days
 from detectors.static import Static
 from detectors.training import ALERT_AFTER_DAYS, LEARNING_DAYS, Progress, progress
 
@@ -51,7 +52,9 @@ class Assessment:
     """What to expect of one series.
 
     predictability: share of the error of its median that the detector takes away, 0 to 1, on days it had not seen.
-    season_strength: share of the variance that repeats. alerts: by budget. smallest: drops and spikes by points.
+    season_strength: share of the variance that repeats. monthly: places in the month with an effect of their own.
+    holidays: what is expected of those in this history, None where there was none, or no country is known.
+    alerts: by budget. smallest: drops and spikes by points.
     gain_over_fixed_limit, gain_over_last_week: share by which errors are smaller; None where they cannot be compared.
     learning: days learned of those needed. judged_weeks: how much history the figures rest on.
     course: what happened on the way, None where nothing could be judged.
@@ -60,6 +63,8 @@ class Assessment:
     predictability: float | None
     season: Season
     season_strength: float
+    monthly: tuple[SpecialDays, ...]
+    holidays: SpecialDays | None
     quality: Quality
     alerts: tuple[ExpectedAlerts, ...]
     smallest: tuple[SmallestChange, ...]
@@ -94,10 +99,11 @@ def assess(
     qualities = qualities_of(history, arrivals)
     learnings = [_learning(values, history) for values in history.values]
     seasons = _seasons(history)
+    special = special_days(history)
     trial = judge_the_end(history, detector, life=life, bars=bars, asked=alerts_per_week, budgets=BUDGETS)
     limit = judge_the_end(history, Static(), life=life, bars=bars, asked=alerts_per_week)
     return [
-        _assessed(row, qualities[row], learnings[row], seasons[row], trial, limit, alerts_per_week)
+        _assessed(row, qualities[row], learnings[row], seasons[row], special[row], trial, limit, alerts_per_week)
         for row in range(len(history.values))
     ]
 
@@ -107,6 +113,7 @@ def _assessed(
     quality: Quality,
     learning: Progress,
     season: tuple[Season, float],
+    special: Special,
     trial: Trial,
     limit: Trial,
     budget: float,
@@ -119,6 +126,8 @@ def _assessed(
         predictability=_gain(trial.error[row], trial.fixed_error[row]) if judged else None,
         season=season[0],
         season_strength=season[1],
+        monthly=special.monthly,
+        holidays=special.holidays,
         quality=quality,
         alerts=alerts,
         smallest=smallest,

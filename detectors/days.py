@@ -66,6 +66,26 @@ def check_country(country: str) -> str:
     return country
 
 
+def place_in_month(kind: int) -> str:
+    """What days of a kind of the last three families are called: `last day of the month`."""
+    if kind < DAYS_LEFT:
+        return f"{_ordinal(kind - DAY_OF_MONTH + 1)} of the month"
+    if kind < WORKING_DAY:
+        return _counted_from_end(kind - DAYS_LEFT, "day")
+    if kind < WORKING_DAY + LAST_WORKING_DAYS:
+        return _counted_from_end(kind - WORKING_DAY, "working day")
+    return f"{_ordinal(kind - WORKING_DAY - LAST_WORKING_DAYS + 1)} working day of the month"
+
+
+def _counted_from_end(left: int, what: str) -> str:
+    return f"last {what} of the month" if not left else f"{_ordinal(left + 1)} last {what} of the month"
+
+
+def _ordinal(number: int) -> str:
+    ending = "th" if number in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{ending}"
+
+
 @lru_cache(maxsize=64)
 def _table(country: str) -> Ints:
     """A row of kinds for every day since 1970."""

@@ -98,6 +98,15 @@ class SmallestAnswer(BaseModel):
     size: float | None = Field(description="In the unit of the series.")
 
 
+class SpecialDaysAnswer(BaseModel):
+    """Days that differ from others of their weekday, as the detector has learned them."""
+
+    which: str = Field(description="Such as `last day of the month`.")
+    days: int = Field(description="How many of them the history holds.")
+    share: float | None = Field(description="By how much more or less is expected; null of series that go below zero.")
+    amount: float = Field(description="The same in the unit of the series.")
+
+
 class WouldBe(BaseModel):
     started_at: datetime
     ended_at: datetime
@@ -117,6 +126,10 @@ class AssessmentAnswer(BaseModel):
     )
     season: Season
     season_strength: float = Field(description="Share of the ups and downs that repeat.")
+    monthly: list[SpecialDaysAnswer] = Field(description="Places in the month with an effect of their own.")
+    holidays: SpecialDaysAnswer | None = Field(
+        description="Public holidays in this history; null where it holds none, or no country was said."
+    )
     quality: QualityAnswer
     expected_alerts: list[ExpectedAnswer]
     smallest_changes: list[SmallestAnswer]
@@ -140,6 +153,8 @@ class AssessmentAnswer(BaseModel):
             predictability=one.predictability,
             season=one.season,
             season_strength=one.season_strength,
+            monthly=_all(SpecialDaysAnswer, one.monthly),
+            holidays=SpecialDaysAnswer.model_validate(one.holidays, from_attributes=True) if one.holidays else None,
             quality=QualityAnswer.model_validate(one.quality, from_attributes=True),
             expected_alerts=_all(ExpectedAnswer, one.alerts),
             smallest_changes=_all(SmallestAnswer, one.smallest),

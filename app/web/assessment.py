@@ -20,6 +20,7 @@ from app.web.figures import Figure, draw_power, draw_week
 from app.web.pages import STYLE, rendered
 from detectors.assessment import Advice, Assessment, Season
 from detectors.injection import WITHIN_POINTS, SmallestChange
+from detectors.special_days import SpecialDays
 
 SHOWN_COLUMNS = 1_500
 ADVICE = {
@@ -114,6 +115,8 @@ def facts(report: Report) -> list[Fact]:
         Fact("Repeats every", _season(one)),
         Fact("History", _history(report)),
     ]
+    if special := [*one.monthly, *([one.holidays] if one.holidays else [])]:
+        said.insert(2, Fact("Special days", " ".join(_special(days, report.past.metric) for days in special)))
     said.append(Fact("Quality", "; ".join(one.quality.findings) or "Nothing is missing or stuck."))
     said.append(Fact("Told", _told(report.past)))
     if one.gain_over_fixed_limit is not None:
@@ -155,6 +158,13 @@ def _season(one: Assessment) -> str:
     if one.season is Season.NONE:
         return "Nothing repeats that could be found."
     return f"{SEASONS[one.season]}. That makes {percent(one.season_strength)} of its ups and downs."
+
+
+def _special(days: SpecialDays, metric: str) -> str:
+    """`Last day of the month: 41 % more is expected (8 of them seen).`"""
+    more = "more" if days.amount > 0 else "less"
+    size = quantity(abs(days.amount), unit_of(metric)) if days.share is None else percent(abs(days.share))
+    return f"{days.which.capitalize()}: {size} {more} is expected ({days.days} of them seen)."
 
 
 def _history(report: Report) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -91,6 +92,19 @@ def test_the_page_has_pictures_and_no_script(shared: Served) -> None:
     assert answer.text.count('role="img"') == 4  # the history, drops, spikes, the week
     assert "<script" not in answer.text
     assert "&lt;script&gt;" in answer.text
+
+
+def test_the_page_has_a_line_on_special_days(shared: Served) -> None:
+    orders = weekly_orders(hours=26 * 168)
+    is_last = [datetime.fromtimestamp(time + DAY, UTC).day == 1 for time in orders["timestamps"]]
+    values = (np.array(orders["values"]) * np.where(is_last, 1.5, 1.0)).tolist()
+    body = {"series": [orders | {"values": values}]}
+    (one,) = assessed(shared, body, "?country=DE")
+    assert [each["which"] for each in one["monthly"]] == ["last day of the month"]
+    assert one["holidays"]["days"] == 5
+    page = shared.client.post("/v1/assessments?country=DE", json=body, headers={"Accept": "text/html"}).text
+    assert "Last day of the month: " in page
+    assert "Public holidays: " in page
 
 
 @pytest.mark.parametrize(

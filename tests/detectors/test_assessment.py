@@ -12,6 +12,8 @@ from detectors.contract import Floats, History
 from detectors.injection import BUDGETS
 from detectors.quality import Arrival, Quality, arrival_of, qualities_of
 from detectors.seasonal import Seasonal
+from detectors.special_days import special_days
+from tests.detectors import german_shop
 from tests.detectors.checks import DAY, HOUR, history, judge, seasonal_values, times
 
 N = 6 * 168
@@ -212,3 +214,31 @@ def test_a_side_that_nobody_watches_is_not_promised() -> None:
     one = _assessed(seasonal_values(times(N), 1)[0], bar=Bar(down=False))
     assert _share(one, "drop", 24) == np.inf
     assert _share(one, "spike", 24) < 1.0
+
+
+def test_the_month_end_and_the_holidays_that_were_learned_are_reported() -> None:
+    timestamp = german_shop.instants("2024-11-20", "2025-06-15")
+    values = german_shop.sales(timestamp, seed=1, month_end=1.4)
+    [found] = special_days(german_shop.history(timestamp, values[None, :]))
+    [last] = found.monthly
+    assert (last.which, last.days) == ("last day of the month", 7)
+    assert last.share == pytest.approx(0.4, abs=0.05)
+    assert found.holidays is not None
+    assert found.holidays.days == 8
+    assert found.holidays.share == pytest.approx(-0.4, abs=0.1)
+
+
+def test_where_no_day_is_special_none_is_reported() -> None:
+    timestamp = german_shop.instants("2024-11-20", "2025-06-15")
+    values = german_shop.sales(timestamp, seed=1, holidays=False)
+    [found] = special_days(german_shop.history(timestamp, values[None, :], country=""))
+    assert found.monthly == ()
+    assert found.holidays is None
+
+
+def test_what_a_special_day_adds_to_a_series_that_goes_below_zero_is_an_amount() -> None:
+    timestamp = german_shop.instants("2024-11-20", "2025-06-15")
+    values = german_shop.sales(timestamp, seed=1, month_end=1.4, holidays=False) - 1_000
+    [found] = special_days(german_shop.history(timestamp, values[None, :], country=""))
+    assert [(each.which, each.share) for each in found.monthly] == [("last day of the month", None)]
+    assert found.monthly[0].amount > 0
