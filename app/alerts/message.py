@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from app.alerts.contribution import Explanation
-from app.alerts.grouping import Extent, Member, causes_among, off_by
-from app.alerts.rules import End
+from app.alerts.grouping import Extent, Member, causes_among, growth_of, off_by
+from app.alerts.rules import End, Severity, SnoozedFor, worse
 from app.alerts.wording import (
     NAME_LIMIT,
     clipped,
@@ -163,6 +163,23 @@ class Silenced:
 
 
 @dataclass(frozen=True)
+class Snoozed:
+    """Somebody wants to hear no more of an alert for a while.
+
+    until: a time; or what: what they want to hear of. extent, severity: as they were then.
+    """
+
+    until: datetime | None = None
+    what: SnoozedFor | None = None
+    extent: Extent = field(default_factory=lambda: Extent(0, 0.0))
+    severity: Severity = Severity.WARNING
+
+    def is_outgrown(self, extent: Extent, severity: Severity, growth: float) -> bool:
+        """Whether the alert has since become worse, or larger by this share."""
+        return growth_of(self.extent, extent, growth) is not None or worse(self.severity, severity) != self.severity
+
+
+@dataclass(frozen=True)
 class Digested:
     """One alert of many that a message tells of together."""
 
@@ -207,6 +224,8 @@ class AlertFacts:
     escalated_after: timedelta | None = None  # others are told since nobody had looked after it for so long
     digest: Digest | None = None  # of the alerts that a message tells of together
     silence: Silenced | None = None  # that keeps it from being sent
+    snooze: Snoozed | None = None  # that keeps what is new of it from being told
+    looked_after_by: str | None = None  # who took it on, or was given it
 
     @property
     def foremost(self) -> AnomalyFacts | None:
@@ -222,6 +241,13 @@ class AlertFacts:
     def is_aged(self) -> bool:
         """Whether what is spoken of was given up after a day although it is still abnormal."""
         return self.foremost is not None and self.foremost.end == End.AGED
+
+    @property
+    def is_snoozed(self) -> bool:
+        """Whether what goes on of it is not told; if that waits for a change, there has been none."""
+        if self.snooze is None or self.snooze.what is not SnoozedFor.CHANGE:
+            return self.snooze is not None
+        return not self.snooze.is_outgrown(self.extent, Severity(self.severity), self.growth_to_repeat)
 
     @property
     def extent(self) -> Extent:
@@ -350,6 +376,10 @@ def remarks(facts: AlertFacts) -> tuple[str, ...]:
     said = []
     if facts.escalated_after is not None:
         said.append(f"Escalated: nobody has acknowledged it within {lasting(facts.escalated_after)}.")
+    if facts.looked_after_by and facts.ended_at is None:
+        said.append(f"{clipped(facts.looked_after_by)} looks after it.")
+    if facts.snooze and facts.is_snoozed:
+        said.append(f"Snoozed until {_end_of_snooze(facts.snooze, anomaly.series.timezone, facts.told_at)}.")
     if facts.silence:
         until = moment(facts.silence.until, anomaly.series.timezone, facts.told_at)
         said.append(f"Not sent: silenced by {clipped(facts.silence.author)} until {until}: {facts.silence.comment}.")
@@ -363,6 +393,12 @@ def remarks(facts: AlertFacts) -> tuple[str, ...]:
     if anomaly.detector == "basic":
         said.append("Basic detection: compared with the same hours of the last weeks only.")
     return tuple(said)
+
+
+def _end_of_snooze(snooze: Snoozed, timezone: str, told_at: datetime) -> str:
+    if snooze.until is not None:
+        return moment(snooze.until, timezone, told_at)
+    return "it is over" if snooze.what is SnoozedFor.RECOVERY else "it gets worse or is over"
 
 
 def _change(anomaly: AnomalyFacts) -> str:

@@ -48,6 +48,13 @@ class End(StrEnum):
     SILENT = "silent"
 
 
+class SnoozedFor(StrEnum):
+    """What an alert is snoozed for, where that is no time."""
+
+    CHANGE = "change"
+    RECOVERY = "recovery"
+
+
 class Severity(StrEnum):
     WARNING = "warning"
     CRITICAL = "critical"

@@ -1,4 +1,4 @@
-"""Alerts: list, look at, acknowledge, snooze."""
+"""Alerts: list, look at, look after."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from sqlalchemy.orm import Session
 
 from app.alerts.evidence import in_words, spoke
 from app.alerts.message import AlertFacts, AnomalyFacts, remarks, resemblance, sentence, weeks_of
-from app.alerts.rules import End
+from app.alerts.rules import End, SnoozedFor
 from app.alerts.wording import rarity_in_words
 from app.api.access import AnalystBearer
 from app.api.parts import LARGEST_ID, Cursor, Id, Input, Limit, Text, Time, read_cursor, read_dimensions, write_cursor
 from app.api.service import Heed, Service
 from app.clock import wall_now
 from app.errors import NotFound, Unprocessable
+from app.pipeline import look_after
 from app.pipeline.explain import explained
 from app.pipeline.facts import facts_of, reason_of
 from app.store import alerts as stored
@@ -137,7 +138,11 @@ class AlertAnswer(BaseModel):
     silence_id: int | None = Field(description="The silence that keeps it, or what is new of it, from being sent.")
     acknowledged_at: datetime | None
     acknowledged_by: str | None
+    assigned_to: str | None = Field(description="Who looks after it, where somebody said so.")
+    assigned_by: str | None
+    assigned_at: datetime | None
     snoozed_until: datetime | None
+    snoozed_for: SnoozedFor | None = Field(description="`change` or `recovery`, where it is snoozed until that.")
     channels: list[str] | None = Field(description="Names of the channels that are told; null: all.")
     escalate_at: datetime | None = Field(description="When others are told, too, unless somebody looks after it.")
     escalated_at: datetime | None
@@ -149,8 +154,15 @@ class AlertList(BaseModel):
     next: str | None = Field(description="`cursor` of the next page; null on the last.")
 
 
+class Assignment(Input):
+    to: Annotated[Text, Field(min_length=1, max_length=100, description="Who looks after it.", examples=["Anna"])]
+
+
 class Snooze(Input):
-    until: Time
+    until: Literal["change", "recovery"] | Time = Field(
+        description="A time; or `change`: until it grows by its policy's `growth_to_repeat`, becomes critical or is "
+        "over; or `recovery`: until it is over.",
+    )
 
 
 @router.get("")
@@ -166,6 +178,7 @@ def list_alerts(
     start: Annotated[Time | None, Query(description="Only alerts that began then or later.")] = None,
     end: Annotated[Time | None, Query(description="Only alerts that began before.")] = None,
     labelled: Annotated[bool | None, Query(description="Only alerts with, or without, a verdict.")] = None,
+    assigned_to: Annotated[Text | None, Query(max_length=100, description="Only alerts that this one has.")] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> AlertList:
@@ -179,6 +192,7 @@ def list_alerts(
         start=start,
         end=end,
         labelled=labelled,
+        assigned_to=assigned_to,
     )
     with heed.database.reading() as session:
         found = stored.find(session, wanted, limit=limit, before_id=read_cursor(cursor, LARGEST_ID))
@@ -201,21 +215,49 @@ def acknowledge_alert(alert_id: Id, heed: Heed, bearer: AnalystBearer) -> AlertA
     """Say that somebody looks after it. The first one counts; it is no verdict."""
     with heed.database.writing() as session:
         alert = existing(session, alert_id)
-        stored.acknowledge(alert, bearer.name, heed.clock.now())
-        session.flush()
+        look_after.acknowledge(session, alert, bearer.name, heed.clock.now())
+        return _answers(session, [alert], heed)[0]
+
+
+@router.post("/{alert_id}/assign")
+def assign_alert(alert_id: Id, assignment: Assignment, heed: Heed, bearer: AnalystBearer) -> AlertAnswer:
+    """Say who looks after it from now on. It counts as acknowledged."""
+    with heed.database.writing() as session:
+        alert = existing(session, alert_id)
+        look_after.assign(session, alert, assignment.to, bearer.name, heed.clock.now())
+        return _answers(session, [alert], heed)[0]
+
+
+@router.delete("/{alert_id}/assign")
+def unassign_alert(alert_id: Id, heed: Heed, _bearer: AnalystBearer) -> AlertAnswer:
+    """Nobody in particular looks after it any more. It stays acknowledged where it was before it was assigned."""
+    with heed.database.writing() as session:
+        alert = existing(session, alert_id)
+        look_after.unassign(session, alert)
         return _answers(session, [alert], heed)[0]
 
 
 @router.post("/{alert_id}/snooze")
 def snooze_alert(alert_id: Id, snooze: Snooze, heed: Heed, _bearer: AnalystBearer) -> AlertAnswer:
-    """Tell nothing more of this alert until a time."""
-    if snooze.until <= heed.clock.now():
+    """Tell nothing more of this alert until a time, until it changes, or until it is over."""
+    if isinstance(snooze.until, datetime) and snooze.until <= heed.clock.now():
         raise Unprocessable("`until` must lie in the future.")
+    until = SnoozedFor(snooze.until) if isinstance(snooze.until, str) else snooze.until
     with heed.database.writing() as session:
         alert = existing(session, alert_id)
-        stored.snooze(alert, snooze.until)
-        session.flush()
+        look_after.snooze(session, alert, until, heed.links)
         return _answers(session, [alert], heed)[0]
+
+
+@router.delete("/{alert_id}/snooze")
+def wake_alert(alert_id: Id, heed: Heed, _bearer: AnalystBearer) -> AlertAnswer:
+    """Tell of this alert as before: what waited is told now."""
+    with heed.database.writing() as session:
+        alert = existing(session, alert_id)
+        look_after.wake(session, alert)
+        answer = _answers(session, [alert], heed)[0]
+    heed.committer.told()
+    return answer
 
 
 def existing(session: Session, alert_id: int) -> Alert:
@@ -257,7 +299,11 @@ def _answer(alert: Alert, facts: AlertFacts, labels: list[Label], most_anomalies
         silence_id=alert.silence_id,
         acknowledged_at=alert.acknowledged_at,
         acknowledged_by=alert.acknowledged_by,
+        assigned_to=alert.assigned_to,
+        assigned_by=alert.assigned_by,
+        assigned_at=alert.assigned_at,
         snoozed_until=alert.snoozed_until,
+        snoozed_for=None if alert.snoozed_for is None else SnoozedFor(alert.snoozed_for),
         channels=alert.channels,
         escalate_at=alert.escalate_at,
         escalated_at=alert.escalated_at,

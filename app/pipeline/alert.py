@@ -345,7 +345,7 @@ def bring_in_line(book: Book) -> None:
     for alert_id, extent in extents.items():
         alert = book.alerts[alert_id]
         if extent.last_end is not None and alert.status == "firing":
-            alert.status, alert.ended_at = "resolved", extent.last_end
+            stored.resolve(alert, extent.last_end)
             book.messages.append((alert, "resolved"))
         alert.series_count = extent.series
     _name_anew(book, [book.alerts[each] for each in book.joined if book.alerts[each].series_count > 1])

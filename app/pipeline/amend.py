@@ -191,7 +191,10 @@ def _follow(book: Book, alert: Alert, standing: Sequence[Anomaly], series: Mappi
     before = alert.status
     describe_alert(alert, standing, series)
     ends = [row.ended_at for row in standing if row.ended_at is not None]
-    alert.status, alert.ended_at = ("resolved", max(ends)) if len(ends) == len(standing) else ("firing", None)
+    if len(ends) == len(standing):
+        stored.resolve(alert, max(ends))
+    else:
+        alert.status, alert.ended_at = "firing", None
     if alert.status != before:
         book.messages.append((alert, "resolved" if (before, alert.status) == ("firing", "resolved") else "updated"))
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from app.alerts.grouping import Extent
 from app.alerts.message import (
     AlertFacts,
     AnomalyFacts,
@@ -16,10 +17,11 @@ from app.alerts.message import (
     Resemblance,
     SeriesFacts,
     Silenced,
+    Snoozed,
     WarmUp,
     as_it_ended,
 )
-from app.alerts.rules import End
+from app.alerts.rules import End, Severity, SnoozedFor
 from app.pipeline.resemble import resembled
 from app.security import Links
 from app.store import alerts as stored_alerts
@@ -85,6 +87,8 @@ def facts_of(
             growth_to_repeat=alert.growth_to_repeat,
             escalated_after=timedelta(seconds=alert.escalate_after_seconds or 0) if alert.escalated_at else None,
             silence=silences.get(alert.silence_id or 0),
+            snooze=_snooze(alert, now),
+            looked_after_by=alert.assigned_to or alert.acknowledged_by,
         )
         for alert in alerts
     }
@@ -101,6 +105,14 @@ def _offer(alert: Alert, anomalies: Sequence[Anomaly]) -> str | None:
     """The verdict that Heed proposes while nobody has answered: what has lasted for a day may well stay so."""
     aged = any(each.end_reason == End.AGED and each.outcome != "withdrawn" for each in anomalies)
     return alert.offer or (Verdict.NEW_NORMAL.value if aged else None)
+
+
+def _snooze(alert: Alert, now: datetime) -> Snoozed | None:
+    if alert.snoozed_for is not None:
+        then = alert.snoozed_at_extent or {}
+        return Snoozed(None, SnoozedFor(alert.snoozed_for), Extent.read(then), Severity(then["severity"]))
+    until = alert.snoozed_until
+    return Snoozed(until) if until is not None and until > now and alert.status == "firing" else None
 
 
 def _silences(session: Session, alerts: Sequence[Alert]) -> dict[int, Silenced]:

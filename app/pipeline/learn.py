@@ -429,7 +429,7 @@ def _end_parts(
         each.ended_at = max(now, each.last_abnormal_at)
     ends = [each.ended_at for each in anomalies if each.ended_at is not None]
     if parts and len(ends) == len(anomalies):
-        alert.status, alert.ended_at = "resolved", max(ends)
+        stored_alerts.resolve(alert, max(ends))
         session.flush()
         if alert.delivery == "live":
             enqueue(session, alert.id, "resolved", wall_now())

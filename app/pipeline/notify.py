@@ -20,8 +20,8 @@ import structlog
 from sqlalchemy.orm import Session
 
 from app.alerts.grouping import Extent, growth_of
-from app.alerts.message import AlertFacts, Reason, as_it_ended
-from app.alerts.rules import Delivery
+from app.alerts.message import AlertFacts, Reason, Snoozed, as_it_ended
+from app.alerts.rules import Delivery, Severity
 from app.channels import UPDATED_IN_PLACE, open_channel
 from app.channels.contract import Channel as OpenChannel
 from app.channels.contract import Notice, TransportError
@@ -47,6 +47,8 @@ SLOWEST_RETRY_SECONDS = 3600.0
 CHANNELS_AT_ONCE = 16
 LOOK_EVERY_SECONDS = 1.0  # a retry may be due, or another process may have put something into the outbox
 TOO_OLD = "the channel took nothing for three days"
+NOT_GROWN = "it has not grown enough to be spoken of again"
+SNOOZED = "somebody has snoozed it"
 
 
 def enqueue(session: Session, alert_id: int, reason: str, now: datetime) -> int:
@@ -122,7 +124,7 @@ class Pictures(Protocol):
 
 @dataclass(frozen=True)
 class Said:
-    """What a channel took. message: what the receiver calls it. extent: how large it said that the alert was."""
+    """What a channel took. message: what the receiver calls it. extent: how large and severe it said the alert was."""
 
     message: str | None
     extent: Mapping[str, Any] | None
@@ -237,10 +239,11 @@ class Sender:
                 facts = _explained_if_possible(session, facts)
             reason = worth_saying(claim, facts, in_place=channel.updates_in_place)
             if reason is None:
-                return Unsaid("it has not grown enough to be spoken of again")
+                return Unsaid(SNOOZED if facts.is_snoozed else NOT_GROWN)
             facts = replace(facts, chart_url=self._picture(channel, facts))
             notice = Notice(claim.notification_id, reason, facts, now, leave_url, claim.earlier)
-            return Said(channel.send(notice, self.outbound), facts.extent.json(), reason.value)
+            extent = facts.extent.json() | {"severity": facts.severity}
+            return Said(channel.send(notice, self.outbound), extent, reason.value)
         except TransportError as error:
             return error
         except Exception as error:  # one message that can't be written must not hold up the others
@@ -315,14 +318,25 @@ def record_dead(session: Session, claim: Claim, error: str) -> bool:
 
 
 def worth_saying(claim: Claim, facts: AlertFacts, *, in_place: bool) -> Reason | None:
-    """Why the channel is to hear of the alert now; None where it has only grown, and by too little."""
+    """Why the channel is to hear of the alert now; None where it has only grown, and by too little, or is snoozed."""
     reason = Reason(claim.reason)
-    if reason is not Reason.GROWN:
+    if reason not in (Reason.GROWN, Reason.UPDATED):
         return as_it_ended(reason, facts)
     told = Extent.read(claim.said) if claim.said else facts.extent
-    if growth_of(told, facts.extent, facts.growth_to_repeat) is not None:
+    is_news = reason is Reason.UPDATED or growth_of(told, facts.extent, facts.growth_to_repeat) is not None
+    if facts.snooze is not None and facts.snooze.what is not None:
+        is_news = not facts.is_snoozed and (is_news or not _told_since(facts.snooze, claim, facts))
+    if is_news:
         return Reason.UPDATED
     return Reason.GROWN if in_place else None
+
+
+def _told_since(snooze: Snoozed, claim: Claim, facts: AlertFacts) -> bool:
+    """Whether the channel has heard already that the alert has outgrown its snooze."""
+    if not claim.said:
+        return False
+    severity = Severity(claim.said.get("severity", Severity.WARNING))
+    return snooze.is_outgrown(Extent.read(claim.said), severity, facts.growth_to_repeat)
 
 
 class Notifier:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -36,6 +37,7 @@ class AlertFilter:
     start: datetime | None = None
     end: datetime | None = None
     labelled: bool | None = None
+    assigned_to: str | None = None
 
 
 def get(session: Session, alert_id: int) -> Alert | None:
@@ -127,6 +129,8 @@ def _conditions(session: Session, wanted: AlertFilter) -> list[sa.ColumnElement[
         conditions.append(Alert.started_at >= wanted.start)
     if wanted.end is not None:
         conditions.append(Alert.started_at < wanted.end)
+    if wanted.assigned_to is not None:
+        conditions.append(Alert.assigned_to == wanted.assigned_to)
     if wanted.labelled is not None:
         stands = sa.exists().where(Label.alert_id == Alert.id, Label.revoked_at.is_(None))
         conditions.append(stands if wanted.labelled else ~stands)
@@ -297,6 +301,12 @@ def count_sent(session: Session, since: datetime) -> int:
     return session.scalar(query) or 0
 
 
+def resolve(alert: Alert, at: datetime) -> None:
+    """It is over by itself. Whoever snoozed it until then has heard all; should it go on, that is told."""
+    alert.status, alert.ended_at = "resolved", at
+    alert.snoozed_for = alert.snoozed_at_extent = None
+
+
 def close(alert: Alert, anomalies: Sequence[Anomaly], now: datetime) -> None:
     """A verdict ends the alert, and with it the runs behind it: what follows of them is a new run."""
     for anomaly in anomalies:
@@ -369,6 +379,7 @@ def to_escalate(session: Session, now: datetime) -> list[Alert]:
         Alert.acknowledged_at.is_(None),
         Alert.status == "firing",
         Alert.delivery == "live",
+        Alert.snoozed_for.is_(None),
         sa.or_(Alert.snoozed_until.is_(None), Alert.snoozed_until <= now),
         ~sa.exists().where(Label.alert_id == Alert.id, Label.revoked_at.is_(None)),
     )
@@ -381,6 +392,30 @@ def acknowledge(alert: Alert, by: str, now: datetime) -> None:
         alert.acknowledged_at, alert.acknowledged_by = now, by
 
 
-def snooze(alert: Alert, until: datetime) -> None:
-    """Nothing more is told of this alert until then."""
-    alert.snoozed_until = until
+def assign(alert: Alert, to: str, by: str, now: datetime) -> None:
+    """Somebody looks after it, whoever else did before."""
+    unassign(alert)
+    acknowledge(alert, to, now)
+    alert.assigned_to, alert.assigned_by, alert.assigned_at = to, by, now
+
+
+def unassign(alert: Alert) -> None:
+    """Nobody in particular looks after it; what was acknowledged before it was assigned stays so."""
+    if alert.acknowledged_at is not None and alert.acknowledged_at == alert.assigned_at:
+        alert.acknowledged_at = alert.acknowledged_by = None
+    alert.assigned_to = alert.assigned_by = alert.assigned_at = None
+
+
+def snooze(
+    alert: Alert,
+    *,
+    until: datetime | None = None,
+    what: str | None = None,
+    extent: Mapping[str, Any] | None = None,
+) -> None:
+    """Nothing more is told of this alert until then, or but what is waited for; with neither, all is told again.
+
+    extent: how large and severe it is now.
+    """
+    alert.snoozed_until, alert.snoozed_for = until, what
+    alert.snoozed_at_extent = None if extent is None else dict(extent)

@@ -347,6 +347,17 @@ def are_no_longer_silenced(session: Session, alert_ids: Sequence[int], now: date
     return count
 
 
+def are_no_longer_snoozed(session: Session, alert_id: int, now: datetime) -> int:
+    """What waited for the end of a snooze is due now. Returns how many messages."""
+    waiting = sa.update(Notification).where(
+        Notification.alert_id == alert_id,
+        Notification.status == PENDING,
+        Notification.reason.in_(HELD_WHILE_SNOOZED),
+        Notification.next_attempt_at > now,
+    )
+    return changed(session, waiting.values(created_at=now, next_attempt_at=now))
+
+
 def _overtake(session: Session, alert_ids: Sequence[int]) -> None:
     waiting = (Notification.status == PENDING, Notification.reason.in_(OVERTAKEN), Notification.leased_until.is_(None))
     overtaken = sa.update(Notification).where(Notification.alert_id.in_(alert_ids), *waiting)

@@ -19,6 +19,13 @@ from tests.serving import Served, serving
 
 HISTORY = 5 * 168 + 5
 SETTLED_SECONDS = 0.7
+WAYS_TO_LOOK_AFTER: dict[str, tuple[str, dict[str, Any] | None]] = {
+    "acknowledge": ("acknowledge", None),
+    "assign": ("assign", {"to": "Anna"}),
+    "label": ("labels", {"verdict": "real"}),
+    "snooze": ("snooze", {"until": wall_now().isoformat()}),
+    "snooze until it is over": ("snooze", {"until": "recovery"}),
+}
 
 
 @contextmanager
@@ -93,7 +100,7 @@ def test_an_alert_that_nobody_looks_after_is_escalated_once(database_url: str, t
         assert [each.json["status"] for each in oncall.wait_for(2)] == ["firing", "resolved"]
 
 
-@pytest.mark.parametrize("looked_after", ["acknowledge", "label", "snooze"])
+@pytest.mark.parametrize("looked_after", WAYS_TO_LOOK_AFTER)
 def test_an_alert_that_somebody_looks_after_is_not_escalated(
     database_url: str, tmp_path: Path, looked_after: str
 ) -> None:
@@ -101,9 +108,8 @@ def test_an_alert_that_somebody_looks_after_is_not_escalated(
     with routed(database_url, tmp_path, channels=["shop"], **escalation) as (served, _shop, oncall):
         orders = has_fallen(served)
         path = f"/v1/alerts/{served.alert()['id']}"
-        body: dict[str, Any] = {"label": {"verdict": "real"}, "snooze": {"until": wall_now().isoformat()}}
-        what = {"acknowledge": "acknowledge", "label": "labels", "snooze": "snooze"}[looked_after]
-        assert served.client.post(f"{path}/{what}", json=body.get(looked_after)).is_success
+        what, body = WAYS_TO_LOOK_AFTER[looked_after]
+        assert served.client.post(f"{path}/{what}", json=body).is_success
         orders.send(5, factor=0.3)
         time.sleep(SETTLED_SECONDS)
         assert statuses(oncall) == []

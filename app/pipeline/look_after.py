@@ -1,0 +1,71 @@
+"""What people do with an alert besides answering it: they take it on, hand it on, or want to hear less of it.
+
+Each in the caller's transaction; messages that can change show it.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import structlog
+from sqlalchemy.orm import Session
+
+from app.alerts.message import Reason
+from app.alerts.rules import SnoozedFor
+from app.clock import wall_now
+from app.errors import Unprocessable
+from app.pipeline.facts import facts_of
+from app.pipeline.notify import enqueue
+from app.security import Links
+from app.store import alerts as stored
+from app.store import notifications as outbox
+from app.store.tables import Alert
+
+log = structlog.get_logger()
+
+
+def acknowledge(session: Session, alert: Alert, by: str, now: datetime) -> None:
+    """Somebody has seen it, and looks after it. The first one counts."""
+    stored.acknowledge(alert, by, now)
+    log.info("alert_acknowledged", alert=alert.id)
+    _show(session, alert)
+
+
+def assign(session: Session, alert: Alert, to: str, by: str, now: datetime) -> None:
+    """This one looks after it from now on, which acknowledges it."""
+    stored.assign(alert, to, by, now)
+    log.info("alert_assigned", alert=alert.id)
+    _show(session, alert)
+
+
+def unassign(session: Session, alert: Alert) -> None:
+    stored.unassign(alert)
+    _show(session, alert)
+
+
+def snooze(session: Session, alert: Alert, until: datetime | SnoozedFor, links: Links) -> None:
+    """Tell nothing more of it until then. Raises Unprocessable where that is past already."""
+    if isinstance(until, datetime):
+        stored.snooze(alert, until=until)
+    else:
+        if alert.status != "firing":
+            raise Unprocessable("This alert is over, so there is no recovery or change to wait for.")
+        facts = facts_of(session, [alert], links, origin="", now=wall_now())[alert.id]
+        stored.snooze(alert, what=until, extent=facts.extent.json() | {"severity": alert.severity})
+    log.info("alert_snoozed", alert=alert.id, until=str(until))
+    _show(session, alert)
+
+
+def wake(session: Session, alert: Alert) -> None:
+    """Tell of it as if nobody had snoozed it, what waited included."""
+    stored.snooze(alert)
+    session.flush()
+    outbox.are_no_longer_snoozed(session, alert.id, wall_now())
+    _show(session, alert)
+
+
+def _show(session: Session, alert: Alert) -> None:
+    """Bring its messages up to date where that disturbs nobody; nothing else is new of it."""
+    session.flush()
+    if alert.status == "firing" and alert.delivery == "live":
+        enqueue(session, alert.id, Reason.GROWN, wall_now())
