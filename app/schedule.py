@@ -52,7 +52,6 @@ FOLD_ROWS = 5_000  # a row a commit, however few its points
 FOLD_AGE = timedelta(hours=6)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)  # else intervals would count from the start of the process, by real time
 FROZEN = "nothing, since learning is frozen"
-DIGEST_HOUR = 8
 NIGHTLY_HOUR, NIGHTLY_MINUTE = 3, 10  # few zones' clock changes repeat or skip it; the slot holds it to once a day
 
 
@@ -85,7 +84,6 @@ def jobs_of(
     zone = ZoneInfo(timezone)
     gap_filler = GapFiller(committer)
     nightly = CronTrigger(hour=NIGHTLY_HOUR, minute=NIGHTLY_MINUTE, timezone=zone)
-    morning = CronTrigger(hour=DIGEST_HOUR, timezone=zone)
     return [
         Job("train-nightly", nightly, lambda now: _choose_and_train(committer, now, choice_budget_ms), once_a_day=True),
         Job("retention", nightly, lambda now: _drop_old_points(committer, now, retention), once_a_day=True),
@@ -97,11 +95,10 @@ def jobs_of(
             counts="parts of old retrains can no longer be rolled back",
         ),
         Job(
-            "daily-digest",
-            morning,
+            "digests",
+            every(minutes=5),
             lambda now: daily_digest.send_digests(committer, now),
             counts="alerts told in a digest",
-            once_a_day=True,
         ),
         Job(
             "budgets",

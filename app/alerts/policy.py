@@ -13,11 +13,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar
-from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
-from app.alerts.hours import ActiveHours
+from app.alerts.hours import ActiveHours, ZoneName
 from app.store.series import Matcher
 from detectors import registry
 from detectors.days import check_country
@@ -37,12 +36,6 @@ class Direction(StrEnum):
     BOTH = "both"
     UP = "up"
     DOWN = "down"
-
-
-def _known_zone(name: str) -> str:
-    if name not in available_timezones():
-        raise ValueError("name an IANA time zone such as Europe/Berlin")
-    return name
 
 
 def _known_detector(name: str) -> str:
@@ -98,8 +91,7 @@ class PolicySettings:
         Field(gt=0, lt=1, description="The owner's size: the share by which a drop or spike must not go unheard."),
     ] = 0.3
     timezone: Annotated[
-        str | None,
-        AfterValidator(lambda name: name if name is None else _known_zone(name)),
+        ZoneName | None,
         Field(description="IANA zone in which days and weeks are counted. Null: HEED_TIMEZONE when it began."),
     ] = None
     country: Annotated[

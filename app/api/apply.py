@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from app.api.access import AdminBearer
-from app.api.channels import ChannelSettings
+from app.api.channels import ChannelSettings, Pacing
 from app.api.events import Dates, Rule, Zone, event_row, in_zone
 from app.api.events import Name as EventName
 from app.api.flags import NewState
@@ -44,7 +44,7 @@ class FilePolicy(Input):
     continues: Continues = False
 
 
-class FileChannel(Input):
+class FileChannel(Pacing):
     name: Annotated[Text, Field(min_length=1, max_length=100, examples=["sales team"])]
     kind: Annotated[Text, Field(max_length=50, examples=["slack"])]
     settings: ChannelSettings
@@ -127,9 +127,7 @@ def _wanted(document: Document, heed: Service, how: How) -> Wanted:
     faults: list[Fault] = []
     wanted = Wanted(
         policies=_policies(document.policies, faults),
-        channels=None
-        if document.channels is None
-        else [WantedChannel(each.name, each.kind, each.settings) for each in document.channels],
+        channels=None if document.channels is None else [_channel(each, heed) for each in document.channels],
         events=None if document.events is None else [_event(each, heed, how) for each in document.events],
         calendars=_calendars(document.calendars, heed, how, faults),
         flags=_flags(document.flags, how, faults),
@@ -149,6 +147,10 @@ def _policies(policies: Sequence[FilePolicy] | None, faults: list[Fault]) -> lis
         except HeedError as error:
             faults.append(Fault(("policies", index, "settings"), error.detail.removeprefix("settings: ")))
     return drafts
+
+
+def _channel(each: FileChannel, heed: Service) -> WantedChannel:
+    return WantedChannel(each.name, each.kind, each.settings, each.pace(heed.committer.rules.timezone))
 
 
 def _event(each: FileEvent, heed: Service, how: How) -> Event:

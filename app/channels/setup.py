@@ -8,6 +8,7 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
+from app.alerts.hours import ActiveHours
 from app.channels import CHANNELS, open_channel
 from app.channels.webhook import Webhook, new_signing_secret
 from app.security import Vault
@@ -16,6 +17,22 @@ from app.store.tables import Channel
 
 MOST_MESSAGES = 5
 NO_LONGER_SET = "its address is no longer set in the environment"
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How much a channel takes, and when.
+
+    most_messages: in ten minutes; None: five, and any number where each alert is followed by itself. active_hours: when
+    somebody reads them, None for always; what is not severe waits for them. timezone: of these hours.
+    """
+
+    most_messages: int | None = None
+    active_hours: ActiveHours | None = None
+    timezone: str | None = None
+
+
+USUAL_PACE = Pace()
 
 
 @dataclass(frozen=True)
@@ -55,26 +72,48 @@ def make_channel(
     kind: str,
     settings: Mapping[str, str],
     now: datetime,
-    most_messages: int | None = None,
+    pace: Pace = USUAL_PACE,
 ) -> tuple[Channel, str | None]:
-    """The new channel, and its signing secret if one was made for it. Raises ValueError on wrong settings.
-
-    most_messages: in ten minutes; unless said, five to whom one message can tell of many alerts.
-    """
+    """The new channel, and its signing secret if one was made for it. Raises ValueError on wrong settings."""
     complete, secret = completed(kind, settings)
-    takes_digests = CHANNELS[kind].takes_digests
-    if most_messages is not None and not takes_digests:
-        raise ValueError(f"a {kind} channel follows each alert by itself: leave `most_messages` out")
-    channel = Channel(
-        name=name,
-        kind=kind,
-        secrets=vault.seal(complete),
-        created_at=now,
-        most_messages=(most_messages or MOST_MESSAGES) if takes_digests else None,
-    )
+    channel = Channel(name=name, kind=kind, secrets=vault.seal(complete), created_at=now)
+    set_pace(channel, possible_pace(kind, pace))
     session.add(channel)
     session.flush()
     return channel, secret
+
+
+def possible_pace(kind: str, wanted: Pace) -> Pace:
+    """What a channel of this kind makes of it. Raises ValueError where it can't keep it."""
+    takes_digests = CHANNELS[kind].takes_digests
+    if wanted.most_messages is not None and not takes_digests:
+        raise ValueError(f"a {kind} channel follows each alert by itself: leave `most_messages` out")
+    most = (wanted.most_messages or MOST_MESSAGES) if takes_digests else None
+    return Pace(most, wanted.active_hours, wanted.timezone if wanted.active_hours else None)
+
+
+def set_pace(channel: Channel, pace: Pace) -> None:
+    channel.most_messages = pace.most_messages
+    channel.active_hours = pace.active_hours.json() if pace.active_hours else None
+    channel.timezone = pace.timezone
+
+
+def difference(before: Pace, after: Pace) -> list[str]:
+    """In words, a line for each part that is to be another."""
+    pairs = [(name, getattr(before, name), getattr(after, name)) for name in Pace.__dataclass_fields__]
+    return [f"{name}: {_shown(old)} → {_shown(new)}" for name, old, new in pairs if old != new]
+
+
+def pace_of(channel: Channel) -> Pace:
+    """How much the channel takes, and when."""
+    hours = None if channel.active_hours is None else ActiveHours.read(channel.active_hours)
+    return Pace(channel.most_messages, hours, channel.timezone)
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, ActiveHours):
+        return f"{value.start} to {value.end} on {', '.join(value.days)}"
+    return "nothing" if value is None else str(value)
 
 
 def completed(kind: str, settings: Mapping[str, str]) -> tuple[dict[str, str], str | None]:

@@ -29,9 +29,10 @@ from app.alerts.rules import (
     silence_of,
     worse,
 )
-from app.pipeline.notify import enqueue_all
+from app.pipeline.notify import enqueue_all, held_until, put_off
 from app.pipeline.score import Transition
 from app.store import alerts as stored
+from app.store import notifications as outbox
 from app.store import series as stored_series
 from app.store.tables import Alert, Anomaly, Series
 from detectors.training import LEARNING_DAYS
@@ -41,8 +42,8 @@ log = structlog.get_logger()
 KEPT = ("features", "triage")
 """Of a told run, what triage saw and made of it when it was told, however it goes on."""
 NO_POLICY = resolved((), {})
+SENT = "sent"
 HEARD = (Delivery.LIVE, Delivery.DIGEST)
-WAITING = "waiting"
 UNTOLD_DELIVERIES = (Delivery.SILENT, Delivery.STALE)
 
 
@@ -94,7 +95,11 @@ class Book:
 
 @dataclass(frozen=True)
 class Newcomer:
-    """An anomaly that is told now, as far as it decides which alert tells of it. told_at: event time."""
+    """An anomaly that is told now, as far as it decides which alert tells of it.
+
+    told_at: event time. timezone: of those who read of it. may_be_heard: nobody wanted quiet about it, though it may
+    have to wait for them.
+    """
 
     member: Member
     settings: PolicySettings
@@ -107,7 +112,9 @@ class Newcomer:
     rarity: float
     severity: Severity
     cadence_seconds: int
+    timezone: str
     silence_id: int | None = None
+    may_be_heard: bool = False
 
     @classmethod
     def of(cls, book: Book, series: Series, transition: Transition, over_budget: Collection[str]) -> Newcomer:
@@ -119,8 +126,9 @@ class Newcomer:
         severity = severity_of(run.peak_rarity, change, policy.settings.critical_change)
         delivery = book.recording.delivery(transition)
         silence_id = book.silence_of(series) if delivery in HEARD else None
+        zone = policy.settings.timezone or series.timezone
+        may_be_heard = delivery is Delivery.LIVE and silence_id is None
         if delivery is Delivery.LIVE and severity is not Severity.CRITICAL:
-            zone = policy.settings.timezone or series.timezone
             delivery = delivery_by(policy, zone, book.recording.now, over_budget)
         return cls(
             member=member,
@@ -134,7 +142,9 @@ class Newcomer:
             rarity=run.peak_rarity,
             severity=severity,
             cadence_seconds=series.cadence_seconds or 0,
+            timezone=zone,
             silence_id=silence_id,
+            may_be_heard=may_be_heard,
         )
 
     def goes_into(self, alert: Alert) -> bool:
@@ -142,7 +152,7 @@ class Newcomer:
         newest = alert.newest_start or alert.started_at
         over_for = self.told_at - alert.ended_at if alert.ended_at is not None else timedelta()
         return (
-            alert.delivery == self.delivery
+            (alert.delivery == self.delivery or (self.may_be_heard and alert.delivery in HEARD))
             and over_for < JOINS_AFTER_ITS_END
             and goes_with(alert.started_at, newest, self.started_at, self.cadence_seconds)
         )
@@ -166,6 +176,8 @@ class Newcomer:
             policy=self.policy,
             critical_change=self.settings.critical_change,
             channels=None if self.settings.channels is None else list(self.settings.channels),
+            active_hours=self.settings.active_hours.json() if self.settings.active_hours else None,
+            timezone=self.timezone,
             escalate_to=list(self.settings.escalate_to) or None,
             escalate_after_seconds=None if waits is None else round(60 * waits),
             escalate_at=None if waits is None else now + timedelta(minutes=waits),
@@ -234,7 +246,7 @@ def give_alerts(book: Book, told: Sequence[tuple[Anomaly, Transition]]) -> None:
         if alert is None:
             alert = newcomer.alert(book.recording.now)
             if alert.delivery == Delivery.DIGEST and book.recording.may_wait:
-                alert.daily_digest = WAITING
+                put_off(alert, book.recording.now)
             group.append(alert)
             opened.append(alert)
         alert.started_at = min(alert.started_at, newcomer.started_at)
@@ -298,9 +310,9 @@ def _follow(book: Book, transition: Transition) -> None:
 def _worsen(book: Book, alert: Alert, severity: Severity, *, fresh: bool) -> None:
     alert.severity = severity
     book.grown[alert.id] = alert
-    if alert.daily_digest == WAITING and fresh:  # it can't wait for the digest any longer
+    if alert.daily_digest is not None and fresh:  # it can't wait for the digest any longer
         alert.delivery, alert.daily_digest = Delivery.LIVE, None
-        book.messages.append((alert, "firing"))
+        book.messages.append((alert, "updated" if outbox.last_reasons(book.session, [alert.id]) else "firing"))
 
 
 def meet(book: Book, alert: Alert) -> None:
@@ -445,8 +457,8 @@ def tell(book: Book) -> int:
     waves: list[dict[int, str]] = []
     due = 0
     for alert, reason in [*book.messages, *grown]:
-        if alert.delivery != Delivery.LIVE:
-            log.info("alert_not_told", alert=alert.id, reason=alert.delivery, step=reason)
+        if not _is_told_now(alert, reason, book.recording.now):
+            log.info("alert_not_told", alert=alert.id, reason=alert.daily_digest or alert.delivery, step=reason)
             continue
         wave = next((wave for wave in waves if alert.id not in wave), None)
         if wave is None:
@@ -458,3 +470,15 @@ def tell(book: Book) -> int:
             of_reason = [alert_id for alert_id, why in wave.items() if why == reason]
             due += enqueue_all(book.session, of_reason, reason, book.recording.wall_now)
     return due
+
+
+def _is_told_now(alert: Alert, reason: str, now: datetime) -> bool:
+    """Whether its message goes out at once. What a digest told of is told to be over in the next one."""
+    if alert.delivery != Delivery.LIVE:
+        if alert.delivery == Delivery.DIGEST and alert.daily_digest == SENT and reason in ("resolved", "updated"):
+            put_off(alert, now)
+        return False
+    if held_until(alert, now) is not None:
+        put_off(alert, now)
+        return False
+    return True

@@ -15,7 +15,17 @@ from typing import Any, Protocol
 import structlog
 from sqlalchemy.orm import Session
 
-from app.channels.setup import changed_settings, completed, is_of_environment, make_channel
+from app.channels.setup import (
+    Pace,
+    changed_settings,
+    completed,
+    difference,
+    is_of_environment,
+    make_channel,
+    pace_of,
+    possible_pace,
+    set_pace,
+)
 from app.clock import wall_now
 from app.errors import Conflict, Unprocessable
 from app.pipeline import events, flags, policies
@@ -23,6 +33,7 @@ from app.pipeline.events import Exchange
 from app.pipeline.flags import Setting, change_settings
 from app.pipeline.happenings import Changed
 from app.pipeline.ingest import Committer
+from app.pipeline.notify import hours_changed
 from app.pipeline.policies import Draft
 from app.pipeline.rescore import score_again
 from app.security import Vault
@@ -68,6 +79,7 @@ class WantedChannel:
     name: str
     kind: str
     settings: Mapping[str, str] = field(repr=False)
+    pace: Pace
 
 
 @dataclass(frozen=True)
@@ -298,10 +310,13 @@ def _plan_channel(plan: Plan, vault: Vault, wanted: WantedChannel, row: Channel 
     """Says which settings differ, never what they are. Raises ValueError on wrong settings."""
     if row is None:
         completed(wanted.kind, wanted.settings)
+        possible_pace(wanted.kind, wanted.pace)
         plan.add("channel", wanted.name, Action.CREATE, [f"kind: {wanted.kind}"])
         plan.channel_acts.append(lambda session: _make(plan, session, vault, wanted))
         return
     settings, different = changed_settings(vault, row, wanted.kind, wanted.settings)
+    pace = possible_pace(wanted.kind, wanted.pace)
+    different += difference(pace_of(row), pace)
     if row.disabled_reason == NOT_IN_FILE:
         different.append("it is sent to again")
     if not different:
@@ -312,7 +327,9 @@ def _plan_channel(plan: Plan, vault: Vault, wanted: WantedChannel, row: Channel 
     def write(session: Session) -> None:
         channel = session.get_one(Channel, channel_id)
         channel.kind, channel.secrets = wanted.kind, vault.seal(settings)
+        set_pace(channel, pace)
         session.flush()
+        hours_changed(session, channel_id, wall_now())
         stored_channels.enable_channel(session, channel_id)
 
     plan.add("channel", wanted.name, Action.CHANGE, different, write)
@@ -321,7 +338,9 @@ def _plan_channel(plan: Plan, vault: Vault, wanted: WantedChannel, row: Channel 
 def _make(plan: Plan, session: Session, vault: Vault, wanted: WantedChannel) -> None:
     """A secret that is made for a receiver is told once, with the change."""
     name, kind = wanted.name, wanted.kind
-    _, secret = make_channel(session, vault, name=name, kind=kind, settings=wanted.settings, now=wall_now())
+    _, secret = make_channel(
+        session, vault, name=name, kind=kind, settings=wanted.settings, now=wall_now(), pace=wanted.pace
+    )
     place = next(i for i, each in enumerate(plan.changes) if (each.kind, each.name) == ("channel", name))
     plan.changes[place] = replace(plan.changes[place], signing_secret=secret)
 

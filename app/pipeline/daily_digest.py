@@ -1,61 +1,64 @@
-"""Once a day: the alerts that nobody was told of at once, in one message for each set of channels."""
+"""What waited for its readers is told when they are there: all of it in one message for each channel.
+
+It waited since it came out of its policy's active hours, since the policy tells of too much, or since whoever posted
+the points wanted so. Each alert says itself when its digest is due, by the clocks of those who read it.
+"""
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
 
 import structlog
 from sqlalchemy.orm import Session
 
+from app.alerts.message import Reason
+from app.alerts.rules import Delivery
+from app.clock import wall_now
 from app.pipeline.ingest import Committer
-from app.pipeline.notify import announce
+from app.pipeline.notify import enqueue_all
 from app.store import alerts as stored
+from app.store import notifications as outbox
 from app.store.tables import Alert
 
 log = structlog.get_logger()
 
-MOST_NAMED = 4
+SENT = "sent"
 WITHOUT_NEWS = ("closed", "withdrawn")
 
 
 def send_digests(committer: Committer, now: datetime) -> int:
-    """Tell of what waits, less what has been answered or taken back; returns how many alerts."""
+    """Tell of what waits and is due, less what has been answered or taken back; returns how many alerts."""
     with committer.database.reading() as session:
-        if not stored.waiting_for_daily_digest(session):
+        if not stored.waiting_for_digest(session, now):
             return 0
     with committer.database.writing() as session:
-        waiting = stored.waiting_for_daily_digest(session)
+        waiting = stored.waiting_for_digest(session, now, to_change=True)
         for alert in waiting:
-            alert.daily_digest = "sent"
-        news = [alert for alert in waiting if alert.status not in WITHOUT_NEWS]
-        for route, alerts in _by_route(news).items():
-            _send(session, route, alerts, now)
+            alert.daily_digest = SENT
+        _tell(session, [alert for alert in waiting if alert.status not in WITHOUT_NEWS])
     committer.told()
     return len(waiting)
 
 
-def _by_route(alerts: Sequence[Alert]) -> dict[tuple[str, ...] | None, list[Alert]]:
-    routes: defaultdict[tuple[str, ...] | None, list[Alert]] = defaultdict(list)
+def _tell(session: Session, alerts: Sequence[Alert]) -> None:
+    """Put what each has to say into the outbox: that it is, that it goes on, that it is over, or both ends of it."""
+    last, over_budget, now = (
+        outbox.last_reasons(session, [a.id for a in alerts]),
+        stored.over_budget(session),
+        wall_now(),
+    )
     for alert in alerts:
-        routes[None if alert.channels is None else tuple(alert.channels)].append(alert)
-    return dict(routes)
-
-
-def _send(session: Session, route: tuple[str, ...] | None, alerts: Sequence[Alert], now: datetime) -> None:
-    since = min(alert.started_at for alert in alerts)
-    channels = None if route is None else list(route)
-    announce(session, digest_title(alerts), now, since=since, over=True, channels=channels)
+        if alert.status == "firing" and alert.policy not in over_budget:
+            alert.delivery = Delivery.LIVE  # from here on it is told as any other
+    session.flush()
+    lasting = [alert.id for alert in alerts if alert.status == "firing" and alert.id in last]
+    messages = {
+        Reason.FIRING: [alert.id for alert in alerts if alert.id not in last],
+        Reason.UPDATED: [alert_id for alert_id in lasting if last[alert_id] == Reason.RESOLVED],
+        Reason.GROWN: [alert_id for alert_id in lasting if last[alert_id] != Reason.RESOLVED],
+        Reason.RESOLVED: [alert.id for alert in alerts if alert.status == "resolved"],
+    }
+    for reason, alert_ids in messages.items():
+        enqueue_all(session, alert_ids, reason, now, for_digest=True)
     log.info("digest_sent", alerts=len(alerts))
-
-
-def digest_title(alerts: Sequence[Alert]) -> str:
-    """`Digest: 6 alerts, 2 of them last: …`, those that last first."""
-    lasting = [alert for alert in alerts if alert.status == "firing"]
-    ordered = [*lasting, *(alert for alert in alerts if alert.status != "firing")]
-    named = "; ".join(alert.title for alert in ordered[:MOST_NAMED])
-    more = f"; and {len(alerts) - MOST_NAMED} more" if len(alerts) > MOST_NAMED else ""
-    count = "1 alert" if len(alerts) == 1 else f"{len(alerts)} alerts"
-    state = f", {len(lasting)} of them last" if lasting else ", all over"
-    return f"Digest: {count}{state}: {named}{more}"

@@ -21,7 +21,7 @@ from app.errors import Unprocessable
 from app.partitions.partition import UNKNOWN, Partition
 from app.pipeline.consequences import status_under
 from app.pipeline.ingest import Committer
-from app.pipeline.notify import announce, enqueue
+from app.pipeline.notify import announce, enqueue, held_until, put_off
 from app.pipeline.train import history_of, portions, train, window
 from app.store import alerts as stored_alerts
 from app.store import desensitisations as stored
@@ -361,8 +361,15 @@ def _offer(committer: Committer, proposable: Sequence[tuple[Alert, Anomaly]]) ->
         for alert in stored_alerts.by_id(session, [each.id for each in persistent]).values():
             alert.offer = "new_normal"
             if alert.status == "firing" and alert.delivery == "live":
-                due += enqueue(session, alert.id, Reason.UPDATED, wall_now())
+                due += _say_offer(session, alert, committer.clock.now())
             log.info("new_normal_offered", alert=alert.id)
     if due:
         committer.told()
     return len(persistent)
+
+
+def _say_offer(session: Session, alert: Alert, now: datetime) -> int:
+    if held_until(alert, now) is not None:
+        put_off(alert, now)
+        return 0
+    return enqueue(session, alert.id, Reason.UPDATED, wall_now())

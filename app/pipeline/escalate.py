@@ -8,6 +8,7 @@ import structlog
 
 from app.clock import wall_now
 from app.pipeline.ingest import Committer
+from app.pipeline.notify import away_until
 from app.store import alerts as stored
 from app.store import flags
 from app.store import notifications as outbox
@@ -25,7 +26,7 @@ def escalate(committer: Committer, now: datetime) -> int:
         due = stored.to_escalate(session, now)
         for alert in due:
             alert.escalated_at = now
-            outbox.add_escalation(session, alert, wall_now())
+            outbox.add_escalation(session, alert, wall_now(), away_until(session, wall_now()))
             log.info("alert_escalated", alert=alert.id)
     committer.told()
     return len(due)

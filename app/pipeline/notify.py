@@ -20,11 +20,13 @@ import structlog
 from sqlalchemy.orm import Session
 
 from app.alerts.grouping import Extent, growth_of
+from app.alerts.hours import MORNING, ActiveHours
 from app.alerts.message import AlertFacts, Reason, Snoozed, as_it_ended
 from app.alerts.rules import Delivery, Severity
-from app.channels import UPDATED_IN_PLACE, open_channel
+from app.channels import CHANNELS, UPDATED_IN_PLACE, open_channel
 from app.channels.contract import Channel as OpenChannel
 from app.channels.contract import Notice, TransportError
+from app.channels.setup import pace_of
 from app.clock import wall_now
 from app.outbound import Outbound
 from app.pipeline.digest import digest_of
@@ -33,7 +35,7 @@ from app.pipeline.facts import facts_of
 from app.security import Links, Vault
 from app.store import digests
 from app.store import notifications as outbox
-from app.store.channels import disable_channel, pause_channel
+from app.store.channels import disable_channel, pause_channel, with_hours
 from app.store.database import Database
 from app.store.notifications import Claim
 from app.store.tables import Alert, Channel
@@ -46,6 +48,8 @@ FIRST_RETRY_SECONDS = 2.0
 SLOWEST_RETRY_SECONDS = 3600.0
 CHANNELS_AT_ONCE = 16
 LOOK_EVERY_SECONDS = 1.0  # a retry may be due, or another process may have put something into the outbox
+WAITING = "waiting"
+"""What is said of an alert that the next digest is to tell of."""
 TOO_OLD = "the channel took nothing for three days"
 NOT_GROWN = "it has not grown enough to be spoken of again"
 SNOOZED = "somebody has snoozed it"
@@ -97,11 +101,46 @@ def announce(
     return enqueue(session, alert.id, reason, due or wall_now())
 
 
-def enqueue_all(session: Session, alert_ids: Iterable[int], reason: str, now: datetime) -> int:
-    """As `enqueue`, for many alerts at the price of few queries."""
+def enqueue_all(
+    session: Session, alert_ids: Iterable[int], reason: str, now: datetime, *, for_digest: bool = False
+) -> int:
+    """As `enqueue`, for many alerts at the price of few queries. for_digest: a channel hears of them in one message."""
+    away = away_until(session, now)
     if Reason(reason) is Reason.GROWN:
-        return outbox.add_growth(session, alert_ids, now, UPDATED_IN_PLACE)
-    return outbox.add_notifications(session, alert_ids, Reason(reason).value, now)
+        return outbox.add_growth(session, alert_ids, now, UPDATED_IN_PLACE, away=away, for_digest=for_digest)
+    return outbox.add_notifications(session, alert_ids, Reason(reason).value, now, away=away, for_digest=for_digest)
+
+
+def away_until(session: Session, now: datetime) -> dict[int, datetime]:
+    """The channels whose readers are not there, by id, and when they are again. `now` is real time."""
+    found = {}
+    for channel in with_hours(session):
+        pace = pace_of(channel)
+        if pace.active_hours and pace.timezone and not pace.active_hours.hold(now, pace.timezone):
+            found[channel.id] = pace.active_hours.next_start(now, pace.timezone)
+    return found
+
+
+def hours_changed(session: Session, channel_id: int, now: datetime) -> None:
+    """What a channel's old hours held back is sent now, or when its new ones begin."""
+    outbox.hold_until(session, channel_id, away_until(session, now).get(channel_id, now), now)
+
+
+def held_until(alert: Alert, now: datetime) -> datetime | None:
+    """When those are there again who read the alert; None where they are, or where it is severe. Clock of the points.
+
+    An alert of no policy is read at any hour.
+    """
+    if alert.active_hours is None or alert.timezone is None or alert.severity == Severity.CRITICAL:
+        return None
+    hours = ActiveHours.read(alert.active_hours)
+    return None if hours.hold(now, alert.timezone) else hours.next_start(now, alert.timezone)
+
+
+def put_off(alert: Alert, now: datetime) -> None:
+    """Tell of it in the next digest: when the hours of those who read it begin, or in the morning."""
+    hours = MORNING if alert.active_hours is None else ActiveHours.read(alert.active_hours)
+    alert.daily_digest, alert.digest_at = WAITING, hours.next_start(now, alert.timezone or "UTC")
 
 
 def retry_delay(attempts: int, rng: np.random.Generator) -> timedelta:
@@ -194,13 +233,13 @@ class Sender:
                 if left == 0:
                     return None
                 if outbox.take(session, claim, now + LEASE):
-                    return self._with_others(session, claim, now) if left == 1 else claim
+                    return self._with_others(session, claim, now) if left == 1 or claim.for_digest else claim
 
     def _messages_left(self, session: Session, channel_id: int, now: datetime) -> int | None:
         return digests.messages_left(session, channel_id, now) if self.limited else None
 
     def _with_others(self, session: Session, claim: Claim, now: datetime) -> Claim:
-        if claim.carries_others or claim.reason == Reason.GROWN:
+        if claim.carries_others or claim.reason == Reason.GROWN or not CHANNELS[claim.kind].takes_digests:
             return claim
         return replace(claim, carries_others=digests.gather(session, claim, now) > 0)
 

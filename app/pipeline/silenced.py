@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from app.alerts.rules import Delivery, Silencing, silence_of
 from app.clock import wall_now
 from app.errors import NotFound, Unprocessable
-from app.pipeline.notify import enqueue_all
+from app.pipeline.notify import WAITING, enqueue_all, held_until, put_off
 from app.store import notifications as outbox
 from app.store import silences as stored
 from app.store.series import Matcher
@@ -90,8 +90,11 @@ def follow(session: Session, now: datetime) -> int:
     for alert in to_tell:
         alert.delivery = Delivery.LIVE
         log.info("alert_told_after_silence", alert=alert.id)
+        if held_until(alert, now) is not None:
+            put_off(alert, now)
     session.flush()
-    due = enqueue_all(session, [each.id for each in to_tell], "firing", wall_now())
+    at_once = [each.id for each in to_tell if each.daily_digest != WAITING]
+    due = enqueue_all(session, at_once, "firing", wall_now())
     return due + outbox.are_no_longer_silenced(session, [each.id for each in released], wall_now())
 
 

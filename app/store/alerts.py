@@ -366,9 +366,11 @@ def told_by_policy(session: Session, since: datetime) -> dict[str, list[Alert]]:
     return dict(found)
 
 
-def waiting_for_daily_digest(session: Session) -> list[Alert]:
-    """Alerts that a digest is to tell of, the oldest first."""
-    return list(session.scalars(sa.select(Alert).where(Alert.daily_digest == "waiting").order_by(Alert.id)))
+def waiting_for_digest(session: Session, now: datetime, *, to_change: bool = False) -> list[Alert]:
+    """Alerts that a digest is to tell of by now, the oldest first; to change them, those that nobody else has."""
+    due = sa.or_(Alert.digest_at.is_(None), Alert.digest_at <= now)
+    waiting = sa.select(Alert).where(Alert.daily_digest == "waiting", due).order_by(Alert.id)
+    return list(session.scalars(waiting.with_for_update(skip_locked=True) if to_change else waiting))
 
 
 def to_escalate(session: Session, now: datetime) -> list[Alert]:

@@ -26,6 +26,11 @@ def enabled_channels(session: Session) -> dict[str, int]:
     return dict(session.execute(enabled).all())
 
 
+def with_hours(session: Session) -> list[Channel]:
+    """Enabled channels whose readers are not always there."""
+    return list(session.scalars(sa.select(Channel).where(Channel.timezone.is_not(None), Channel.disabled_at.is_(None))))
+
+
 def names(session: Session) -> set[str]:
     return set(session.scalars(sa.select(Channel.name)))
 

@@ -45,7 +45,8 @@ def lock_channel(session: Session, channel_id: int) -> None:
 def gather(session: Session, carrier: Claim, now: datetime) -> int:
     """Let the message of a notification that is ours tell of all others that wait for its channel; returns how many.
 
-    All steps of an alert that are due go with its first one. What has only grown is no news beside them.
+    All steps of an alert that are due go with its first one. What has only grown is no news beside them. One that was
+    held back tells of what else was, and of all that happened to its own alert meanwhile.
     """
     due = (
         sa.select(Notification.alert_id)
@@ -58,8 +59,10 @@ def gather(session: Session, carrier: Claim, now: datetime) -> int:
             *may_be_sent(now),
         )
     )
+    if carrier.for_digest:
+        due = due.where(Notification.for_digest)
     alone = sa.select(Notification.alert_id).where(Notification.id == carrier.notification_id)
-    if session.scalar(due.limit(1)) is None:
+    if not carrier.for_digest and session.scalar(due.limit(1)) is None:
         return 0
     others = sa.update(Notification).where(
         Notification.channel_id == carrier.channel_id,

@@ -21,6 +21,7 @@ from app.store.flags import are_held
 from app.store.tables import Alert, Channel, Notification
 
 PENDING, SENT, DEAD, SKIPPED = "pending", "sent", "dead", "skipped"
+SEVERE = "critical"
 GROWN = "grown"
 """Reason of a message that says anything only if there is enough to say, or where nobody is disturbed by it."""
 SENT_TO_ALL = frozenset({"firing", "settled"})
@@ -51,15 +52,25 @@ class Claim:
     earlier: str | None  # what the receiver calls the first message of this alert
     said: Mapping[str, Any] | None  # how large the alert was when this channel was last told
     carries_others: bool  # its message tells of other alerts too
+    for_digest: bool  # it was held back, and is told with what else was
 
 
-def add_notifications(session: Session, alert_ids: Iterable[int], reason: str, now: datetime) -> int:
+def add_notifications(
+    session: Session,
+    alert_ids: Iterable[int],
+    reason: str,
+    now: datetime,
+    *,
+    away: Mapping[int, datetime] | None = None,
+    for_digest: bool = False,
+) -> int:
     """One more message of each alert to each channel that is to hear of it; returns how many.
 
     A first message goes to every enabled channel that the alert is routed to; a later one only to those that were sent
     an earlier one. A message says how things stand when it leaves, so it overtakes what still waits to say that the
     alert goes on or has grown. That an alert goes on, or is over, is held back while somebody has snoozed or silenced
-    it.
+    it. away: channels whose readers are not there, and until when; they are told of what is severe alone. for_digest:
+    it was held back already, and a channel is told of all such in one message.
     """
     wanted = list(alert_ids)
     enabled = enabled_channels(session)
@@ -68,27 +79,33 @@ def add_notifications(session: Session, alert_ids: Iterable[int], reason: str, n
         part = wanted[start : start + ALERTS_A_QUERY]
         routes = _routes(session, part) if reason in SENT_TO_ALL else {}
         last = _last_steps(session, part)
-        due = _snoozed_until(session, part) if reason in HELD_WHILE_SNOOZED else {}
+        snoozed = _snoozed_until(session, part) if reason in HELD_WHILE_SNOOZED else {}
         _overtake(session, part)
+        due = _Due(session, part, now, snoozed, away or {}, for_digest=for_digest)
         for alert_id in part:
             heard = last.get(alert_id, {})
             everyone = receivers(routes.get(alert_id), enabled)
             for channel_id in everyone if reason in SENT_TO_ALL else sorted(heard):
                 step = heard.get(channel_id, -1) + 1
-                rows.append(_new_row(alert_id, channel_id, step, reason, max(now, due.get(alert_id, now))))
+                rows.append(_new_row(alert_id, channel_id, step, reason, due.of(alert_id, channel_id)))
     if rows:
         session.execute(sa.insert(Notification), rows)
     return len(rows)
 
 
-def add_escalation(session: Session, alert: Alert, now: datetime) -> int:
-    """A message of an alert that nobody looks after to each channel that is told then, heard it before or not."""
+def add_escalation(session: Session, alert: Alert, now: datetime, away: Mapping[int, datetime]) -> int:
+    """A message of an alert that nobody looks after to each channel that is told then, heard it before or not.
+
+    away: as in `add_notifications`.
+    """
     heard = _last_steps(session, [alert.id]).get(alert.id, {})
     _overtake(session, [alert.id])
+    due = _Due(session, [alert.id], now, {}, away)
     rows = []
     for channel_id in receivers(alert.escalate_to, enabled_channels(session)):
         step = heard.get(channel_id, -1) + 1
-        rows.append(_new_row(alert.id, channel_id, step, "updated" if step else "firing", now))
+        reason = "updated" if step else "firing"
+        rows.append(_new_row(alert.id, channel_id, step, reason, due.of(alert.id, channel_id)))
     if rows:
         session.execute(sa.insert(Notification), rows)
     return len(rows)
@@ -102,27 +119,100 @@ def receivers(names: Sequence[str] | None, enabled: Mapping[str, int]) -> list[i
     return found if found or not names else list(enabled.values())
 
 
-def add_growth(session: Session, alert_ids: Iterable[int], now: datetime, in_place: Collection[str]) -> int:
+def add_growth(
+    session: Session,
+    alert_ids: Iterable[int],
+    now: datetime,
+    in_place: Collection[str],
+    *,
+    away: Mapping[int, datetime] | None = None,
+    for_digest: bool = False,
+) -> int:
     """One more look at each of these alerts by each channel that was told of it; returns how many.
 
     A message that still waits will say how things stand anyway. in_place: kinds of channels that nobody hears when a
-    message changes; the others are given some quiet between two messages.
+    message changes; the others are given some quiet between two messages. away, for_digest: as in
+    `add_notifications`.
     """
     wanted = list(alert_ids)
     rows = []
     for start in range(0, len(wanted), ALERTS_A_QUERY):
         part = wanted[start : start + ALERTS_A_QUERY]
         waiting = _waiting(session, part)
-        snoozed = _snoozed_until(session, part)
+        due = _Due(session, part, now, _snoozed_until(session, part), away or {}, for_digest=for_digest)
         for each in _last_told(session, part):
             if (each.alert_id, each.channel_id) in waiting:
                 continue
             quiet = timedelta() if each.kind in in_place or each.sent_at is None else each.sent_at + QUIET - now
-            due = max(now + max(COLLECTING, quiet), snoozed.get(each.alert_id, now))
-            rows.append(_new_row(each.alert_id, each.channel_id, each.step + 1, GROWN, due))
+            at = due.of(each.alert_id, each.channel_id, not_before=now + max(COLLECTING, quiet))
+            rows.append(_new_row(each.alert_id, each.channel_id, each.step + 1, GROWN, at))
     if rows:
         session.execute(sa.insert(Notification), rows)
     return len(rows)
+
+
+class _Due:
+    """From when messages of some alerts may be sent: out of a channel's hours only what is severe may be."""
+
+    def __init__(
+        self,
+        session: Session,
+        alert_ids: Sequence[int],
+        now: datetime,
+        snoozed: Mapping[int, datetime],
+        away: Mapping[int, datetime],
+        *,
+        for_digest: bool = False,
+    ) -> None:
+        self._now = now
+        self._snoozed = snoozed
+        self._for_digest = for_digest
+        self._away = away
+        self._severe: set[int] = set()
+        if away:
+            severe = sa.select(Alert.id).where(Alert.id.in_(alert_ids), Alert.severity == SEVERE)
+            self._severe = set(session.scalars(severe))
+            _let_out(session, sorted(self._severe), now)
+
+    def of(self, alert_id: int, channel_id: int, not_before: datetime | None = None) -> tuple[datetime, bool]:
+        """And whether it is told of with what else was held back."""
+        at = max(not_before or self._now, self._snoozed.get(alert_id, self._now))
+        opening = None if alert_id in self._severe else self._away.get(channel_id)
+        if opening is None or at >= opening:
+            return at, self._for_digest
+        return opening, True
+
+
+def _let_out(session: Session, alert_ids: Sequence[int], now: datetime) -> None:
+    """What was held back of alerts that turned out to be severe is held back no longer."""
+    held_back = sa.update(Notification).where(
+        Notification.alert_id.in_(alert_ids),
+        Notification.status == PENDING,
+        Notification.for_digest,
+        Notification.next_attempt_at > now,
+    )
+    session.execute(held_back.values(next_attempt_at=now, created_at=now, for_digest=False))
+
+
+def hold_until(session: Session, channel_id: int, at: datetime, now: datetime) -> None:
+    """What a channel's old hours held back may be sent from then on."""
+    held_back = sa.update(Notification).where(
+        Notification.channel_id == channel_id,
+        Notification.status == PENDING,
+        Notification.for_digest,
+        Notification.next_attempt_at > now,
+    )
+    session.execute(held_back.values(next_attempt_at=at, created_at=at))
+
+
+def last_reasons(session: Session, alert_ids: Sequence[int]) -> dict[int, str]:
+    """What the last message of each alert that has any says, or is to say."""
+    found: dict[int, str] = {}
+    for start in range(0, len(alert_ids), ALERTS_A_QUERY):
+        of_these = Notification.alert_id.in_(alert_ids[start : start + ALERTS_A_QUERY])
+        steps = sa.select(Notification.alert_id, Notification.reason).where(of_these, Notification.status != SKIPPED)
+        found |= dict(session.execute(steps.order_by(Notification.step)).all())
+    return found
 
 
 def channels_with_due_notifications(session: Session, now: datetime) -> list[int]:
@@ -364,7 +454,8 @@ def _overtake(session: Session, alert_ids: Sequence[int]) -> None:
     session.execute(overtaken.values(status=SKIPPED, error="overtaken by a later message"))
 
 
-def _new_row(alert_id: int, channel_id: int, step: int, reason: str, due: datetime) -> dict[str, object]:
+def _new_row(alert_id: int, channel_id: int, step: int, reason: str, when: tuple[datetime, bool]) -> dict[str, object]:
+    due, for_digest = when
     return {
         "id": str(uuid.uuid4()),
         "alert_id": alert_id,
@@ -376,6 +467,7 @@ def _new_row(alert_id: int, channel_id: int, step: int, reason: str, due: dateti
         "lease_epoch": 0,
         "next_attempt_at": due,
         "created_at": due,  # the days of retrying count from here
+        "for_digest": for_digest,
     }
 
 
@@ -465,6 +557,7 @@ def _claim_on(
         earlier=earlier,
         said=said,
         carries_others=carries_others,
+        for_digest=notification.for_digest,
     )
 
 

@@ -293,6 +293,9 @@ class Alert(Base):
     growth_to_repeat: Mapped[float] = mapped_column(default=1.0)  # share by which it must grow to be spoken of again
     policy: Mapped[str | None] = mapped_column(default=None)  # whose budget it counts for, or of which it tells
     daily_digest: Mapped[str | None] = mapped_column(default=None)  # waiting, sent: where it is told of in a digest
+    digest_at: Mapped[datetime | None] = mapped_column(default=None)  # when the digest that it waits for is due
+    active_hours: Mapped[dict[str, Any] | None] = mapped_column(default=None)  # of those who read it; null: always
+    timezone: Mapped[str | None] = mapped_column(default=None)  # in which they live
     critical_change: Mapped[float | None] = mapped_column(default=None)  # from which it is critical; null: by rarity
     channels: Mapped[list[str] | None] = mapped_column(default=None)  # names of those that are told; null: all
     escalate_to: Mapped[list[str] | None] = mapped_column(default=None)  # names of those that are told, too, if need be
@@ -343,6 +346,8 @@ class Channel(Base):
     disabled_reason: Mapped[str | None]
     not_before: Mapped[datetime | None]  # a Retry-After being honoured
     most_messages: Mapped[int | None] = mapped_column(default=None)  # in ten minutes; null: any number
+    active_hours: Mapped[dict[str, Any] | None] = mapped_column(default=None)  # of those who read it; null: always
+    timezone: Mapped[str | None] = mapped_column(default=None)  # of these hours
 
 
 class Notification(Base):
@@ -371,6 +376,7 @@ class Notification(Base):
     message: Mapped[str | None]  # what the receiver calls it, for later ones about the same alert to refer to
     said: Mapped[dict[str, Any] | None] = mapped_column(default=None)  # how large the alert was when it was sent
     told_with: Mapped[str | None] = mapped_column(sa.String(36), default=None)  # the one whose message tells of it too
+    for_digest: Mapped[bool] = mapped_column(default=False)  # was held back: what waits so with it is one message
 
 
 class Picture(Base):

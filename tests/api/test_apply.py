@@ -125,6 +125,26 @@ def test_settings_of_channels_are_named_and_never_shown(served: Served) -> None:
     assert "secret-path" not in answer.text
 
 
+def test_how_much_a_channel_takes_and_when_is_said_in_the_file_too(served: Served) -> None:
+    hours = {"start": "09:00", "end": "17:00", "days": ["mon"]}
+    pace = {"most_messages": 20, "active_hours": hours, "timezone": "Asia/Tokyo"}
+    apply(served, {"channels": [channel() | pace]})
+    [made] = served.client.get("/v1/channels").json()["channels"]
+    assert {name: made[name] for name in pace} == pace
+    assert apply(served, {"channels": [channel() | pace]})[0][0] == "leave"
+    answer = served.client.post("/v1/apply", json={"channels": [channel() | {"most_messages": 30}]})
+    assert answer.json()["changes"][0]["details"] == [
+        "most_messages: 20 → 30",
+        "active_hours: 09:00 to 17:00 on mon → nothing",
+        "timezone: Asia/Tokyo → nothing",
+    ]
+    [changed] = served.client.get("/v1/channels").json()["channels"]
+    assert (changed["most_messages"], changed["active_hours"]) == (30, None)
+    alertmanager = {"name": "am", "kind": "alertmanager", "settings": {"url": "https://am.example"}, "most_messages": 3}
+    refused = served.client.post("/v1/apply", json={"channels": [alertmanager]})
+    assert "leave `most_messages` out" in refused.json()["detail"]
+
+
 def test_a_webhook_keeps_the_secret_that_was_made_for_it_and_shows_it_once(served: Served) -> None:
     document = {"channels": [{"name": "hook", "kind": "webhook", "settings": {"url": "https://example.com/hook"}}]}
     first, second = (served.client.post("/v1/apply", json=document).json()["changes"][0] for _ in range(2))

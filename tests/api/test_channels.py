@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from standardwebhooks.webhooks import Webhook
 
 from app.clock import wall_now
 from tests.pipeline.outbox import add_alerts
@@ -145,3 +146,45 @@ def test_two_channels_never_share_a_name(served: Served, receiver: Receiver) -> 
 @pytest.mark.parametrize("action", ["test", "enable", "disable"])
 def test_a_channel_that_does_not_exist_is_not_found(served: Served, action: str) -> None:
     assert served.client.post(f"/v1/channels/77/{action}").status_code == 404
+
+
+def test_a_channel_can_be_changed_without_losing_what_is_not_spoken_of(served: Served, receiver: Receiver) -> None:
+    made = make(served, receiver)
+    path = f"/v1/channels/{made['id']}"
+    hours = {"start": "08:00", "end": "18:00", "days": ["mon"]}
+    changes: dict[str, Any] = {"name": "shop", "settings": {"url": f"{receiver.url}/moved"}, "most_messages": 20}
+    changed = served.client.patch(path, json=changes | {"active_hours": hours}).json()
+    assert [changed[name] for name in ("name", "most_messages", "active_hours")] == ["shop", 20, hours]
+    assert changed["timezone"] == "UTC"
+    assert served.client.patch(path, json={"active_hours": None}).json()["most_messages"] == 20
+    alerted(served)
+    [message] = receiver.wait_for(1)
+    assert message.path == "/moved"
+    Webhook(made["signing_secret"]).verify(message.body, dict(message.headers))  # the secret that it had
+    assert served.client.get("/v1/audit").json()["entries"][0]["action"] == "channel_changed"
+
+
+@pytest.mark.parametrize(
+    ("changes", "cure"),
+    [
+        ({"settings": {"address": "x"}}, "has the settings"),
+        ({"active_hours": {"start": "8", "end": "18:00"}}, "give a time of day such as 08:00"),
+        ({"timezone": "Mars/Olympus"}, "name an IANA time zone"),
+        ({"kind": "slack"}, "kind"),
+    ],
+)
+def test_a_change_that_cannot_be_is_refused_with_the_cure(
+    served: Served, receiver: Receiver, changes: dict[str, Any], cure: str
+) -> None:
+    made = make(served, receiver)
+    refused = served.client.patch(f"/v1/channels/{made['id']}", json=changes)
+    assert refused.status_code == 422
+    assert cure in refused.json()["detail"]
+    assert served.client.patch("/v1/channels/99", json={}).status_code == 404
+
+
+def test_a_name_that_is_taken_or_given_by_a_setting_is_refused(served: Served, receiver: Receiver) -> None:
+    make(served, receiver, name="other")
+    made = make(served, receiver)
+    path = f"/v1/channels/{made['id']}"
+    assert served.client.patch(path, json={"name": "other"}).status_code == 409

@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from app.alerts.rules import Delivery
@@ -19,6 +21,7 @@ from tests.serving import Served, serving
 
 HISTORY = 5 * 168 + 5
 SETTLED_SECONDS = 0.7
+on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 WAYS_TO_LOOK_AFTER: dict[str, tuple[str, dict[str, Any] | None]] = {
     "acknowledge": ("acknowledge", None),
     "assign": ("assign", {"to": "Anna"}),
@@ -45,12 +48,18 @@ def routed(database_url: str, folder: Path, **settings: Any) -> Iterator[tuple[S
         yield served, shop, oncall
 
 
-def has_fallen(served: Served, delivery: Delivery | None = None) -> Shop:
-    """Orders with a history that have fallen at five in the morning."""
+def has_history(served: Served) -> Shop:
+    """Orders of five weeks up to five in the morning."""
     shop = Shop(served.heed)
     shop.send(HISTORY, at_once=True, delivery=Delivery.SILENT)
     assert served.retrain()["status"] == "done"
     shop.send(24)  # a day with all that it brings, so that the next one's jobs are due at their hours
+    return shop
+
+
+def has_fallen(served: Served, delivery: Delivery | None = None) -> Shop:
+    """Orders with a history that have fallen at five in the morning."""
+    shop = has_history(served)
     shop.send(3, factor=0.3, delivery=delivery)
     return shop
 
@@ -128,21 +137,64 @@ def test_a_policy_cannot_name_a_channel_that_there_is_not(served: Served) -> Non
         assert analyst.get("/v1/policies").json()["policies"][0]["settings"] == {"channels": ["nobody"]}
 
 
-def test_out_of_hours_alerts_wait_for_one_digest_in_the_morning(database_url: str, tmp_path: Path) -> None:
-    settings = {"active_hours": {"start": "09:00", "end": "17:00"}, "critical_change": 2.0, "channels": ["shop"]}
-    with routed(database_url, tmp_path, **settings) as (served, shop, oncall):
+OFFICE = {"active_hours": {"start": "09:00", "end": "17:00"}, "critical_change": 2.0, "channels": ["shop"]}
+
+
+@on_sqlite
+def test_an_alert_that_begins_out_of_hours_waits_for_them_and_its_end_then_does_not(
+    database_url: str, tmp_path: Path
+) -> None:
+    with routed(database_url, tmp_path, **OFFICE) as (served, shop, oncall):
         orders = has_fallen(served)
         time.sleep(SETTLED_SECONDS)
         assert statuses(shop) == []
         assert (served.alert()["delivery"], served.alert()["severity"]) == ("digest", "warning")
         orders.send(2, factor=0.3)
-        [digest] = shop.wait_for(1)
-        said = str(digest.json["title"])
-        assert said == "Digest: 1 alert, 1 of them last: orders (country DE) is unusually low"
-        orders.send(24, factor=1.0)
-        time.sleep(SETTLED_SECONDS)
-        assert len(shop.requests) == 1
+        [message] = shop.wait_for(1)
+        assert message.json["title"] == "orders (country DE) is unusually low"
+        orders.send(6)
+        assert [each.json["status"] for each in shop.wait_for(2)] == ["firing", "resolved"]
         assert statuses(oncall) == []
+
+
+@on_sqlite
+def test_what_waits_for_the_same_hours_is_one_message_that_leads_to_each(database_url: str, tmp_path: Path) -> None:
+    with routed(database_url, tmp_path, **OFFICE, group_by=["series"]) as (served, shop, _oncall):
+        shops = [Shop(served.heed, country, seed=seed) for seed, country in enumerate(["DE", "FR", "IT"])]
+        for each in shops:
+            each.send(HISTORY, at_once=True, delivery=Delivery.SILENT)
+        assert served.retrain()["status"] == "done"
+        for _ in range(24):
+            for each in shops:
+                each.send(1)
+        for hour in range(5):
+            for each in shops:
+                each.send(1, factor=1.0 if each.country == "IT" and hour > 0 else 0.3)
+        [digest] = shop.wait_for(1)
+        assert digest.json["kind"] == "digest"
+        assert str(digest.json["title"]).startswith("3 alerts since ")
+        listed = digest.json["alerts"]
+        assert isinstance(listed, list)
+        assert {each["title"] for each in listed} == {
+            f"orders (country {c}) is unusually low" for c in ("DE", "FR", "IT")
+        }
+        for each in listed:
+            assert httpx.get(each["url"].replace("http://127.0.0.1:8000", served.url)).status_code == 200
+        assert served.client.get("/v1/alerts?kind=data").json()["alerts"] == []
+
+
+@on_sqlite
+def test_what_follows_out_of_hours_waits_for_them_too(database_url: str, tmp_path: Path) -> None:
+    settings = {"active_hours": {"start": "04:00", "end": "08:00"}, "critical_change": 2.0, "channels": ["shop"]}
+    with routed(database_url, tmp_path, **settings) as (served, shop, _oncall):
+        orders = has_fallen(served)
+        shop.wait_for(1)
+        orders.send(12)
+        assert served.alert()["status"] == "resolved"
+        time.sleep(SETTLED_SECONDS)
+        assert statuses(shop) == ["firing"]
+        orders.send(10)
+        assert [each.json["status"] for each in shop.wait_for(2)] == ["firing", "resolved"]
 
 
 def test_a_critical_alert_does_not_wait_for_the_digest(database_url: str, tmp_path: Path) -> None:
@@ -171,9 +223,55 @@ def test_a_policy_that_breaks_its_budget_turns_to_a_digest_and_says_so_once(data
         assert said["title"] == broken
 
 
-def test_what_is_posted_for_a_digest_is_told_in_one(database_url: str, tmp_path: Path) -> None:
-    with routed(database_url, tmp_path) as (served, shop, _oncall):
+@on_sqlite
+def test_what_is_posted_for_a_digest_waits_for_the_morning(database_url: str, tmp_path: Path) -> None:
+    with routed(database_url, tmp_path, timezone="Asia/Tokyo") as (served, shop, _oncall):
         orders = has_fallen(served, Delivery.DIGEST)
-        orders.send(2)
-        [digest] = shop.wait_for(1)
-        assert str(digest.json["title"]).startswith("Digest: 1 alert")
+        orders.send(12, factor=0.3, delivery=Delivery.DIGEST)
+        time.sleep(SETTLED_SECONDS)
+        assert statuses(shop) == []
+        orders.send(5, factor=0.3, delivery=Delivery.DIGEST)  # eight o'clock in Tokyo, eleven at night in London
+        [message] = shop.wait_for(1)
+        assert message.json["title"] == "orders (country DE) is unusually low"
+
+
+def closed_now() -> dict[str, Any]:
+    """Active hours of an hour that begins in three hours, by real time."""
+    start, end = (f"{wall_now() + timedelta(hours=ahead):%H:00}" for ahead in (3, 4))
+    return {"active_hours": {"start": start, "end": end}, "timezone": "UTC"}
+
+
+@on_sqlite
+def test_out_of_the_hours_of_a_channel_only_what_is_critical_reaches_it(database_url: str, tmp_path: Path) -> None:
+    with routed(database_url, tmp_path, critical_change=2.0, growth_to_repeat=100.0) as (served, shop, oncall):
+        changed = served.client.patch("/v1/channels/1", json=closed_now())
+        assert changed.status_code == 200, changed.text
+        orders = has_fallen(served)
+        oncall.wait_for(1)
+        orders.send(10)
+        oncall.wait_for(2)
+        visits = Shop(served.heed, metric="visits")
+        visits.send(HISTORY, at_once=True, delivery=Delivery.SILENT)
+        assert served.retrain()["status"] == "done"
+        visits.send(orders.clock - visits.clock, at_once=True, delivery=Delivery.SILENT)
+        visits.send(3, factor=9.0)
+        [severe] = shop.wait_for(1)
+        assert (severe.json["severity"], severe.json["title"]) == ("critical", "visits (country DE) is unusually high")
+        waiting = served.client.get("/v1/channels").json()["channels"][0]["waiting"]
+        assert waiting == 2
+        assert served.client.patch("/v1/channels/1", json={"active_hours": None}).json()["active_hours"] is None
+        digest = shop.wait_for(2)[1]
+        assert digest.json["kind"] == "digest"
+        assert str(digest.json["title"]).endswith(": 1 is over")
+
+
+@on_sqlite
+def test_what_turns_out_to_be_critical_waits_no_longer(database_url: str, tmp_path: Path) -> None:
+    with routed(database_url, tmp_path, critical_change=0.6) as (served, shop, oncall):
+        served.client.patch("/v1/channels/1", json=closed_now())
+        orders = has_history(served)
+        orders.send(3, factor=0.5)
+        oncall.wait_for(1)
+        assert statuses(shop) == []
+        orders.send(1, factor=0.1)
+        assert shop.wait_for(1)[0].json["severity"] == "critical"
