@@ -6,7 +6,7 @@ Changes are absolute, actual less expected, since only these add up. Pure.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from app.alerts.wording import clipped
@@ -124,9 +124,9 @@ def dimensions_that_vary(
     return {key: members for key, members in groups.items() if len(members) > 1}
 
 
-def most_telling(found: Sequence[Explanation]) -> Explanation | None:
-    """The one that names the fewest values for the largest share."""
-    return min(found, key=lambda each: (each.share < NEARLY_ALL, len(each.named), -each.share), default=None)
+def most_telling_first(found: Iterable[Explanation]) -> tuple[Explanation, ...]:
+    """In order: the one that names the fewest values for the largest share leads."""
+    return tuple(sorted(found, key=lambda each: (each.share < NEARLY_ALL, len(each.named), -each.share)))
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -100,6 +100,18 @@ class WarmUp:
 
 
 @dataclass(frozen=True)
+class Resemblance:
+    """Something of the past that this is like, and what somebody said of it; None where nobody answered.
+
+    distance: from 0, the same again, to about 1.2, from which on nothing is called alike.
+    """
+
+    verdict: str | None
+    at: datetime
+    distance: float = field(default=0.0, compare=False)
+
+
+@dataclass(frozen=True)
 class AnomalyFacts:
     """One anomaly at its strangest point. Without an expectation only the actual value is known.
 
@@ -124,6 +136,8 @@ class AnomalyFacts:
     warm_up: WarmUp | None = None
     evidence: Mapping[str, float] = field(default_factory=dict)  # the rarity of each kind alone, log10 weeks
     place: int = 0
+    explanations: tuple[Explanation, ...] = ()
+    resemblances: tuple[Resemblance, ...] = ()
     end: str | None = None
     latest: float | None = None
 
@@ -143,14 +157,6 @@ class Answered:
 
     verdict: str
     author: str | None
-
-
-@dataclass(frozen=True)
-class Resemblance:
-    """Something of the past that this is like, and what somebody said of it; None where nobody answered."""
-
-    verdict: str | None
-    at: datetime
 
 
 @dataclass(frozen=True)
@@ -216,7 +222,7 @@ class AlertFacts:
     answered: Answered | None = None
     chart_url: str | None = None  # of the picture, if there is one
     explained_by: str | None = None  # the dimension values behind most of the change, in a sentence
-    explanation: Explanation | None = None  # the same in numbers
+    explanations: tuple[Explanation, ...] = ()  # in numbers, by each dimension that says anything, the best first
     event: str | None = None  # the name of the event that explains it
     offer: str | None = None  # the verdict that Heed itself proposes
     resembles: Resemblance | None = None  # an earlier happening that is like it
@@ -362,10 +368,15 @@ def resemblance(facts: AlertFacts) -> str | None:
     """`It is like the false alarm of Tue 27 Oct.`, or `It is like the alert of Tue 27 Oct, which nobody answered.`"""
     if facts.resembles is None or facts.foremost is None:
         return None
-    when = day(facts.resembles.at, facts.foremost.series.timezone, facts.told_at)
-    if facts.resembles.verdict is None:
+    return like_what(facts.resembles, facts.foremost.series.timezone, facts.told_at)
+
+
+def like_what(past: Resemblance, timezone: str, told_at: datetime) -> str:
+    """The same of any happening of the past."""
+    when = day(past.at, timezone, told_at)
+    if past.verdict is None:
         return f"It is like the alert of {when}, which nobody answered."
-    return f"It is like {LIKE_WHAT.get(facts.resembles.verdict, 'what happened')} of {when}."
+    return f"It is like {LIKE_WHAT.get(past.verdict, 'what happened')} of {when}."
 
 
 def remarks(facts: AlertFacts) -> tuple[str, ...]:

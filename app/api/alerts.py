@@ -10,8 +10,9 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 
+from app.alerts.contribution import Explanation
 from app.alerts.evidence import in_words, spoke
-from app.alerts.message import AlertFacts, AnomalyFacts, remarks, resemblance, sentence, weeks_of
+from app.alerts.message import AlertFacts, AnomalyFacts, like_what, remarks, resemblance, sentence, weeks_of
 from app.alerts.rules import End, SnoozedFor
 from app.alerts.wording import rarity_in_words
 from app.api.access import AnalystBearer
@@ -20,7 +21,7 @@ from app.api.service import Heed, Service
 from app.clock import wall_now
 from app.errors import NotFound, Unprocessable
 from app.pipeline import look_after
-from app.pipeline.explain import explained
+from app.pipeline.explain import each_explained, explained
 from app.pipeline.facts import facts_of, reason_of
 from app.store import alerts as stored
 from app.store import labels as stored_labels
@@ -59,14 +60,37 @@ class EvidenceAnswer(BaseModel):
     rarity_weeks: float = Field(description="Return period that it alone would have given.")
 
 
-class ContributionAnswer(BaseModel):
+class ShareAnswer(BaseModel):
     """What one value of a dimension makes of the change."""
 
-    dimension: str
     value: str
     series_id: int
     change: float = Field(description="Actual less expected, summed over the anomaly.")
     share: float = Field(description="Of the change of all values that moved the same way, 0 to 1.")
+
+
+class ContributionAnswer(ShareAnswer):
+    """The same, with the dimension."""
+
+    dimension: str
+
+
+class ExplanationAnswer(BaseModel):
+    """How the siblings along one dimension share in the change of their total."""
+
+    dimension: str
+    text: str = Field(description="In a sentence.")
+    compared: int = Field(description="How many values were looked at.")
+    contributions: list[ShareAnswer] = Field(description="The largest first.")
+
+
+class ResemblanceAnswer(BaseModel):
+    """An earlier happening of the series that is like it."""
+
+    started_at: datetime
+    verdict: str | None = Field(description="What people said of it; null where nobody answered.")
+    distance: float = Field(description="0 is the same again; nothing from 1.2 on is called alike.")
+    text: str = Field(description="In a sentence.")
 
 
 class AnomalyAnswer(BaseModel):
@@ -94,6 +118,13 @@ class AnomalyAnswer(BaseModel):
         description="Chance that people want to hear of it, by what they said of others; null before they did."
     )
     reasons: list[str] = Field(description="Why, in plain words.")
+    explanations: list[ExplanationAnswer] = Field(
+        description="By each dimension that says anything, the most telling first; only of one alert, of its first 5."
+    )
+    resembles: list[ResemblanceAnswer] = Field(
+        description="At most 3 earlier happenings that are like it, what people judged before what nobody answered, "
+        "the nearest first; only of one alert, of its first 5."
+    )
 
 
 class GivenVerdict(BaseModel):
@@ -125,6 +156,9 @@ class AlertAnswer(BaseModel):
         description="The values of a dimension behind most of the change; only of one alert."
     )
     contributions: list[ContributionAnswer] = Field(description="The same in numbers, the largest first.")
+    explanations: list[ExplanationAnswer] = Field(
+        description="By each dimension that says anything, the most telling first; only of one alert."
+    )
     offer: str | None = Field(description="The verdict that Heed itself proposes, such as `new_normal`.")
     resembles: str | None = Field(
         description="An earlier happening of its series that is like it, and what people said."
@@ -207,7 +241,7 @@ def get_alert(alert_id: Id, heed: Heed, _bearer: AnalystBearer) -> AlertAnswer:
         alert = existing(session, alert_id)
         facts = facts_of(session, [alert], heed.links, origin=ORIGIN, now=wall_now())[alert_id]
         labels = stored_labels.standing_of_alerts(session, [alert_id]).get(alert_id, [])
-        return _answer(alert, explained(session, facts), labels)
+        return _answer(alert, each_explained(session, explained(session, facts)), labels)
 
 
 @router.post("/{alert_id}/acknowledge")
@@ -287,9 +321,10 @@ def _answer(alert: Alert, facts: AlertFacts, labels: list[Label], most_anomalies
         url=facts.url,
         links=dict(facts.links),
         series_count=len({each.series.id for each in facts.anomalies}),
-        anomalies=[_anomaly(each) for each in facts.anomalies[:most_anomalies]],
+        anomalies=[_anomaly(each, facts.told_at) for each in facts.anomalies[:most_anomalies]],
         explained_by=facts.explained_by,
         contributions=_contributions(facts),
+        explanations=[_explanation(each) for each in facts.explanations],
         offer=facts.offer,
         resembles=resemblance(facts),
         created_at=alert.created_at,
@@ -311,7 +346,7 @@ def _answer(alert: Alert, facts: AlertFacts, labels: list[Label], most_anomalies
     )
 
 
-def _anomaly(anomaly: AnomalyFacts) -> AnomalyAnswer:
+def _anomaly(anomaly: AnomalyFacts, told_at: datetime) -> AnomalyAnswer:
     series = anomaly.series
     return AnomalyAnswer(
         series=SeriesName(id=series.id, metric=series.metric, dimensions=dict(series.dimensions)),
@@ -334,21 +369,39 @@ def _anomaly(anomaly: AnomalyFacts) -> AnomalyAnswer:
         ],
         worth=anomaly.worth,
         reasons=list(anomaly.reasons),
+        explanations=[_explanation(each) for each in anomaly.explanations],
+        resembles=[
+            ResemblanceAnswer(
+                started_at=each.at,
+                verdict=each.verdict,
+                distance=round(each.distance, 3),
+                text=like_what(each, series.timezone, told_at),
+            )
+            for each in anomaly.resemblances
+        ],
+    )
+
+
+def _explanation(found: Explanation) -> ExplanationAnswer:
+    return ExplanationAnswer(
+        dimension=found.dimension,
+        text=found.sentence,
+        compared=found.compared,
+        contributions=[
+            ShareAnswer(value=each.value, series_id=each.series_id, change=each.change, share=each.share)
+            for each in found.contributions
+        ],
     )
 
 
 def _contributions(facts: AlertFacts) -> list[ContributionAnswer]:
-    if facts.explanation is None:
-        return []
+    """Those of the most telling dimension."""
     return [
         ContributionAnswer(
-            dimension=facts.explanation.dimension,
-            value=each.value,
-            series_id=each.series_id,
-            change=each.change,
-            share=each.share,
+            dimension=each.dimension, value=one.value, series_id=one.series_id, change=one.change, share=one.share
         )
-        for each in facts.explanation.contributions
+        for each in facts.explanations[:1]
+        for one in each.contributions
     ]
 
 

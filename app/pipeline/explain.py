@@ -1,4 +1,4 @@
-"""What explains an alert: the siblings of its foremost series, read once over the anomaly's span."""
+"""What explains an alert, or each of its anomalies: the siblings of the series, read once over the anomaly's span."""
 
 from __future__ import annotations
 
@@ -14,9 +14,13 @@ from app.alerts.contribution import (
     adds_up,
     contributions,
     dimensions_that_vary,
-    most_telling,
+    most_telling_first,
 )
 from app.alerts.message import AlertFacts, AnomalyFacts
+from app.pipeline.facts import MOST_REMEMBERED
+from app.pipeline.resemble import resembled
+from app.store import alerts as stored_alerts
+from app.store import labels as stored_labels
 from app.store import points
 from app.store import series as stored_series
 from app.store.points import PointBatch
@@ -27,32 +31,53 @@ MOST_SIBLINGS = 256
 MOST_STEPS = 200
 """Of a long anomaly only so many points from its start are compared."""
 UNKNOWN_CADENCE = 3_600
+MOST_EXPLAINED = 5
+"""Anomalies of an alert that are explained one by one."""
 
 
 def explained(session: Session, facts: AlertFacts) -> AlertFacts:
     """The facts with what explains them, where something does. One read of at most 256 series, 200 steps each."""
-    foremost = facts.foremost
-    if foremost is None or not adds_up(foremost.series.metric):
-        return facts
-    explanation = _most_telling(session, foremost)
-    if explanation is None:
-        return facts
-    return replace(facts, explanation=explanation, explained_by=explanation.sentence)
+    found = _explanations(session, facts.foremost) if facts.foremost else ()
+    return replace(facts, explanations=found, explained_by=found[0].sentence) if found else facts
 
 
-def _most_telling(session: Session, anomaly: AnomalyFacts) -> Explanation | None:
+def each_explained(session: Session, facts: AlertFacts) -> AlertFacts:
+    """The facts whose first anomalies each say what explains them, and what of their own series' past they are like.
+
+    facts: with the alert's own explanation. At most `MOST_EXPLAINED` of its anomalies, the rarest.
+    """
+    rows = {each.id: each for each in stored_alerts.anomalies_of(session, [facts.id]).get(facts.id, [])}
+    first = facts.anomalies[:MOST_EXPLAINED]
+    series_ids = {each.series.id for each in first}
+    judged = stored_labels.standing_of_series(session, series_ids)
+    past = stored_alerts.told_anomalies(session, series_ids, limit=MOST_REMEMBERED)
+    told = [
+        replace(
+            each,
+            explanations=facts.explanations if each == facts.foremost else _explanations(session, each),
+            resemblances=resembled(rows[each.place], past, judged, each.series.timezone),
+        )
+        for each in first
+    ]
+    return replace(facts, anomalies=(*told, *facts.anomalies[MOST_EXPLAINED:]))
+
+
+def _explanations(session: Session, anomaly: AnomalyFacts) -> tuple[Explanation, ...]:
+    """By each dimension that says anything, the most telling first."""
+    if not adds_up(anomaly.series.metric):
+        return ()
     candidates = stored_series.dimensions_of_metric(session, anomaly.series.metric, limit=MOST_OF_A_METRIC)
     groups = dimensions_that_vary(anomaly.series.dimensions, candidates)
     groups = {key: members for key, members in groups.items() if len(members) <= MOST_SIBLINGS}
     ids = list(dict.fromkeys(series_id for members in groups.values() for series_id in members))[:MOST_SIBLINGS]
     if not ids:
-        return None
+        return ()
     sums = _sums(_read(session, anomaly, ids), ids)
     found = [
         contributions(dimension, _siblings(members, sums), anomaly.direction)
         for (dimension, _), members in groups.items()
     ]
-    return most_telling([each for each in found if each is not None])
+    return most_telling_first(each for each in found if each is not None)
 
 
 def _read(session: Session, anomaly: AnomalyFacts, ids: Sequence[int]) -> PointBatch:

@@ -166,8 +166,10 @@ def _warm_up(evidence: Mapping[str, Any]) -> WarmUp | None:
 def _resembled(
     anomalies: Sequence[Anomaly], past: Sequence[Anomaly], judged: Sequence[LabelEvidence], series: Mapping[int, Series]
 ) -> Resemblance | None:
-    """What the rarest of them is like."""
-    return resembled(anomalies[0], past, judged, series[anomalies[0].series_id].timezone) if anomalies else None
+    """What the rarest of them is most like."""
+    if not anomalies:
+        return None
+    return next(iter(resembled(anomalies[0], past, judged, series[anomalies[0].series_id].timezone)), None)
 
 
 def _answered(labels: Sequence[Label]) -> Answered | None:

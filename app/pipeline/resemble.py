@@ -17,6 +17,7 @@ from feedback.labels import LabelEvidence
 from feedback.resemblance import ALIKE, Traits, distance, relative_size
 
 SHORTEST_SECONDS = 60.0
+MOST_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,8 @@ class _Happening:
 
 def resembled(
     anomaly: Anomaly, past: Sequence[Anomaly], judged: Sequence[LabelEvidence], timezone: str
-) -> Resemblance | None:
-    """The nearest of what ended before this anomaly began, if it is like it.
+) -> tuple[Resemblance, ...]:
+    """At most three that ended before this anomaly began and are like it: the nearest, what people judged first.
 
     past: earlier anomalies that people were told of. judged: labels that stand; both of any series.
     """
@@ -45,23 +46,22 @@ def resembled(
     unanswered = [
         _happening(each, None) for each in past if each.series_id == anomaly.series_id and each.alert_id not in answered
     ]
+    found: list[Resemblance] = []
     for candidates in (labelled, unanswered):
         earlier = [each for each in candidates if each.last_at < anomaly.started_at]
-        nearest = _nearest(_happening(anomaly, None), earlier, timezone)
-        if nearest is not None:
-            return Resemblance(nearest.verdict, nearest.started_at)
-    return None
+        found += _nearest(_happening(anomaly, None), earlier, timezone)
+    return tuple(found[:MOST_NAMED])
 
 
-def _nearest(anomaly: _Happening, earlier: Sequence[_Happening], timezone: str) -> _Happening | None:
-    """Of equals the newest; None where nothing is like it."""
+def _nearest(anomaly: _Happening, earlier: Sequence[_Happening], timezone: str) -> list[Resemblance]:
+    """Those that are like it, the nearest first; of equals the newest."""
     if not earlier:
-        return None
+        return []
     newest_first = sorted(earlier, key=lambda each: each.started_at, reverse=True)
     traits = _traits([anomaly, *newest_first], timezone)
     apart = distance(_rows(traits, slice(0, 1)), _rows(traits, slice(1, None)))[0]
-    at = int(np.argmin(apart))
-    return newest_first[at] if apart[at] < ALIKE else None
+    nearest = [at for at in np.argsort(apart, kind="stable").tolist() if apart[at] < ALIKE]
+    return [Resemblance(newest_first[at].verdict, newest_first[at].started_at, float(apart[at])) for at in nearest]
 
 
 def _judged(label: LabelEvidence, past: Sequence[Anomaly]) -> _Happening:

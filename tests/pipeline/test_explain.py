@@ -16,6 +16,7 @@ from app.formats.contract import PostedPoints
 from app.main import Heed
 from app.pipeline.explain import explained
 from app.pipeline.facts import facts_of
+from app.pipeline.train import everything, train
 from app.store import alerts as stored_alerts
 from app.store.series import identity
 from tests.running import HOUR, MONDAY, alerts, running
@@ -66,8 +67,6 @@ def explanations(heed: Heed) -> dict[str, str | None]:
 
 
 def with_history(heed: Heed, metric: str = "orders") -> None:
-    from app.pipeline.train import everything, train
-
     post(heed, 0, HISTORY, metric=metric)
     train(heed.committer, now=heed.clock.now(), reason="history", wanted=everything)
     post(heed, HISTORY, 24, metric=metric)
@@ -104,6 +103,12 @@ def test_the_api_and_the_page_say_why(served: Served) -> None:
     assert alert["explained_by"].startswith("DE and FR make ")
     assert [each["value"] for each in alert["contributions"][:2]] == ["DE", "FR"]
     assert alert["contributions"][0]["change"] < alert["contributions"][1]["change"] < 0
+    assert [each["dimension"] for each in alert["explanations"]] == ["country"]
+    assert alert["explanations"][0]["text"] == alert["explained_by"]
+    for each in alert["anomalies"]:
+        [by_country] = each["explanations"]
+        assert [one["value"] for one in by_country["contributions"][:2]] == ["DE", "FR"]
+    assert [each["explanations"] for each in listed[0]["anomalies"]] == [[], [], []]
     anomaly = alert["anomalies"][0]
     assert anomaly["evidence"][0]["text"]
     assert "once in" in anomaly["rarity"]
@@ -111,6 +116,37 @@ def test_the_api_and_the_page_say_why(served: Served) -> None:
     assert "Why it was told" in page
     assert "DE and FR make " in page
     assert "would have been normal" in page
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_each_dimension_says_its_share_of_the_change(heed: Heed) -> None:
+    kinds = [{"country": country, "device": device} for country in ("DE", "FR") for device in ("phone", "desk", "pad")]
+
+    def sell(first: int, hours: int, factor: float) -> None:
+        hour = np.arange(first, first + hours)
+        usual = (
+            500 * (1 + 0.5 * np.sin(2 * np.pi * hour / 24)) * (1 + 0.02 * np.random.default_rng(1).normal(size=hours))
+        )
+        rows = [usual * (factor if kind == {"country": "DE", "device": "phone"} else 1.0) for kind in kinds]
+        count = len(kinds) * hours
+        identities = [identity("orders", kind) for kind in kinds]
+        series, at = np.repeat(np.arange(len(kinds), dtype=np.int32), hours), np.tile(MONDAY + HOUR * hour, len(kinds))
+        posted = PostedPoints(identities, series, at, np.concatenate(rows), np.arange(count), [])
+        heed.committer.submit(posted, None, None).result()
+
+    sell(0, HISTORY, 1.0)
+    train(heed.committer, now=heed.clock.now(), reason="history", wanted=everything)
+    sell(HISTORY, 4, 0.3)
+    [alert] = alerts(heed)
+    with heed.database.reading() as session:
+        row = stored_alerts.get(session, alert.id)
+        assert row is not None
+        facts = explained(session, facts_of(session, [row], heed.links, origin="test", now=wall_now())[alert.id])
+    assert {each.dimension for each in facts.explanations} == {"country", "device"}
+    largest = {each.dimension: each.contributions[0] for each in facts.explanations}
+    assert (largest["country"].value, largest["device"].value) == ("DE", "phone")
+    assert min(each.share for each in largest.values()) > 0.9
+    assert facts.explained_by == facts.explanations[0].sentence
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

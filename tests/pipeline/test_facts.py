@@ -9,6 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from app.alerts.message import AlertFacts, Answered, Reason, Resemblance, WarmUp, remarks, resemblance, sentence
+from app.pipeline.explain import each_explained
 from app.pipeline.facts import facts_of
 from app.store.database import Database
 from app.store.tables import Alert, Anomaly, Label
@@ -109,6 +110,21 @@ def test_what_people_judged_is_named_before_what_nobody_answered(told: Told) -> 
     told.earlier_alert(400.0)
     told.label("real", at=A_WEEK_AGO - timedelta(days=7))
     assert told.facts().resembles == Resemblance("real", A_WEEK_AGO - timedelta(days=7))
+
+
+def test_of_one_anomaly_the_three_nearest_are_told_with_what_was_said(told: Told, database: Database) -> None:
+    told.earlier_alert(400.0)
+    for days, verdict in ((1, "real"), (2, "false_alarm")):
+        told.label(verdict, at=A_WEEK_AGO - timedelta(days=days))
+    with database.reading() as session:
+        [anomaly] = each_explained(session, told.facts()).anomalies
+    assert [each.verdict for each in anomaly.resemblances] == ["real", "false_alarm", None]
+    assert all(0 < each.distance < 1.2 for each in anomaly.resemblances)
+    told.label("event", at=A_WEEK_AGO - timedelta(days=7))
+    with database.reading() as session:
+        [anomaly] = each_explained(session, told.facts()).anomalies
+    assert len(anomaly.resemblances) == 3
+    assert None not in [each.verdict for each in anomaly.resemblances]
 
 
 def test_a_labelled_alert_is_compared_by_its_own_anomaly(told: Told) -> None:
