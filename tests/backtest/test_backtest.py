@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from app.backtest import Recorded, Replayed, UnreadableTable, backtest, replay, verify
+from detectors.registry import DETECTORS
 from tests.detectors.checks import DAY, HOUR, START, WEEK, seasonal_values, times
 
 WEEKS = 5
@@ -47,6 +48,25 @@ def test_changing_everything_after_a_time_changes_no_verdict_up_to_it(cadence: i
     ):
         (one,), (other,) = replay([usual]), replay([future])
         _same_until(one, other, stop)
+
+
+@pytest.mark.parametrize("detector", DETECTORS)
+def test_no_detector_leaks_the_future_through_the_nightly_trainings(detector: str) -> None:
+    """The verdicts lie between two trainings, each on all that was there by then."""
+    usual = _with_drop(_orders(weeks=3), 400)
+    stop, from_night = 20 * 24 + 5, 18.2 / 21
+    changed = np.where(np.arange(len(usual.value)) < stop, usual.value, 1e6 * usual.value[::-1])
+    (one,), (other,), (shorter,) = (
+        replay([Recorded("orders", usual.timestamp[: len(values)], values)], detector=detector, train_fraction=share)
+        for values, share in (
+            (usual.value, from_night),
+            (changed, from_night),
+            (usual.value[:stop], from_night * len(usual.value) / stop),
+        )
+    )
+    assert np.isfinite(one.rarity[stop - 24 : stop]).all()
+    _same_until(one, other, stop)
+    _same_until(one, shorter, stop)
 
 
 def test_series_replayed_together_are_judged_as_alone() -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from detectors.contract import Bools, Detector, Fields, Floats, History, Ints, Points, Scores
+from detectors.days import kinds_of_day
 
 HOUR, DAY, WEEK = 3_600, 86_400, 604_800
 START = 1_699_833_600  # Monday, 13 November 2023, 00:00 UTC
@@ -26,13 +27,29 @@ def seasonal_values(timestamp: Ints, series: int, seed: int = 1, noise: float = 
     return np.asarray(usual * (1 + noise * rng.standard_normal((series, len(timestamp)))))
 
 
-def history(values: Floats, cadence: int = HOUR, start: int = START) -> History:
-    """A history in UTC."""
+def history(
+    values: Floats,
+    cadence: int = HOUR,
+    start: int = START,
+    *,
+    weights: Floats | None = None,
+    country: str | None = None,
+) -> History:
+    """A history in UTC. country: None where nobody tells the kinds of days, "" where no holidays are known."""
     timestamp = times(values.shape[1], cadence, start)
-    return History(values, timestamp, timestamp, cadence)
+    kinds = None if country is None else kinds_of_day(timestamp, country)
+    return History(values, timestamp, timestamp, cadence, weights, kinds)
 
 
-def points(timestamp: int, value: Floats, *, cadence: int = HOUR, frozen: Bools | None = None) -> Points:
+def points(
+    timestamp: int,
+    value: Floats,
+    *,
+    cadence: int = HOUR,
+    frozen: Bools | None = None,
+    weight: Floats | None = None,
+    country: str | None = None,
+) -> Points:
     """One point each of all series, in UTC, at a budget of one alert a week."""
     count = len(value)
     at, nothing = np.full(count, timestamp, np.int64), np.zeros(count)
@@ -45,6 +62,8 @@ def points(timestamp: int, value: Floats, *, cadence: int = HOUR, frozen: Bools 
         frozen=np.zeros(count, bool) if frozen is None else frozen,
         threshold_up=nothing,
         threshold_down=nothing,
+        weight=weight,
+        kinds_of_day=None if country is None else kinds_of_day(at, country),
     )
 
 
@@ -70,12 +89,16 @@ def judge(
     *,
     cadence: int = HOUR,
     frozen: Bools | None = None,
+    weights: Floats | None = None,
+    country: str | None = None,
 ) -> Judged:
-    """Score (B, n) values point by point; `frozen` is (n,) for all series alike."""
+    """Score (B, n) values, perhaps of (B, n) weights, point by point; `frozen` is (n,) for all series alike."""
     each: list[Scores] = []
     for step, at in enumerate(timestamp.tolist()):
         held = np.full(len(values), bool(frozen[step])) if frozen is not None else None
-        scores, state = detector.score(points(at, values[:, step], cadence=cadence, frozen=held), baseline, state)
+        weight = None if weights is None else weights[:, step]
+        here = points(at, values[:, step], cadence=cadence, frozen=held, weight=weight, country=country)
+        scores, state = detector.score(here, baseline, state)
         each.append(scores)
     stacked = {field.name: np.array([getattr(scores, field.name) for scores in each]) for field in fields(Scores)}
     return Judged(**stacked, state=state)

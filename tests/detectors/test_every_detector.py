@@ -86,22 +86,40 @@ def test_odd_histories_are_survived_and_judged_finitely(detector: Detector, name
         st.tuples(st.integers(1, 3), st.integers(0, 120)),
         elements=st.floats(-1e300, 1e300) | st.just(np.nan),
     ),
+    weight=st.none() | st.lists(st.floats(0, 1e300) | st.just(np.nan), min_size=1, max_size=20),
+    country=st.sampled_from([None, "", "DE"]),
     cadence=st.sampled_from([60, 300, 3600, 7200, 10_000, 86_400, 604_800]),
     start=st.integers(0, 4_000_000_000),
 )
-def test_any_history_is_survived(detector: Detector, values: Floats, cadence: int, start: int) -> None:
-    _survives(detector, values, values[:, :5], cadence=cadence, start=start)
+def test_any_history_is_survived(
+    detector: Detector, values: Floats, weight: list[float] | None, country: str | None, cadence: int, start: int
+) -> None:
+    weights = None if weight is None else np.resize(np.array(weight), values.shape)
+    _survives(detector, values, values[:, :5], weights=weights, country=country, cadence=cadence, start=start)
 
 
-def _survives(detector: Detector, past: Floats, new: Floats, cadence: int = HOUR, start: int = START) -> None:
-    """Fits and scores without raising, changes nothing it was given, and every number it says is finite."""
+def _survives(
+    detector: Detector,
+    past: Floats,
+    new: Floats,
+    *,
+    weights: Floats | None = None,
+    country: str | None = None,
+    cadence: int = HOUR,
+    start: int = START,
+) -> None:
+    """Fits and scores without raising, changes nothing it was given, and every number it says is finite.
+
+    weights: of the past; the new points have the first of them.
+    """
     given_past, given_new = past.copy(), new.copy()
-    baseline, state = detector.fit(history(past, cadence, start))
+    baseline, state = detector.fit(history(past, cadence, start, weights=weights, country=country))
     before = _copied(baseline), _copied(state)
     if not new.size:
         return
     later = times(new.shape[1], cadence, start + past.shape[1] * cadence)
-    judged = judge(detector, baseline, state, later, new, cadence=cadence)
+    newer = None if weights is None else weights[:, : new.shape[1]]
+    judged = judge(detector, baseline, state, later, new, cadence=cadence, weights=newer, country=country)
     np.testing.assert_array_equal(past, given_past)
     np.testing.assert_array_equal(new, given_new)
     _same(baseline, before[0])
