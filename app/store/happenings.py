@@ -162,12 +162,7 @@ def made_by(session: Session, kind: type[Event] | type[Gap] | type[Desensitisati
 
 def covering(session: Session, series: Series, start: datetime, end: datetime) -> tuple[str | None, bool]:
     """Name of the event that a span of a series lies in, and whether it lies in a gap that was not filled."""
-    events = (
-        event.name
-        for event in standing(session, Event)
-        if _is_about(session, event, series)
-        and any(each.start < end and start < each.end for each in occurrences(recurring(event), end))
-    )
+    taking_place = events_of(session, series, start, end)
     in_gap = any(
         judged_as_missing(gap)
         and gap.started_at < end
@@ -175,7 +170,18 @@ def covering(session: Session, series: Series, start: datetime, end: datetime) -
         and _is_about(session, gap, series)
         for gap in standing(session, Gap)
     )
-    return next(events, None), in_gap
+    return (taking_place[0][0] if taking_place else None), in_gap
+
+
+def events_of(session: Session, series: Series, start: datetime, end: datetime) -> list[tuple[str, Occurrence]]:
+    """The events that take place for a series within a span, by name, each as often as it does."""
+    return [
+        (event.name, each)
+        for event in standing(session, Event)
+        if _is_about(session, event, series)
+        for each in occurrences(recurring(event), end)
+        if each.start < end and start < each.end
+    ]
 
 
 def judged_as_missing(gap: Gap) -> bool:

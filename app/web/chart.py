@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
 from app.alerts.message import AlertFacts
-from app.alerts.wording import quantity
-from app.store import points
+from app.alerts.wording import clipped, quantity
+from app.store import happenings, points
 from app.store import series as stored_series
 from app.store.points import PointBatch
 from detectors.contract import Bools, Floats, Ints
@@ -37,6 +37,9 @@ LEAST_BEFORE = timedelta(days=2)
 FALLBACK_CADENCE = 3600
 SMALLEST_SHARE = 1e-6
 SMALLEST_MARGIN = 1e-30
+LONGEST_LABEL = 24
+LETTER_SHARE = 0.022
+"""Of the width of a picture that fills a phone, what a letter takes: 24 of them a little more than half."""
 BAND_ROOM = 0.6
 """How far a very wide band may stretch the picture beyond the values, as a share of their range."""
 
@@ -47,6 +50,25 @@ class Mark:
 
     start: int
     end: int
+
+
+@dataclass(frozen=True)
+class NamedMark:
+    """An event, unix seconds, from its start until before its end."""
+
+    name: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a picture is drawn of: one series' points by time, its anomalies and the events among them, its cadence."""
+
+    batch: PointBatch
+    marks: Sequence[Mark]
+    events: Sequence[NamedMark]
+    step: timedelta
 
 
 @dataclass(frozen=True)
@@ -68,6 +90,18 @@ class Span:
 
 
 @dataclass(frozen=True)
+class EventSpan:
+    """An event in the picture. label: its name, if there is room; from its left end on, or up to its right one."""
+
+    x: float
+    width: float
+    name: str
+    label: str
+    label_at: float
+    label_ends: bool
+
+
+@dataclass(frozen=True)
 class Chart:
     """What the template draws. Paths are in a box of WIDTH by HEIGHT."""
 
@@ -77,6 +111,7 @@ class Chart:
     value: str
     strange: str
     spans: list[Span]
+    events: list[EventSpan]
     dots: list[Dot]
     y_ticks: list[Tick]
     x_ticks: list[Tick]
@@ -103,8 +138,8 @@ class _Scale:
         return round(100 * (timestamp - self.start) / (self.end - self.start), 2)
 
 
-def points_of(session: Session, facts: AlertFacts, *, until: int) -> tuple[PointBatch, list[Mark], timedelta] | None:
-    """The foremost series of an alert around its anomaly, up to a time: points, what to mark, its cadence."""
+def points_of(session: Session, facts: AlertFacts, *, until: int) -> Shown | None:
+    """The foremost series of an alert around its anomaly, up to a time."""
     foremost = facts.foremost
     series = stored_series.get(session, foremost.series.id) if foremost else None
     if foremost is None or series is None:
@@ -120,10 +155,21 @@ def points_of(session: Session, facts: AlertFacts, *, until: int) -> tuple[Point
         for each in facts.anomalies
         if each.series.id == series.id
     ]
-    return batch, marks, step
+    events = [
+        NamedMark(name, int(each.start.timestamp()), int(each.end.timestamp()))
+        for name, each in happenings.events_of(session, series, start, datetime.fromtimestamp(end, UTC))
+    ]
+    return Shown(batch, marks, sorted(events, key=lambda each: each.start), step)
 
 
-def draw(batch: PointBatch, marks: Sequence[Mark], *, cadence_seconds: int, timezone: str) -> Chart | None:
+def draw(
+    batch: PointBatch,
+    marks: Sequence[Mark],
+    *,
+    cadence_seconds: int,
+    timezone: str,
+    events: Sequence[NamedMark] = (),
+) -> Chart | None:
     """The chart of one series' points, sorted by time; None where there are too few to show."""
     if np.isfinite(batch.value).sum() < 2:
         return None
@@ -138,11 +184,52 @@ def draw(batch: PointBatch, marks: Sequence[Mark], *, cadence_seconds: int, time
         value=_line(scale, time, batch.value, breaks),
         strange=_line(scale, time, np.where(strange, batch.value, np.nan), breaks),
         spans=list(_spans(scale, marks, cadence_seconds)),
+        events=[
+            EventSpan(
+                scale.percent(each.start),
+                round(scale.percent(each.end) - scale.percent(each.start), 2),
+                each.name,
+                each.label,
+                scale.percent(each.end if each.label_ends else each.start),
+                each.label_ends,
+            )
+            for each in within_picture(events, scale.start, scale.end)
+        ],
         dots=_dots(scale, time, np.where(strange, batch.value, np.nan)),
         y_ticks=_y_ticks(scale),
         x_ticks=[Tick(scale.percent(at), label) for at, label in time_ticks(scale.start, scale.end, timezone)],
         zone=timezone,
     )
+
+
+@dataclass(frozen=True)
+class InPicture:
+    """The part of an event that a picture shows, unix seconds. label: as in `EventSpan`."""
+
+    name: str
+    start: int
+    end: int
+    label: str
+    label_ends: bool
+
+
+def within_picture(events: Sequence[NamedMark], start: int, end: int) -> list[InPicture]:
+    """Events by their start, cut to the picture. Their labels are one line: of two that would meet one is left out."""
+    shown = []
+    free_from = float(start)
+    for event in events:
+        left, right = max(event.start, start), min(event.end, end)
+        if left >= right:
+            continue
+        label = clipped(event.name, LONGEST_LABEL)
+        room = len(label) * LETTER_SHARE * (end - start)
+        ends = left + room > end
+        begins = right - room if ends else left
+        fits = begins >= free_from
+        if fits:
+            free_from = begins + room
+        shown.append(InPicture(event.name, left, right, label if fits else "", ends))
+    return shown
 
 
 def value_range(batch: PointBatch) -> tuple[float, float]:

@@ -260,6 +260,10 @@ def _chart(session: Session, facts: AlertFacts, heed: Service) -> Chart | None:
     shown = points_of(session, facts, until=int(heed.clock.now().timestamp()))
     if shown is None or facts.foremost is None:
         return None
-    batch, marks, step = shown
-    timezone = facts.foremost.series.timezone
-    return draw(batch, marks, cadence_seconds=int(step.total_seconds()), timezone=timezone)
+    return draw(
+        shown.batch,
+        shown.marks,
+        cadence_seconds=int(shown.step.total_seconds()),
+        timezone=facts.foremost.series.timezone,
+        events=shown.events,
+    )

@@ -25,13 +25,27 @@ from app.store import alerts as stored_alerts
 from app.store import pictures as stored
 from app.store.database import Database
 from app.store.points import PointBatch
-from app.web.chart import GAP_STEPS, Mark, Values, points_of, time_ticks, value_range, value_ticks, within
+from app.web.chart import (
+    GAP_STEPS,
+    Mark,
+    NamedMark,
+    Shown,
+    Values,
+    points_of,
+    time_ticks,
+    value_range,
+    value_ticks,
+    within,
+    within_picture,
+)
 from detectors.contract import Floats
 
 log = structlog.get_logger()
 
 SIZE_INCHES, DOTS_PER_INCH = (8.0, 4.2), 150
 LETTERS = 19  # points: 11 pixels on a phone that is 360 wide
+LABEL_LETTERS = 16
+LABELS_AT, TOP_WITH_LABELS = 1.08, 1.15  # of the height of the values: the names of events stand above all of them
 GROUND, INK, FAINT, VALUE, BAND, STRANGE = "#ffffff", "#374151", "#d1d5db", "#1d4ed8", "#dbeafe", "#dc2626"
 LONGEST_WAIT_SECONDS = 2.0
 """What a message waits for its picture."""
@@ -41,10 +55,11 @@ ROUNDED_TO = 60
 
 @dataclass(frozen=True)
 class Drawn:
-    """What a picture is drawn of: one series' points by time, and its anomalies among them."""
+    """What a picture is drawn of: one series' points by time, its anomalies and the events among them."""
 
     batch: PointBatch
     marks: Sequence[Mark]
+    events: Sequence[NamedMark]
     cadence_seconds: int
     timezone: str
     metric: str
@@ -124,16 +139,15 @@ class Pictures:
             return None
 
 
-def _drawn(shown: tuple[PointBatch, list[Mark], timedelta] | None, facts: AlertFacts) -> Drawn | None:
+def _drawn(shown: Shown | None, facts: AlertFacts) -> Drawn | None:
     if shown is None or facts.foremost is None:
         return None
-    batch, marks, step = shown
-    series = facts.foremost.series
-    return Drawn(batch, marks, int(step.total_seconds()), series.timezone, series.metric)
+    series, cadence = facts.foremost.series, int(shown.step.total_seconds())
+    return Drawn(shown.batch, shown.marks, shown.events, cadence, series.timezone, series.metric)
 
 
 def render_png(drawn: Drawn) -> bytes | None:
-    """The picture: band, expectation, values, anomalies in red. None where there are too few points to show."""
+    """Band, expectation, values, anomalies in red, events in grey. None where there are too few points to show."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # slow to import, and not needed to start
     from matplotlib.figure import Figure
 
@@ -154,6 +168,20 @@ def render_png(drawn: Drawn) -> bytes | None:
 
     value = height(batch.value)
     half = drawn.cadence_seconds / 2
+    events = within_picture(drawn.events, int(time[0]), int(time[-1]))
+    for event in events:
+        axes.axvspan(event.start, event.end, color=INK, alpha=0.1, linewidth=0)
+        axes.text(
+            event.end if event.label_ends else event.start,
+            LABELS_AT,
+            event.label,
+            fontsize=LABEL_LETTERS,
+            color=INK,
+            ha="right" if event.label_ends else "left",
+            va="center",
+            clip_on=True,
+            parse_math=False,
+        )
     for mark in drawn.marks:
         axes.axvspan(mark.start - half, mark.end + half, color=STRANGE, alpha=0.12, linewidth=0)
     axes.fill_between(time, height(batch.lower), height(batch.upper), color=BAND, linewidth=0)
@@ -162,7 +190,7 @@ def render_png(drawn: Drawn) -> bytes | None:
     strange = np.where(within(batch.timestamp, drawn.marks), value, np.nan)
     axes.plot(time, strange, color=STRANGE, linewidth=3.2, marker="o", markersize=6, solid_capstyle="round")
     axes.set_xlim(time[0], time[-1])
-    axes.set_ylim(-0.02, 1.02)
+    axes.set_ylim(-0.02, TOP_WITH_LABELS if events else 1.02)
     unit = unit_of(drawn.metric)
     values = np.array(value_ticks(low, high))
     axes.set_yticks((values - low) / (high - low), [quantity(tick, unit) for tick in values.tolist()])

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.store.points import PointBatch
-from app.web.chart import HEIGHT, WIDTH, Chart, Mark, draw
+from app.web.chart import HEIGHT, WIDTH, Chart, Mark, NamedMark, draw
 from tests.running import DAY, HOUR, MONDAY
 
 
@@ -87,3 +87,20 @@ def test_any_values_are_drawn_within_the_picture(values: list[float], step: int,
         assert -HEIGHT <= float(y) <= 2 * HEIGHT
     assert len(chart.y_ticks) <= 8
     assert all(0 <= tick.at <= 100 for tick in chart.x_ticks)
+
+
+def test_events_are_cut_to_the_picture_and_names_that_would_meet_are_left_out() -> None:
+    events = [
+        NamedMark("before", MONDAY - 2 * DAY, MONDAY - DAY),
+        NamedMark("begins before", MONDAY - DAY, MONDAY + 5 * HOUR),
+        NamedMark("meets it", MONDAY + 10 * HOUR, MONDAY + 20 * HOUR),
+        NamedMark("a name that is much too long to be shown", MONDAY + 90 * HOUR, MONDAY + 300 * HOUR),
+    ]
+    chart = draw(batch([10.0] * 101), [], cadence_seconds=HOUR, timezone="UTC", events=events)
+    assert chart is not None
+    assert [(each.x, each.width, each.label) for each in chart.events] == [
+        (0.0, 5.0, "begins before"),
+        (10.0, 10.0, ""),
+        (90.0, 10.0, "a name that is much too…"),
+    ]
+    assert [each.label_at for each in chart.events if each.label] == [0.0, 100.0]

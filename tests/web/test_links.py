@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import httpx
 import pytest
+import sqlalchemy as sa
 
 from app.clock import wall_now
 from app.security import LINK_LIFETIME, Links
+from app.store.tables import Picture
 from tests.serving import Served
 
 SCANNERS = {
@@ -165,6 +167,26 @@ def test_the_page_of_an_alert_offers_every_answer_and_shows_what_was_said(served
     assert "HEED_ADMIN_TOKEN" in said
     assert "someone with a link" in said
     assert "See what it changed, or undo it" in said
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_the_chart_shows_the_events_of_its_days(served: Served) -> None:
+    alert = served.has_an_alert()
+    at = datetime.fromisoformat(alert["started_at"])
+    chart_url = served.heed.pictures.url(alert["id"])
+    bare = httpx.get(chart_url).content
+    declared = (("spring sale", "orders", 30), ("pipes <burst>", "orders", 120), ("rain", "weather", 50))
+    for name, metric, hours in declared:
+        start, end = at - timedelta(hours=hours), at - timedelta(hours=hours - 9)
+        event = {"name": name, "matcher": {"metric": metric}, "start": start.isoformat(), "end": end.isoformat()}
+        assert served.client.post("/v1/events", json=event).status_code == 201
+    page = httpx.get(alert["url"]).text
+    print([l for l in page.splitlines() if "event" in l])
+    assert re.findall(r'<text class="event[^>]*>([^<]*)</text>', page) == ["pipes &lt;burst&gt;", "spring sale"]
+    assert "event</span>" in page
+    with served.heed.database.writing() as session:
+        session.execute(sa.delete(Picture))
+    assert httpx.get(chart_url).content != bare
 
 
 def bad_links(served: Served, alert: dict[str, Any]) -> dict[str, tuple[str, int]]:

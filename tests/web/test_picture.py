@@ -17,7 +17,7 @@ from PIL import Image
 from app.clock import wall_now
 from app.store.points import PointBatch
 from app.store.tables import Picture
-from app.web.chart import Mark
+from app.web.chart import Mark, NamedMark
 from app.web.picture import Drawn, Pictures, forget_old, render_png
 from tests.receiver import Receiver, Reply, receiving
 from tests.running import DAY, HOUR, MONDAY
@@ -32,7 +32,7 @@ def receiver() -> Iterator[Receiver]:
         yield receiver
 
 
-def course(values: np.ndarray, strange: slice | None = None) -> Drawn:
+def course(values: np.ndarray, strange: slice | None = None, events: tuple[NamedMark, ...] = ()) -> Drawn:
     time = MONDAY + HOUR * np.arange(len(values))
     usual = (100 + 50 * np.sin(time / DAY * 2 * np.pi)).astype(np.float32)
     band = np.float32(20)
@@ -46,7 +46,7 @@ def course(values: np.ndarray, strange: slice | None = None) -> Drawn:
         np.zeros(len(values), np.float32),
     )
     marks = [Mark(int(time[strange][0]), int(time[strange][-1]))] if strange else []
-    return Drawn(batch, marks, HOUR, "Europe/Berlin", "orders")
+    return Drawn(batch, marks, events, HOUR, "Europe/Berlin", "orders")
 
 
 def usual_week() -> np.ndarray:
@@ -69,6 +69,16 @@ def test_an_anomaly_is_red_and_a_usual_week_is_not() -> None:
     fallen[140:150] = 5.0
     assert reddish(render_png(course(usual_week()))) == 0
     assert reddish(render_png(course(fallen, slice(140, 150)))) > 300
+
+
+def test_an_event_is_a_grey_span_with_its_name() -> None:
+    start = MONDAY + 100 * HOUR
+    without = pixels(render_png(course(usual_week())))
+    named = pixels(render_png(course(usual_week(), events=(NamedMark("Sale", start, start + DAY),))))
+    unnamed = pixels(render_png(course(usual_week(), events=(NamedMark(" ", start, start + DAY),))))
+    grey = [(np.abs(picture - (235, 236, 237)).sum(axis=2) < 6).sum() for picture in (without, named)]
+    assert grey[0] < 1_000 < 40_000 < grey[1]
+    assert (named != unnamed).any(axis=2).sum() > 200
 
 
 def test_the_ground_is_opaque_so_that_it_reads_on_a_dark_screen_too() -> None:
