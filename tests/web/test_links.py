@@ -181,7 +181,6 @@ def test_the_chart_shows_the_events_of_its_days(served: Served) -> None:
         event = {"name": name, "matcher": {"metric": metric}, "start": start.isoformat(), "end": end.isoformat()}
         assert served.client.post("/v1/events", json=event).status_code == 201
     page = httpx.get(alert["url"]).text
-    print([l for l in page.splitlines() if "event" in l])
     assert re.findall(r'<text class="event[^>]*>([^<]*)</text>', page) == ["pipes &lt;burst&gt;", "spring sale"]
     assert "event</span>" in page
     with served.heed.database.writing() as session:
