@@ -7,7 +7,8 @@ What people taught of its like (triage) and of its series (tolerance) is bounded
 * what is no repeat is asked for a little more by each false alarm: one alone says little of what looks otherwise;
 * what is halved is told from `guards.GENERAL_CEILING` decades on, and neither that nor what is tripled is a repeat;
 * what goes on when it was called a false alarm is silent to its end, if it does not grow;
-* a repeat of a real problem is told.
+* a series with a new normal is asked for more until it has settled, be it halved or not: its level may still be wrong;
+* a repeat of a real problem is told, settled or not.
 """
 
 from __future__ import annotations
@@ -48,13 +49,16 @@ class Heard:
 def decades(learned: Tolerances, of: Heard, general: Floats, base_threshold: Floats) -> Floats:
     """Decades that each must be rarer than the budget asks: (n,), negative where less will do.
 
-    general: tolerance of their series and direction. base_threshold: log10 weeks that their budgets ask for; (n,) each.
+    general: tolerance of their series and direction, wider for those with a new normal, see `Tolerances.asked`.
+    base_threshold: log10 weeks that their budgets ask for; (n,) each.
     """
+    wider = np.array([learned.widened.get(each, 0.0) for each in of.series_id.tolist()])
     taught = learned.triage.decades(of.seen, of.series_id, of.metric, of.direction)
     taught = np.clip(taught, -guards.MOST_LOWERED, _most_taught(learned, of, base_threshold))
-    general = np.minimum(general, guards.GENERAL_CEILING)
+    general = np.minimum(general - wider, guards.GENERAL_CEILING)
     asked = np.where(taught > 0, np.maximum(taught, general), taught)
     asked = np.where(_is_halved(of), np.minimum(asked, guards.GENERAL_CEILING), asked)
+    asked += wider
     concerned = [row for row, each in enumerate(of.series_id.tolist()) if each in learned.judgements]
     for row in concerned:
         asked[row] = _by_judgements(learned, of, row, float(asked[row]))

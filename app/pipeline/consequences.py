@@ -91,9 +91,9 @@ class Worlds:
         return before, after
 
     def _asked(self, learned: Tolerances, heard: Heard) -> float:
-        general = learned.of(int(heard.series_id[0]), heard.metric[0], int(heard.direction[0]))
+        general = learned.asked(heard.series_id, np.array([0]), heard.metric, int(heard.direction[0]))
         base = np.array([self.budgets(int(heard.series_id[0]))])
-        return float(hearing.decades(learned, heard, np.array([general]), base)[0])
+        return float(hearing.decades(learned, heard, general, base)[0])
 
     def worth(self, label: LabelEvidence) -> Change[float] | None:
         """Chance that people want to hear of the like of what was labelled; None where its looks are not known."""

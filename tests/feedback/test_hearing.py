@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from feedback import guards, hearing, triage
+from feedback.desensitise import WIDEST
 from feedback.labels import LabelEvidence, Looks, Verdict
 from feedback.tolerance import Tolerances, fold
 from tests.feedback.factories import NOW, a_label
@@ -110,6 +111,28 @@ def test_a_repeat_of_a_real_problem_is_told_however_many_called_its_like_false_a
 def test_a_label_without_known_looks_silences_no_repeat() -> None:
     label = replace(said(Verdict.FALSE_ALARM), looks=None)
     assert asked(label, later=WEEK) <= guards.GENERAL_CEILING
+
+
+def widened(*labels: LabelEvidence, actual: float = 140.0, rarer: float = 1.0, later: float = 3 * DAY) -> float:
+    """As `asked`, of a series with a new normal of which nothing is known yet."""
+    learned = replace(fold(labels, NOW, lambda _series: BASE), widened={1: WIDEST})
+    start, direction = int(NOW.timestamp()), 1 if actual > 100 else -1
+    at = int(start + later)
+    candidate = hearing.one(1, "orders", direction, rarer, Looks(actual, 100.0, SPIKE), at=at, opened_at=at)
+    general = learned.asked(np.array([1]), np.array([0]), ["orders"], direction)
+    return float(hearing.decades(learned, candidate, general, np.array([BASE]))[0])
+
+
+def test_a_new_normal_is_tolerated_as_much_whatever_was_said_of_other_series() -> None:
+    elsewhere = [said(verdict, series=7, metric="visits") for verdict in (Verdict.FALSE_ALARM, Verdict.REAL)]
+    assert widened() == WIDEST
+    for label in elsewhere:
+        assert WIDEST - guards.MOST_LOWERED <= widened(label) <= WIDEST + guards.GENERAL_CEILING
+    assert widened(elsewhere[0], actual=40.0) >= WIDEST
+
+
+def test_a_repeat_of_a_real_problem_is_told_although_its_series_still_settles() -> None:
+    assert widened(said(Verdict.REAL, rarity=1.0), rarer=1.0) <= 1.0
 
 
 def test_triage_tells_sooner_but_never_below_where_candidates_begin() -> None:
