@@ -130,6 +130,25 @@ def press_key(alert_id: int, verdict: str, origin: str) -> str:
 
 
 @dataclass(frozen=True)
+class ActionLink:
+    """A link that may look after one alert: take it on, or snooze it. `origin` as of a verdict's link."""
+
+    alert_id: int
+    action: str
+    origin: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True)
+class MissedLink:
+    """A link that may report what was missed of the series of one alert. `origin` as of a verdict's link."""
+
+    alert_id: int
+    origin: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True)
 class AlertLink:
     """A link that shows one alert, and offers its verdicts, to whoever holds it."""
 
@@ -190,6 +209,14 @@ class Links:
     def verdict_urls(self, alert_id: int, verdicts: list[str], origin: str, now: datetime) -> dict[str, str]:
         return {verdict: self.verdict_url(alert_id, verdict, origin, now) for verdict in verdicts}
 
+    def action_url(self, alert_id: int, action: str, origin: str, now: datetime) -> str:
+        """Link whose page does `action` to the alert when its button is pressed."""
+        return self._url("k", [alert_id, action, origin, self._expiry(now)])
+
+    def missed_url(self, alert_id: int, origin: str, now: datetime) -> str:
+        """Link whose page takes a report of what was missed of the alert's series."""
+        return self._url("m", [alert_id, origin, self._expiry(now)])
+
     def alert_url(self, alert_id: int, origin: str, now: datetime) -> str:
         """Link to the page of the alert: the `url` of a notification."""
         return self._url("a", [alert_id, origin, self._expiry(now)])
@@ -214,6 +241,23 @@ class Links:
         """What the token allows. Raises NotFound where we did not sign it, Gone where it has expired."""
         alert_id, verdict, origin, expiry = self._read("f", token, now)
         return VerdictLink(alert_id, verdict, origin, datetime.fromtimestamp(expiry, UTC))
+
+    def read_action(self, token: str, now: datetime) -> ActionLink:
+        """As `read_verdict`, for the link that looks after an alert."""
+        alert_id, action, origin, expiry = self._read("k", token, now)
+        return ActionLink(alert_id, action, origin, datetime.fromtimestamp(expiry, UTC))
+
+    def read_missed(self, token: str, now: datetime) -> MissedLink:
+        """As `read_verdict`, for the link by which a miss is reported."""
+        alert_id, origin, expiry = self._read("m", token, now)
+        return MissedLink(alert_id, origin, datetime.fromtimestamp(expiry, UTC))
+
+    def read_press(self, token: str, now: datetime) -> VerdictLink | ActionLink:
+        """What a button in a message hands back, whichever of the two it is. Raises as `read_verdict`."""
+        try:
+            return self.read_verdict(token, now)
+        except NotFound:
+            return self.read_action(token, now)
 
     def read_alert(self, token: str, now: datetime) -> AlertLink:
         """As `read_verdict`, for the link to an alert's page."""

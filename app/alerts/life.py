@@ -51,6 +51,12 @@ class LifeRules:
     stranger: float = 1.0
 
 
+def longest(cadence_seconds: int, rules: LifeRules | None = None) -> int:
+    """Seconds for which a told run of a series may last before it is given up."""
+    rules = rules or LifeRules()
+    return max(rules.most_points * cadence_seconds, rules.most_seconds)
+
+
 @dataclass(frozen=True)
 class Changes:
     """What one point did to the run of each series: bool arrays (B,).

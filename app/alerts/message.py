@@ -56,6 +56,24 @@ VERDICT_NAMES = {
 }
 
 
+class Action(StrEnum):
+    """What a reader can do with an alert besides answering it."""
+
+    ACKNOWLEDGE = "acknowledge"
+    SNOOZE = "snooze"
+    MISSED = "missed"
+
+
+ACTION_NAMES = {
+    Action.ACKNOWLEDGE: "I'm on it",
+    Action.SNOOZE: "Snooze until it changes",
+    Action.MISSED: "Something missed?",
+}
+ACTIONS_WHILE_ON = (Action.ACKNOWLEDGE, Action.SNOOZE)
+OPENS_A_PAGE = frozenset({"details", Action.MISSED.value})
+"""Buttons that are links even where the others act in place."""
+
+
 class Reason(StrEnum):
     """Why a channel hears of an alert."""
 
@@ -186,6 +204,14 @@ class Snoozed:
 
 
 @dataclass(frozen=True)
+class Escalation:
+    """Which channels are told as well, and when, unless somebody looks after an alert."""
+
+    at: datetime
+    to: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Digested:
     """One alert of many that a message tells of together."""
 
@@ -232,6 +258,9 @@ class AlertFacts:
     silence: Silenced | None = None  # that keeps it from being sent
     snooze: Snoozed | None = None  # that keeps what is new of it from being told
     looked_after_by: str | None = None  # who took it on, or was given it
+    actions: Mapping[str, str] = field(default_factory=dict)  # what can be done besides answering -> URL
+    escalates: Escalation | None = None  # what happens if nobody looks after it
+    given_up_after: timedelta | None = None  # for how long it may last
 
     @property
     def foremost(self) -> AnomalyFacts | None:
@@ -266,7 +295,10 @@ class AlertFacts:
 
 @dataclass(frozen=True)
 class Button:
-    """A link by which a reader answers an alert, or looks closer. `action` is the verdict, or `details`."""
+    """A link by which a reader answers an alert, looks after it, or looks closer.
+
+    `action` is the verdict, an `Action`, or `details`.
+    """
 
     action: str
     text: str
@@ -332,10 +364,19 @@ def others(facts: AlertFacts) -> str | None:
 
 
 def buttons(facts: AlertFacts, reason: Reason) -> list[Button]:
-    """The verdicts that can be given, then the alert's page. What was closed by an answer asks for no other."""
-    links = {} if reason in (Reason.CLOSED, Reason.WITHDRAWN) else facts.links
-    answers = [Button(verdict, text, links[verdict]) for verdict, text in VERDICT_NAMES.items() if verdict in links]
-    return [*answers, Button("details", "Details", facts.url)]
+    """The verdicts that can be given, what else can be done, then the alert's page.
+
+    What was closed by an answer asks for no other; what is over is looked after by nobody.
+    """
+    is_answered = reason in (Reason.CLOSED, Reason.WITHDRAWN)
+    answers = {} if is_answered else facts.links
+    actions = {action: text for action, text in ACTION_NAMES.items() if reason.is_on or action not in ACTIONS_WHILE_ON}
+    others = {} if is_answered else facts.actions
+    return [
+        *(Button(verdict, text, answers[verdict]) for verdict, text in VERDICT_NAMES.items() if verdict in answers),
+        *(Button(action.value, text, others[action]) for action, text in actions.items() if action in others),
+        Button("details", "Details", facts.url),
+    ]
 
 
 def further_lines(facts: AlertFacts) -> list[str]:
@@ -383,12 +424,13 @@ def remarks(facts: AlertFacts) -> tuple[str, ...]:
     """What tempers the judgement: a series not known for long, a detector that is only a fall-back."""
     anomaly = facts.foremost
     if anomaly is None:
-        return ()
+        return tuple(f"{each}." for each in _sentences_of(facts.title)[1:])
     said = []
     if facts.escalated_after is not None:
         said.append(f"Escalated: nobody has acknowledged it within {lasting(facts.escalated_after)}.")
     if facts.looked_after_by and facts.ended_at is None:
-        said.append(f"{clipped(facts.looked_after_by)} looks after it.")
+        name = clipped(facts.looked_after_by)
+        said.append(f"{name[:1].upper()}{name[1:]} looks after it.")
     if facts.snooze and facts.is_snoozed:
         said.append(f"Snoozed until {_end_of_snooze(facts.snooze, anomaly.series.timezone, facts.told_at)}.")
     if facts.silence:
@@ -403,7 +445,23 @@ def remarks(facts: AlertFacts) -> tuple[str, ...]:
         said.append(f"Still getting to know this series: {seen} of {needed} days seen, so this may be normal for it.")
     if anomaly.detector == "basic":
         said.append("Basic detection: compared with the same hours of the last weeks only.")
+    said += [line for line in (if_nobody_answers(facts),) if line]
     return tuple(said)
+
+
+def if_nobody_answers(facts: AlertFacts) -> str | None:
+    """What happens to an alert that goes on; nothing where somebody has answered, or has taken it on."""
+    anomaly = facts.foremost
+    if anomaly is None or anomaly.ended_at is not None or facts.answered:
+        return None
+    if facts.escalates and not facts.looked_after_by and not facts.is_snoozed:
+        at = moment(facts.escalates.at, anomaly.series.timezone, facts.told_at)
+        named = " and ".join(clipped(name) for name in facts.escalates.to)
+        return f"If nobody looks after it, {named} will be told, too, at {at}."
+    if facts.given_up_after is None:
+        return None
+    until = lasting(facts.given_up_after)
+    return f"If nobody answers, it closes by itself: once it is back to normal, or after {until} as the new normal."
 
 
 def _end_of_snooze(snooze: Snoozed, timezone: str, told_at: datetime) -> str:
@@ -494,7 +552,11 @@ def _closed(facts: AlertFacts) -> str:
 
 
 def _without_anomaly(facts: AlertFacts, reason: Reason) -> str:
-    """An alert about a source or a channel, whose title says it all."""
-    title = clipped(facts.title, 4 * NAME_LIMIT).rstrip(".")
+    """An alert about a source or a channel, whose title says it all; what follows its first sentence are remarks."""
+    title = _sentences_of(facts.title)[0]
     done = {Reason.RESOLVED: "Over: ", Reason.CLOSED: f"{_closed(facts)}: ", Reason.WITHDRAWN: "Withdrawn: "}
     return f"{done.get(reason, '')}{title}."
+
+
+def _sentences_of(title: str) -> list[str]:
+    return [clipped(each, 4 * NAME_LIMIT) for each in title.rstrip(".").split(". ")]

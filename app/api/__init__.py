@@ -37,7 +37,7 @@ from app.api.edge import AnswerHeaders, BodyLimit
 from app.api.metrics import Metrics, Timed
 from app.api.problems import Problem, answer_errors_with_problems
 from app.api.service import Service
-from app.web import leave, links, pages
+from app.web import leave, links, looking_after, pages
 
 DESCRIPTION = """Send `Authorization: Bearer <token>`. Scopes: `ingest` (write points only), `analyst` (read, label),
 `ops` (retrain, flags), `admin`; each includes those before it. Times are RFC 3339 or unix seconds in, RFC 3339 UTC out.
@@ -65,6 +65,7 @@ ROUTERS = (
     tokens.router,
     audit.router,
     links.router,
+    looking_after.router,
     leave.router,
     slack.router,
     health.router,

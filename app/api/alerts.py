@@ -150,6 +150,9 @@ class AlertAnswer(BaseModel):
     ended_at: datetime | None
     url: str = Field(description="Signed link to the alert's page.")
     links: dict[str, str] = Field(description="Verdict to the signed link whose page gives it.")
+    actions: dict[str, str] = Field(
+        description="`acknowledge`, `snooze`, `missed`: to the signed link whose page does that, where it is possible."
+    )
     series_count: int = Field(description="How many series it is about.")
     anomalies: list[AnomalyAnswer] = Field(description="The rarest first; in a list of alerts at most 20 of each.")
     explained_by: str | None = Field(
@@ -320,6 +323,7 @@ def _answer(alert: Alert, facts: AlertFacts, labels: list[Label], most_anomalies
         ended_at=alert.ended_at,
         url=facts.url,
         links=dict(facts.links),
+        actions=dict(facts.actions),
         series_count=len({each.series.id for each in facts.anomalies}),
         anomalies=[_anomaly(each, facts.told_at) for each in facts.anomalies[:most_anomalies]],
         explained_by=facts.explained_by,

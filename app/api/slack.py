@@ -15,14 +15,15 @@ from app.api.access import OPEN
 from app.api.problems import Problem
 from app.api.service import Heed, Service
 from app.channels.contract import TransportError, post_json
-from app.channels.slack import answered_payload, escaped
+from app.channels.slack import answered_payload, escaped, payload
 from app.channels.slack_signature import is_signed_by
 from app.clock import wall_now
 from app.errors import BadRequest, HeedError, Unauthorised, Unconfirmed
+from app.pipeline import look_after
 from app.pipeline.explain import explained
 from app.pipeline.facts import facts_of, reason_of
 from app.pipeline.learn import Answer, label_alert
-from app.security import VerdictLink
+from app.security import ActionLink, VerdictLink
 from app.store import alerts as stored_alerts
 from app.store import channels as stored_channels
 
@@ -57,7 +58,7 @@ class Interaction(msgspec.Struct):
 
 @dataclass(frozen=True)
 class _Press:
-    """One press of a verdict's button. `token`: that of the link that the button would have been."""
+    """One press of a button. `token`: that of the link that the button would have been."""
 
     token: str
     author: str
@@ -121,12 +122,22 @@ def _read(body: bytes) -> _Press | None:
 
 
 def _answered(heed: Service, press: _Press, origins: set[str]) -> dict[str, Any]:
-    """Give the verdict; returns what takes the place of the message, or what only whoever pressed is to see."""
-    link: VerdictLink | None = None
+    """Do what was pressed; returns what takes the place of the message, or what only whoever pressed is to see."""
     try:
-        link = heed.links.read_verdict(press.token, wall_now())
+        link = heed.links.read_press(press.token, wall_now())
         if link.origin not in origins:
             raise BadRequest("This button belongs to a message of another channel.")
+        if isinstance(link, ActionLink):
+            return {"replace_original": True} | _looked_after(heed, link, press.author)
+        return _labelled(heed, link, press)
+    except HeedError as refused:
+        log.info("slack_press_refused", reason=type(refused).__name__)
+        return _only_for_whoever_pressed(escaped(refused.detail))
+
+
+def _labelled(heed: Service, link: VerdictLink, press: _Press) -> dict[str, Any]:
+    """Give the verdict; what would make Heed deaf is asked about once more, on a page."""
+    try:
         answer = label_alert(
             heed,
             link.alert_id,
@@ -137,13 +148,17 @@ def _answered(heed: Service, press: _Press, origins: set[str]) -> dict[str, Any]
             now=heed.clock.now(),
         )
     except Unconfirmed as question:
-        assert link is not None
         page = heed.links.verdict_url(link.alert_id, link.verdict, link.origin, wall_now())
         return _only_for_whoever_pressed(f"{escaped(question.doubt)} To do it all the same, <{page}|confirm it>.")
-    except HeedError as refused:
-        log.info("slack_press_refused", reason=type(refused).__name__)
-        return _only_for_whoever_pressed(escaped(refused.detail))
     return {"replace_original": True} | _message(heed, link.alert_id, link.origin, press.author, answer)
+
+
+def _looked_after(heed: Service, link: ActionLink, author: str) -> dict[str, Any]:
+    """Look after the alert; returns its message, which says so and can still be answered."""
+    with heed.database.writing() as session:
+        alert = look_after.act(session, link, author, heed.clock.now(), heed.links)
+        facts = facts_of(session, [alert], heed.links, origin=link.origin, now=wall_now())[alert.id]
+        return payload(explained(session, facts), reason_of(alert, facts), acting=True)
 
 
 def _only_for_whoever_pressed(text: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, TypeVar
 
-from app.alerts.message import AlertFacts, Button, Reason, buttons, further_lines, sentence
+from app.alerts.message import OPENS_A_PAGE, AlertFacts, Button, Reason, buttons, further_lines, sentence
 from app.channels.contract import GONE, Notice, TransportError, check_web_address, post_json
 from app.outbound import Outbound
 
@@ -140,9 +140,9 @@ def _actions(elements: list[Block]) -> list[Block]:
 
 
 def _button(button: Button, acting: bool = False) -> Block:
-    """A button that is a link, or one that hands back the token of the verdict's link."""
+    """A button that is a link, or one that hands back the token of its link."""
     token = button.url.rpartition("/")[2]
-    acts = acting and button.action != "details" and len(token) <= VALUE_LIMIT
+    acts = acting and button.action not in OPENS_A_PAGE and len(token) <= VALUE_LIMIT
     style = {"style": "danger"} if button.action == "real" else {}
     text = {"type": "plain_text", "text": _cut(button.text, BUTTON_TEXT_LIMIT)}
     return {

@@ -92,6 +92,7 @@ def payload(notice: Notice) -> dict[str, Any]:
         "ended_at": _time(facts.ended_at),
         "url": facts.url,
         "links": dict(facts.links),
+        "actions": dict(facts.actions),
         "explained_by": facts.explained_by,
         "series_count": len({anomaly.series.id for anomaly in facts.anomalies}),
         "anomalies": [_anomaly(anomaly) for anomaly in _rarest_first(facts)[:MOST_ANOMALIES]],

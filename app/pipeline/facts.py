@@ -9,10 +9,13 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from app.alerts.grouping import Extent
+from app.alerts.life import longest
 from app.alerts.message import (
+    Action,
     AlertFacts,
     AnomalyFacts,
     Answered,
+    Escalation,
     Reason,
     Resemblance,
     SeriesFacts,
@@ -89,6 +92,12 @@ def facts_of(
             silence=silences.get(alert.silence_id or 0),
             snooze=_snooze(alert, now),
             looked_after_by=alert.assigned_to or alert.acknowledged_by,
+            actions={
+                each.value: url_of_action(links, alert.id, each, origin, now)
+                for each in _possible(alert, anomalies.get(alert.id, []), now)
+            },
+            escalates=_escalation(alert),
+            given_up_after=_given_up_after(anomalies.get(alert.id, []), series),
         )
         for alert in alerts
     }
@@ -105,6 +114,37 @@ def _offer(alert: Alert, anomalies: Sequence[Anomaly]) -> str | None:
     """The verdict that Heed proposes while nobody has answered: what has lasted for a day may well stay so."""
     aged = any(each.end_reason == End.AGED and each.outcome != "withdrawn" for each in anomalies)
     return alert.offer or (Verdict.NEW_NORMAL.value if aged else None)
+
+
+def url_of_action(links: Links, alert_id: int, action: Action, origin: str, now: datetime) -> str:
+    """Where it is done. `origin`, `now`: as of `facts_of`."""
+    if action is Action.MISSED:
+        return links.missed_url(alert_id, origin, now)
+    return links.action_url(alert_id, action.value, origin, now)
+
+
+def _possible(alert: Alert, anomalies: Sequence[Anomaly], now: datetime) -> list[Action]:
+    """What can still be done with it besides answering it."""
+    is_on, snooze = alert.status == "firing", _snooze(alert, now)
+    possible = {
+        Action.ACKNOWLEDGE: is_on and not (alert.assigned_to or alert.acknowledged_by),
+        Action.SNOOZE: is_on and alert.kind == "anomaly" and snooze is None,
+        Action.MISSED: bool(anomalies) and alert.status != "withdrawn",
+    }
+    return [action for action, is_possible in possible.items() if is_possible]
+
+
+def _escalation(alert: Alert) -> Escalation | None:
+    """What is to come; not what has come already."""
+    if alert.escalate_at is None or alert.escalated_at is not None or not alert.escalate_to:
+        return None
+    return Escalation(alert.escalate_at, tuple(alert.escalate_to))
+
+
+def _given_up_after(anomalies: Sequence[Anomaly], series: Mapping[int, Series]) -> timedelta | None:
+    """For how long an alert about series like these may last; None of one that is about no series."""
+    cadences = [series[each.series_id].cadence_seconds or 0 for each in anomalies]
+    return timedelta(seconds=longest(max(cadences))) if cadences else None
 
 
 def _snooze(alert: Alert, now: datetime) -> Snoozed | None:

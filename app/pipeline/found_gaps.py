@@ -7,7 +7,7 @@ before they are judged, so that one alert is told in place of one a series.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -17,6 +17,7 @@ import numpy as np
 import structlog
 
 from app.alerts.rules import FRESH_STEPS, SHORTEST_FRESHNESS
+from app.alerts.wording import moment
 from app.partitions.partition import Partition
 from app.pipeline import gaps
 from app.pipeline.gaps import Loss
@@ -132,7 +133,7 @@ class GapFinder:
             apart = np.flatnonzero(np.diff(stuck.since[order]) > gaps.JOINED_STEPS * step) + 1
             for together in np.split(order, apart):
                 start = int(stuck.since[together].min())
-                words = _Words(source, stuck.sending, _moment(start))
+                words = _Words(source, stuck.sending, self._moment(start, stuck.series_ids[together]))
                 lost = Loss(
                     "stuck", stuck.token or None, stuck.series_ids[together], _time(start), words.of_stuck, step
                 )
@@ -153,7 +154,7 @@ class GapFinder:
         for token, those in _grouped(found).items():
             start = min(since for _, since in those.values())
             ids = np.concatenate([ids for ids, _ in those.values()])
-            words = _Words(self._source(token), sending[token], _moment(start))
+            words = _Words(self._source(token), sending[token], self._moment(start, ids))
             lost = Loss("zeros", token or None, ids, _time(start), words.of_zeros, self._step_of(ids))
             gaps.open_found(self._committer, lost, now)
 
@@ -252,7 +253,7 @@ class GapFinder:
     ) -> int:
         newest = max(each.newest for each in groups)
         ids = np.concatenate([each.series_ids for each in groups])
-        words = _Words(self._source(token), sending, _moment(newest), of_all)
+        words = _Words(self._source(token), sending, self._moment(newest, ids), of_all)
         step = max(each.cadence for each in groups)
         lost = Loss("silence", token or None, ids, _time(newest + 1), words.of_silence, step)
         return int(gaps.open_found(self._committer, lost, now) is not None)
@@ -271,6 +272,16 @@ class GapFinder:
             for slots in [p.slots_of(series_ids)]
         ]
         return max(steps)
+
+    def _moment(self, seconds: int, series_ids: Ints) -> str:
+        """A time as the readers of these series say it: in the time zone that most of them have."""
+        zones = [
+            p.zones.names[code]
+            for p in self._committer.partitions
+            for slots in [p.slots_of(series_ids)]
+            for code in p.columns["zone"][slots[slots >= 0]].tolist()
+        ]
+        return moment(_time(seconds), Counter(zones).most_common(1)[0][0], _time(seconds))
 
     @staticmethod
     def _ahead(partition: Partition, arriving: Arriving, now: datetime) -> _Ahead:
@@ -439,7 +450,3 @@ class _Words:
 
 def _time(seconds: int) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
-
-
-def _moment(seconds: int) -> str:
-    return f"{_time(seconds):%d %b %H:%M} UTC"

@@ -10,18 +10,33 @@ from datetime import datetime
 import structlog
 from sqlalchemy.orm import Session
 
-from app.alerts.message import Reason
+from app.alerts.message import Action, Reason
 from app.alerts.rules import SnoozedFor
 from app.clock import wall_now
-from app.errors import Unprocessable
+from app.errors import NotFound, Unprocessable
 from app.pipeline.facts import facts_of
 from app.pipeline.notify import enqueue
-from app.security import Links
+from app.security import ActionLink, Links
 from app.store import alerts as stored
 from app.store import notifications as outbox
 from app.store.tables import Alert
 
 log = structlog.get_logger()
+
+
+def act(session: Session, link: ActionLink, by: str, now: datetime, links: Links) -> Alert:
+    """Do what a link is for; a link that is pressed again changes nothing. Raises NotFound, Unprocessable."""
+    alert = stored.get(session, link.alert_id)
+    if alert is None:
+        raise NotFound("This alert does not exist any more.")
+    if alert.status != "firing":
+        raise Unprocessable("This alert is over, so there is nothing left to look after.")
+    if link.action == Action.ACKNOWLEDGE:
+        if alert.acknowledged_at is None:
+            acknowledge(session, alert, by, now)
+    elif alert.snoozed_for is None:
+        snooze(session, alert, SnoozedFor.CHANGE, links)
+    return alert
 
 
 def acknowledge(session: Session, alert: Alert, by: str, now: datetime) -> None:

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Form, Response
+from fastapi import APIRouter, Form, Query, Response
 from sqlalchemy.orm import Session
 
 from app.alerts.evidence import evidence_sentence
-from app.alerts.message import VERDICT_NAMES, AlertFacts, AnomalyFacts, Digested, others, remarks, resemblance, sentence
+from app.alerts.message import (
+    ACTION_NAMES,
+    VERDICT_NAMES,
+    AlertFacts,
+    AnomalyFacts,
+    Digested,
+    others,
+    remarks,
+    resemblance,
+    sentence,
+)
 from app.alerts.wording import moment, quantity, rarity_in_words, unit_of
 from app.api.access import OPEN
 from app.api.alerts import ORIGIN
@@ -27,7 +38,7 @@ from app.store import labels as stored_labels
 from app.store.tables import Alert, Label
 from app.web.chart import Chart, draw, points_of
 from app.web.pages import PageRoute, render
-from app.web.words import NOTED, PROMISES
+from app.web.words import DEEDS, NOTED, PROMISES
 
 router = APIRouter(tags=["links"], dependencies=OPEN, route_class=PageRoute, default_response_class=Response)
 
@@ -37,18 +48,19 @@ ROOT = "../"
 
 Comment = Annotated[Text | None, Form(max_length=2000)]
 Confirm = Annotated[bool, Form()]
+DryRun = Annotated[bool, Query(description="Say what it would change, too.")]
 
 
 @router.head("/f/{token}", include_in_schema=False)
 @router.get("/f/{token}")
-def show_verdict(token: str, heed: Heed) -> Response:
+def show_verdict(token: str, heed: Heed, dry_run: DryRun = False) -> Response:
     """The alert and one big button for a verdict; or the receipt, if it was pressed before. Changes nothing."""
     link = heed.links.read_verdict(token, wall_now())
     with heed.database.reading() as session:
         given = stored_labels.by_once_key(session, link.once_key)
         if given is not None:
-            return _receipt_page(heed, given.receipt, given.id, link)
-    return _verdict_page(heed, link, token)
+            return receipt_page(heed, given.receipt, given.id, link.origin)
+    return _verdict_page(heed, link, token, foretold=_foretold(heed, link) if dry_run else [])
 
 
 @router.post("/f/{token}")
@@ -63,7 +75,7 @@ def give_verdict(token: str, heed: Heed, comment: Comment = None, confirm: Confi
             heed,
             link.alert_id,
             link.verdict,
-            author=_author(link),
+            author=author_of(link.origin),
             source=SOURCE,
             comment=(comment or "").strip() or None,
             once_key=link.once_key,
@@ -72,7 +84,7 @@ def give_verdict(token: str, heed: Heed, comment: Comment = None, confirm: Confi
         )
     except Unconfirmed as question:
         return _verdict_page(heed, link, token, doubt=question.doubt)
-    return _receipt_page(heed, answer.receipt, answer.label_id, link)
+    return receipt_page(heed, answer.receipt, answer.label_id, link.origin)
 
 
 @router.head("/a/{token}", include_in_schema=False)
@@ -81,10 +93,18 @@ def show_alert(token: str, heed: Heed) -> Response:
     """The alert with all its buttons and the verdicts that were given. Changes nothing."""
     link = heed.links.read_alert(token, wall_now())
     with heed.database.reading() as session:
-        context = _alert(session, link.alert_id, link.origin, heed)
+        context = alert_context(session, link.alert_id, link.origin, heed)
         presses = {verdict: press_key(link.alert_id, verdict, link.origin) for verdict in context["answers"]}
         answered = [verdict for verdict, key in presses.items() if stored_labels.by_once_key(session, key)]
-    return render("alert.html", root=ROOT, **context, answered_here=answered, verdicts=VERDICT_NAMES, promises=PROMISES)
+    return render(
+        "alert.html",
+        root=ROOT,
+        **context,
+        answered_here=answered,
+        verdicts=VERDICT_NAMES,
+        promises=PROMISES,
+        deeds=DEEDS,
+    )
 
 
 @router.head("/d/{token}", include_in_schema=False)
@@ -126,7 +146,7 @@ def show_label(token: str, heed: Heed) -> Response:
         raise NotFound("This label does not exist any more.")
     if label.revoked_at is not None:
         return _undone_page(heed, label, [])
-    return _receipt_page(heed, label.receipt, label.id, None)
+    return receipt_page(heed, label.receipt, label.id, SOURCE)
 
 
 @router.post("/u/{token}")
@@ -146,10 +166,12 @@ def _state(alert: Digested) -> str:
     return f"critical, {going_on}" if alert.severity == "critical" else going_on
 
 
-def _verdict_page(heed: Service, link: VerdictLink, token: str, *, doubt: str | None = None) -> Response:
-    """doubt: why the answer is asked for once more."""
+def _verdict_page(
+    heed: Service, link: VerdictLink, token: str, *, doubt: str | None = None, foretold: Sequence[str] = ()
+) -> Response:
+    """doubt: why the answer is asked for once more. foretold: what it would change."""
     with heed.database.reading() as session:
-        context = _alert(session, link.alert_id, link.origin, heed)
+        context = alert_context(session, link.alert_id, link.origin, heed)
     return render(
         "verdict.html",
         root=ROOT,
@@ -159,15 +181,25 @@ def _verdict_page(heed: Service, link: VerdictLink, token: str, *, doubt: str | 
         verdicts=VERDICT_NAMES,
         promises=PROMISES,
         doubt=doubt,
+        foretold=foretold,
     )
 
 
-def _author(link: VerdictLink) -> str:
-    return "someone with a link" if link.origin == ORIGIN else f"someone on {link.origin}"
+def _foretold(heed: Service, link: VerdictLink) -> list[str]:
+    """The receipt that the verdict would have. Only when asked for, or robots that open every link have it drawn up."""
+    author, now = author_of(link.origin), heed.clock.now()
+    answer = label_alert(heed, link.alert_id, link.verdict, author=author, source=SOURCE, now=now, dry_run=True)
+    sentences: list[str] = answer.receipt["text"]
+    return sentences
 
 
-def _receipt_page(heed: Service, receipt: dict[str, Any], label_id: int | None, link: VerdictLink | None) -> Response:
-    origin = link.origin if link else SOURCE
+def author_of(origin: str) -> str:
+    """What somebody is called of whom only is known where their link came from."""
+    return "someone with a link" if origin == ORIGIN else f"someone on {origin}"
+
+
+def receipt_page(heed: Service, receipt: dict[str, Any], label_id: int | None, origin: str) -> Response:
+    """What a label changed, with a way back."""
     return render(
         "receipt.html",
         root=ROOT,
@@ -197,8 +229,8 @@ def _token(url: str) -> str:
     return url.rpartition("/")[2]
 
 
-def _alert(session: Session, alert_id: int, origin: str, heed: Service) -> dict[str, Any]:
-    """What both pages of an alert show of it."""
+def alert_context(session: Session, alert_id: int, origin: str, heed: Service) -> dict[str, Any]:
+    """What all pages of an alert show of it."""
     alert = stored_alerts.get(session, alert_id)
     if alert is None:
         raise NotFound("This alert does not exist any more.")
@@ -212,6 +244,8 @@ def _alert(session: Session, alert_id: int, origin: str, heed: Service) -> dict[
         "why": _why(facts),
         "chart": _chart(session, facts, heed),
         "answers": {verdict: _token(url) for verdict, url in facts.links.items()},
+        "actions": {action: _token(url) for action, url in facts.actions.items()},
+        "action_names": ACTION_NAMES,
         "alert_token": _token(facts.url),
         "labels": _labels(session, alert, facts),
     }

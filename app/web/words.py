@@ -1,4 +1,4 @@
-"""What pressing the button of a verdict promises, and how its receipt is headed."""
+"""What pressing a button promises, and how the page after it is headed."""
 
 from __future__ import annotations
 
@@ -9,6 +9,14 @@ PROMISES = {
     "event": "Closes this alert and keeps the event out of what Heed learns.",
     "new_normal": "Closes this alert and lets Heed get used to the new level.",
     "bad_data": "Withdraws this alert and keeps the data out of what Heed learns.",
+}
+DEEDS = {
+    "acknowledge": "Others see that somebody looks after it, and it is not escalated.",
+    "snooze": "You hear of it again when it gets worse, and when it is over.",
+}
+DONE = {
+    "acknowledge": "Noted: somebody looks after it",
+    "snooze": "Noted: snoozed until it changes",
 }
 NOTED = {
     "false_alarm": "Noted: a false alarm",

@@ -126,6 +126,24 @@ def test_a_press_is_a_label_and_the_message_says_who_pressed_what(told: Served, 
     assert labels(told)[0]["revoked_at"] is not None
 
 
+def test_an_alert_is_taken_on_and_snoozed_in_slack_and_can_still_be_answered(told: Served, slack: Receiver) -> None:
+    assert "url" in button(slack, "missed")
+    assert press(told, slack, value=button(slack, "acknowledge")["value"]).status_code == 200
+    (taken_on,) = updates(slack, 1)
+    assert taken_on["replace_original"] is True
+    assert "Anna looks after it." in json.dumps(taken_on)
+    left = {each["action_id"] for each in taken_on["blocks"][-1]["elements"]}
+    assert {"false_alarm", "snooze"} < left
+    assert "acknowledge" not in left
+    press(told, slack, value=button(slack, "snooze")["value"], who="ben")
+    assert "Snoozed until it gets worse or is over." in json.dumps(updates(slack, 2)[1])
+    alert = told.alert()
+    assert (alert["acknowledged_by"], alert["snoozed_for"]) == ("anna", "change")
+    press(told, slack, value=button(slack, "acknowledge")["value"], who="ben")
+    assert told.alert()["acknowledged_by"] == "anna"
+    assert labels(told) == []
+
+
 def test_the_same_person_pressing_twice_gives_one_label_and_two_people_are_both_shown(
     told: Served, slack: Receiver
 ) -> None:

@@ -6,12 +6,14 @@ import math
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
+from app.alerts.budget import Told, in_words
 from app.alerts.message import (
     AlertFacts,
     AnomalyFacts,
     Answered,
     Digest,
     Digested,
+    Escalation,
     Reason,
     SeriesFacts,
     WarmUp,
@@ -67,6 +69,27 @@ def alert(*anomalies: AnomalyFacts, verdicts: tuple[str, ...] = ("false_alarm", 
         url=f"{HEED}/a/WzkwMjEwXQ.signed",
         anomalies=anomalies,
         links={verdict: f"{HEED}/f/{verdict}.signed" for verdict in verdicts},
+        actions={
+            "acknowledge": f"{HEED}/k/acknowledge.signed",
+            "snooze": f"{HEED}/k/snooze.signed",
+            "missed": f"{HEED}/m/missed.signed",
+        },
+        given_up_after=timedelta(days=1),
+    )
+
+
+def notice_of(title: str) -> AlertFacts:
+    """An alert about no series, as Heed makes of its own accord."""
+    return AlertFacts(
+        id=90210,
+        kind="data",
+        severity="warning",
+        title=title,
+        started_at=NOW - timedelta(minutes=65),
+        ended_at=None,
+        told_at=NOW,
+        url=f"{HEED}/a/WzkwMjEwXQ.signed",
+        anomalies=(),
     )
 
 
@@ -174,5 +197,19 @@ CASES = [
     Case("15-offered-a-new-normal", Reason.UPDATED, replace(alert(DROP, verdicts=ALL), offer="new_normal")),
     Case("16-taken-for-the-new-normal", Reason.AGED, replace(
         alert(replace(_lasting(DROP, 24), end=End.AGED, latest=391.0), verdicts=ALL), offer="new_normal",
+    )),
+    Case("17-escalation-to-come", Reason.FIRING, replace(
+        alert(DROP), escalates=Escalation(NOW + timedelta(minutes=30), ("on call",)),
+    )),
+    Case("18-escalated-and-taken-on", Reason.UPDATED, replace(
+        alert(DROP), escalated_after=timedelta(minutes=30), looked_after_by="Anna",
+    )),
+    Case("19-a-budget-is-broken", Reason.FIRING, notice_of(in_words(
+        "Policy shop", [Told(each, 1.0 + each / 10, "orders (country DE)") for each in range(12)], 2.0,
+        alerts_per_week=0.25,
+    ))),
+    Case("20-a-source-is-silent", Reason.FIRING, replace(
+        notice_of("checkout has been silent since Tue 3 Nov, 13:00 (Berlin time): 214 series"),
+        links={"bad_data": f"{HEED}/f/bad_data.signed"},
     )),
 ]  # fmt: skip

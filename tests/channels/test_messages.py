@@ -8,7 +8,19 @@ from datetime import timedelta
 
 import pytest
 
-from app.alerts.message import Reason, Resemblance, further_lines, sentence
+from app.alerts.message import (
+    Answered,
+    Escalation,
+    Reason,
+    Resemblance,
+    Snoozed,
+    buttons,
+    further_lines,
+    if_nobody_answers,
+    remarks,
+    sentence,
+)
+from app.alerts.rules import SnoozedFor
 from app.channels import slack, webhook
 from tests.channels.anomalies import CASES, DROP, NOW, Case, alert, anomaly
 from tests.channels.golden import as_json, golden
@@ -20,8 +32,8 @@ def as_read(case: Case) -> str:
     """The message without decoration: sentence, further lines, buttons."""
     facts = case.facts
     blocks = slack.payload(case.facts, case.reason)["blocks"]
-    buttons = [button["text"]["text"] for button in blocks[-1]["elements"]]
-    lines = [sentence(facts, case.reason), *further_lines(facts), " ".join(f"[{text}]" for text in buttons)]
+    named = [button["text"]["text"] for button in blocks[-1]["elements"]]
+    lines = [sentence(facts, case.reason), *further_lines(facts), " ".join(f"[{text}]" for text in named)]
     return "\n\n".join(lines) + "\n"
 
 
@@ -60,21 +72,45 @@ def test_slack_blocks_come_in_the_order_that_a_reader_needs() -> None:
         resembles=Resemblance("false_alarm", NOW - timedelta(days=7)),
     )
     blocks = slack.payload(facts, CASES[0].reason)["blocks"]
-    assert [block["type"] for block in blocks] == ["section", "image", "context", "context", "actions"]
+    assert [block["type"] for block in blocks] == ["section", "image", "context", "context", "context", "actions"]
     assert "86 %" in blocks[2]["elements"][0]["text"]
     assert blocks[3]["elements"][0]["text"] == "It is like the false alarm of Tue 27 Oct."
 
 
 def test_only_verdicts_that_act_have_a_button() -> None:
-    facts = alert(DROP, verdicts=("false_alarm", "real", "new_normal"))
-    buttons = slack.payload(facts, CASES[0].reason)["blocks"][-1]["elements"]
-    assert [button["text"]["text"] for button in buttons] == ["False alarm", "Real problem", "New normal", "Details"]
-    assert buttons[0]["url"] == facts.links["false_alarm"]
+    facts = replace(alert(DROP, verdicts=("false_alarm", "real", "new_normal")), actions={})
+    shown = slack.payload(facts, CASES[0].reason)["blocks"][-1]["elements"]
+    assert [button["text"]["text"] for button in shown] == ["False alarm", "Real problem", "New normal", "Details"]
+    assert shown[0]["url"] == facts.links["false_alarm"]
 
 
 def test_a_closed_alert_offers_its_page_and_no_more_verdicts() -> None:
-    buttons = slack.payload(CASES[0].facts, Reason.CLOSED)["blocks"][-1]["elements"]
-    assert [button["text"]["text"] for button in buttons] == ["Details"]
+    shown = slack.payload(CASES[0].facts, Reason.CLOSED)["blocks"][-1]["elements"]
+    assert [button["text"]["text"] for button in shown] == ["Details"]
+
+
+def test_an_alert_that_goes_on_can_be_taken_on_and_snoozed_and_one_that_is_over_cannot() -> None:
+    names = {"acknowledge": "I'm on it", "snooze": "Snooze until it changes", "missed": "Something missed?"}
+    facts = alert(DROP)
+    said = {each.action: each.text for each in buttons(facts, Reason.UPDATED)}
+    assert {action: text for action, text in said.items() if action in names} == names
+    assert [each.action for each in buttons(facts, Reason.RESOLVED)] == ["false_alarm", "real", "missed", "details"]
+
+
+def test_who_looks_after_an_alert_is_said_while_it_goes_on() -> None:
+    assert "Anna looks after it." in remarks(replace(alert(DROP), looked_after_by="Anna"))
+    over = replace(alert(replace(DROP, ended_at=NOW)), looked_after_by="Anna")
+    assert remarks(over) == ()
+
+
+def test_what_happens_if_nobody_answers_follows_from_the_facts() -> None:
+    facts = replace(alert(DROP), escalates=Escalation(NOW + timedelta(hours=1), ("on call", "bosses")))
+    asked = "If nobody looks after it, on call and bosses will be told, too, at Tue 3 Nov, 15:05 (Berlin time)."
+    closes = "If nobody answers, it closes by itself: once it is back to normal, or after 24 hours as the new normal."
+    assert if_nobody_answers(facts) == asked
+    assert if_nobody_answers(replace(facts, looked_after_by="Anna")) == closes
+    assert if_nobody_answers(replace(facts, snooze=Snoozed(what=SnoozedFor.RECOVERY))) == closes
+    assert if_nobody_answers(replace(facts, answered=Answered("real", "Anna"))) is None
 
 
 def test_slack_takes_nothing_in_a_name_for_a_command() -> None:
@@ -103,7 +139,7 @@ def test_the_webhook_has_the_facts_under_their_stable_names() -> None:
     posted = webhook.payload(CASES[0].notice)
     assert list(posted) == [
         "id", "status", "kind", "severity", "title", "text", "remarks", "started_at", "ended_at", "url", "links",
-        "explained_by", "series_count", "anomalies", "chart_url", "offer", "alerts",
+        "actions", "explained_by", "series_count", "anomalies", "chart_url", "offer", "alerts",
     ]  # fmt: skip
     assert list(posted["anomalies"][0]) == [
         "series", "started_at", "ended_at", "direction", "actual", "expected", "lower", "upper", "rarity_weeks",

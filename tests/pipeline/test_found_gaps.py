@@ -126,7 +126,7 @@ def test_a_day_of_lost_data_that_is_sent_late_is_one_alert_and_leaves_no_trace(h
     [gap], [alert] = gaps(heed), told(heed, "data")
     assert (gap.origin, alert.status) == ("declared" if declared else "silence", "firing")
     if not declared:
-        assert alert.title == "checkout has been silent since 02 Feb 14:00 UTC: 6 series"
+        assert alert.title == "checkout has been silent since Mon 2 Feb, 14:00 (UTC): 6 series"
     for _ in range(4):
         losing.send(1)
         twin.send(1)
@@ -165,7 +165,9 @@ def test_the_series_of_a_silent_metric_are_named_where_the_source_sends_others(h
     for _ in range(6):
         for shop in source.shops[3:]:
             shop.send(1, bearer=source.bearer)
-    assert [each.title for each in told(heed, "data")] == ["orders has been silent since 02 Feb 14:00 UTC: 3 series"]
+    assert [each.title for each in told(heed, "data")] == [
+        "orders has been silent since Mon 2 Feb, 14:00 (UTC): 3 series"
+    ]
 
 
 def test_what_falls_silent_later_belongs_to_the_same_gap(heed: Heed) -> None:
@@ -190,7 +192,7 @@ def test_sources_that_fall_silent_in_the_same_minute_are_one_gap(heed: Heed) -> 
             source.send(1)
     other.send(6)
     assert [each.title for each in told(heed, "data")] == [
-        "3 sources have been silent since 02 Feb 14:00 UTC: 3 series"
+        "3 sources have been silent since Mon 2 Feb, 14:00 (UTC): 3 series"
     ]
     take_back(heed.committer, gaps(heed)[0].id, by="ana", now=heed.clock.now())
     other.send(3)
@@ -214,7 +216,8 @@ def test_all_series_at_zero_are_one_alert_at_once_and_it_leaves_open_what_it_is(
     [alert] = told(heed, "data")
     assert (alert.severity, alert.status) == ("critical", "firing")
     assert alert.title == (
-        "orders is 0 in all 3 series since 02 Feb 15:00 UTC, where zeros are almost unknown: an outage, or lost data"
+        "orders is 0 in all 3 series since Mon 2 Feb, 15:00 (UTC), "
+        "where zeros are almost unknown: an outage, or lost data"
     )
     together(source, [0.0] * 5)
     assert told(heed, "anomaly") == []
@@ -411,7 +414,7 @@ def test_values_that_are_stuck_are_one_alert_and_it_ends_when_they_move(heed: He
     stuck(source, 2, already=4)
     [gap], [alert] = gaps(heed), told(heed, "data")
     assert (gap.origin, alert.status) == ("stuck", "firing")
-    assert alert.title == "orders has not changed at all since 02 Feb 15:00 UTC in 3 series: stuck values"
+    assert alert.title == "orders has not changed at all since Mon 2 Feb, 15:00 (UTC) in 3 series: stuck values"
     source.send(5)
     [gap], [alert] = gaps(heed), told(heed, "data")
     assert (gap.ended_by, alert.status) == ("the points that came back", "resolved")
@@ -423,7 +426,7 @@ def test_one_series_of_many_that_is_stuck_is_told_alone(heed: Heed) -> None:
     source.send(10)
     stuck(source, 8, series=1)
     [gap], [alert] = gaps(heed), told(heed, "data")
-    assert alert.title == "orders has not changed at all since 02 Feb 15:00 UTC in one series: stuck values"
+    assert alert.title == "orders has not changed at all since Mon 2 Feb, 15:00 (UTC) in one series: stuck values"
     with heed.database.reading() as session:
         assert series_ids_of(session, gap).size == 1
 

@@ -33,7 +33,7 @@ def test_what_lasts_for_a_day_is_asked_about_and_never_called_back_to_normal(
     assert " after 24 hours: is this the new normal? It fell to " in str(last["text"])
     assert "If nobody answers, Heed takes it for normal" in str(last["text"])
     assert last["offer"] == "new_normal"
-    assert not [each.json["text"] for each in shop.requests if "back to normal" in str(each.json["text"])]
+    assert not [each.json["text"] for each in shop.requests if "is back to normal after" in str(each.json["text"])]
     alert = served.alert()
     assert alert["text"] in str(last["text"])
     [anomaly] = alert["anomalies"]
