@@ -10,6 +10,7 @@ from enum import StrEnum
 from app.alerts.contribution import Explanation
 from app.alerts.grouping import Extent, Member, causes_among, growth_of, off_by
 from app.alerts.rules import End, Severity, SnoozedFor, worse
+from app.alerts.shape import Shape, ShapeKind
 from app.alerts.wording import (
     NAME_LIMIT,
     clipped,
@@ -99,6 +100,7 @@ class SeriesFacts:
     metric: str
     dimensions: Mapping[str, str]
     timezone: str
+    cadence_seconds: int = 3_600
 
     @property
     def name(self) -> str:
@@ -134,7 +136,8 @@ class AnomalyFacts:
     """One anomaly at its strangest point. Without an expectation only the actual value is known.
 
     place: among those of its alert, in the order in which people were told. end: why it is over, where nobody ended it.
-    latest: value of the last point that made anything of it, where that is known.
+    latest: value of the last point that made anything of it, where that is known. shape: what it looks like, where that
+    was looked at and can be told.
     """
 
     series: SeriesFacts
@@ -158,6 +161,8 @@ class AnomalyFacts:
     resemblances: tuple[Resemblance, ...] = ()
     end: str | None = None
     latest: float | None = None
+    last_abnormal_at: datetime | None = None
+    shape: Shape | None = None
 
     @property
     def rarity_weeks(self) -> float:
@@ -475,10 +480,14 @@ def _change(anomaly: AnomalyFacts) -> str:
     unit = unit_of(anomaly.series.metric)
     if anomaly.expected is None:
         return f"is at {quantity(anomaly.actual, unit)}, unusually {'low' if anomaly.direction < 0 else 'high'}"
-    numbers = difference(anomaly.actual, anomaly.expected, unit)
-    less = "less" if anomaly.actual < anomaly.expected else "more"
+    actual, expected, shape = anomaly.actual, anomaly.expected, anomaly.shape
+    if shape is not None and shape.kind is ShapeKind.SHIFT:
+        actual, expected = shape.level, shape.usual
+    numbers = difference(actual, expected, unit)
+    less = "less" if actual < expected else "more"
     share = f"{numbers.percent} or {numbers.size}" if numbers.percent else numbers.size
-    return f"{_moved(anomaly)} {numbers.actual} instead of about {numbers.expected}, that is {share} {less}"
+    length = _length_of_spike(anomaly)
+    return f"{_moved(anomaly)} {numbers.actual}{length} instead of about {numbers.expected}, that is {share} {less}"
 
 
 def _briefly(anomaly: AnomalyFacts, known_metric: str) -> str:
@@ -497,7 +506,20 @@ def _size(anomaly: AnomalyFacts) -> float:
     return abs(anomaly.actual - anomaly.expected) if anomaly.expected is not None else 0.0
 
 
+def _length_of_spike(anomaly: AnomalyFacts) -> str:
+    """` for 10 minutes`, of what passed soon."""
+    if anomaly.shape is None or anomaly.shape.kind is not ShapeKind.SPIKE:
+        return ""
+    return f" for {lasting(timedelta(seconds=anomaly.shape.points * anomaly.series.cadence_seconds))}"
+
+
 def _moved(anomaly: AnomalyFacts) -> str:
+    match anomaly.shape.kind if anomaly.shape else None:
+        case ShapeKind.SHIFT:
+            return f"{'moved' if anomaly.ended_at else 'has moved'} to a new level of about"
+        case ShapeKind.DRIFT:
+            way = "down" if anomaly.direction < 0 else "up"
+            return f"{'drifted' if anomaly.ended_at else 'has drifted'} {way} to"
     if anomaly.is_inside_the_band and anomaly.point_count > 1:
         level = "low" if anomaly.direction < 0 else "high"
         return f"has stayed {level} for {anomaly.point_count} points, at worst"

@@ -14,6 +14,7 @@ from app.alerts.contribution import Explanation
 from app.alerts.evidence import in_words, spoke
 from app.alerts.message import AlertFacts, AnomalyFacts, like_what, remarks, resemblance, sentence, weeks_of
 from app.alerts.rules import End, SnoozedFor
+from app.alerts.shape import ShapeKind
 from app.alerts.wording import rarity_in_words
 from app.api.access import AnalystBearer
 from app.api.parts import LARGEST_ID, Cursor, Id, Input, Limit, Text, Time, read_cursor, read_dimensions, write_cursor
@@ -112,6 +113,10 @@ class AnomalyAnswer(BaseModel):
     rarity_weeks: float = Field(description="Return period: on normal data one would wait so many weeks for this.")
     rarity: str = Field(description="The same in words.")
     impact: float
+    shape: ShapeKind | None = Field(
+        description="`spike`: it passed soon; `shift`: another level; `drift`: ever further away. Null while it is too "
+        "early to say, where it is none of them, and in a list."
+    )
     detector: str
     evidence: list[EvidenceAnswer] = Field(description="What spoke, the strongest first.")
     worth: float | None = Field(
@@ -366,6 +371,7 @@ def _anomaly(anomaly: AnomalyFacts, told_at: datetime) -> AnomalyAnswer:
         rarity_weeks=float(f"{anomaly.rarity_weeks:.3g}"),
         rarity=rarity_in_words(anomaly.rarity_weeks),
         impact=anomaly.impact,
+        shape=anomaly.shape.kind if anomaly.shape else None,
         detector=anomaly.detector,
         evidence=[
             EvidenceAnswer(kind=kind, text=in_words(kind), rarity_weeks=weeks_of(anomaly.evidence[kind]))

@@ -136,6 +136,7 @@ def _anomaly(anomaly: AnomalyFacts) -> dict[str, Any]:
         "rarity_weeks": float(f"{anomaly.rarity_weeks:.3g}"),
         "impact": anomaly.impact,
         "detector": anomaly.detector,
+        "shape": anomaly.shape.kind.value if anomaly.shape else None,
     }
 
 

@@ -1,4 +1,4 @@
-"""What explains an alert, or each of its anomalies: the siblings of the series, read once over the anomaly's span."""
+"""What explains an alert, or each of its anomalies: its shape, and its series' siblings, read once over its span."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from app.alerts.contribution import (
 from app.alerts.message import AlertFacts, AnomalyFacts
 from app.pipeline.facts import MOST_REMEMBERED
 from app.pipeline.resemble import resembled
+from app.pipeline.shapes import shaped
 from app.store import alerts as stored_alerts
 from app.store import labels as stored_labels
 from app.store import points
@@ -36,7 +37,11 @@ MOST_EXPLAINED = 5
 
 
 def explained(session: Session, facts: AlertFacts) -> AlertFacts:
-    """The facts with what explains them, where something does. One read of at most 256 series, 200 steps each."""
+    """The facts with the shapes of their anomalies and what explains them, where something does.
+
+    Two reads: of the alert's own series, and of at most 256 siblings, 200 steps each.
+    """
+    facts = shaped(session, facts)
     found = _explanations(session, facts.foremost) if facts.foremost else ()
     return replace(facts, explanations=found, explained_by=found[0].sentence) if found else facts
 

@@ -40,6 +40,8 @@ OFFERED = [verdict.value for verdict in Verdict if verdict is not Verdict.MISSED
 
 OFFERED_OF_GAP = [Verdict.REAL.value, Verdict.BAD_DATA.value]
 
+UNKNOWN_CADENCE = 3_600
+
 MOST_REMEMBERED = 500
 """Earlier alerts that are looked through for one that is like a new one, the newest."""
 
@@ -170,7 +172,9 @@ def _told(alert: Alert, anomalies: Sequence[Anomaly], series: Mapping[int, Serie
 
 def _anomaly(anomaly: Anomaly, series: Series) -> AnomalyFacts:
     return AnomalyFacts(
-        series=SeriesFacts(series.id, series.metric, series.dimensions, series.timezone),
+        series=SeriesFacts(
+            series.id, series.metric, series.dimensions, series.timezone, series.cadence_seconds or UNKNOWN_CADENCE
+        ),
         started_at=anomaly.started_at,
         ended_at=anomaly.ended_at,
         direction=anomaly.direction,
@@ -189,6 +193,7 @@ def _anomaly(anomaly: Anomaly, series: Series) -> AnomalyFacts:
         place=anomaly.id,
         end=anomaly.end_reason,
         latest=anomaly.latest,
+        last_abnormal_at=anomaly.last_abnormal_at,
     )
 
 

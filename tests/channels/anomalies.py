@@ -22,6 +22,7 @@ from app.alerts.message import (
     title_of_several,
 )
 from app.alerts.rules import End
+from app.alerts.shape import Shape, ShapeKind
 from app.channels.contract import Notice
 
 NOW = datetime(2026, 11, 3, 13, 5, tzinfo=UTC)
@@ -212,4 +213,14 @@ CASES = [
         notice_of("checkout has been silent since Tue 3 Nov, 13:00 (Berlin time): 214 series"),
         links={"bad_data": f"{HEED}/f/bad_data.signed"},
     )),
+    Case("21-a-spike-that-has-passed", Reason.RESOLVED, alert(replace(
+        _lasting(DROP, 0.5), end=End.RECOVERED,
+        series=replace(DROP.series, cadence_seconds=300), shape=Shape(ShapeKind.SPIKE, 387.0, 1003.27, 2),
+    ))),
+    Case("22-a-new-level", Reason.UPDATED, alert(replace(
+        DROP, started_at=NOW - timedelta(hours=9), shape=Shape(ShapeKind.SHIFT, 702.4, 1001.7, 12),
+    ))),
+    Case("23-drifting-away", Reason.FIRING, alert(replace(
+        DRIFT, shape=Shape(ShapeKind.DRIFT, 0.030817, 0.034199, 31),
+    ))),
 ]  # fmt: skip

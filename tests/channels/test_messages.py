@@ -143,7 +143,7 @@ def test_the_webhook_has_the_facts_under_their_stable_names() -> None:
     ]  # fmt: skip
     assert list(posted["anomalies"][0]) == [
         "series", "started_at", "ended_at", "direction", "actual", "expected", "lower", "upper", "rarity_weeks",
-        "impact", "detector",
+        "impact", "detector", "shape",
     ]  # fmt: skip
     assert list(posted["anomalies"][0]["series"]) == ["id", "metric", "dimensions"]
     assert posted["started_at"] == "2026-11-03T12:00:00Z"

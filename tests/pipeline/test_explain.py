@@ -169,4 +169,4 @@ def test_explaining_reads_a_bounded_share_of_a_large_metric(heed: Heed) -> None:
     began = time.perf_counter()
     assert set(explanations(heed).values()) == {None}  # more siblings than are read: the total is not known
     assert time.perf_counter() - began < 5
-    assert [one for one in statements if "tile" in one] == []
+    assert len([one for one in statements if "tile" in one]) == 2  # for the shapes of the alert's own anomalies alone
