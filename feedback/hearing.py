@@ -8,7 +8,7 @@ What people taught of its like (triage) and of its series (tolerance) is bounded
 * what is halved is told from `guards.GENERAL_CEILING` decades on, and neither that nor what is tripled is a repeat;
 * what goes on when it was called a false alarm is silent to its end, if it does not grow;
 * a series with a new normal is asked for more until it has settled, be it halved or not: its level may still be wrong;
-* a repeat of a real problem is told, settled or not.
+* a repeat of a real problem is told, settled or not; one of a missed one that was less rare than the budget asks, too.
 """
 
 from __future__ import annotations
@@ -131,9 +131,8 @@ def _repeats(judged: Judgement, of: Heard, row: int) -> bool:
         return False
     if abs(of.actual[row] - of.expected[row]) < guards.SMALLER * judged.looks.deviation:
         return False
-    if not judged.looks.features:
-        return True
-    return triage.shape_distance(of.seen[row], triage.vector(judged.looks.features)) <= guards.SHAPES_APART
+    kept = judged.looks.features
+    return triage.shape_distance(of.seen[row], triage.vector(kept), known=kept) <= guards.SHAPES_APART
 
 
 def one(series_id: int, metric: str, direction: int, rarer: float, looks: Looks, *, at: int, opened_at: int) -> Heard:

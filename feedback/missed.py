@@ -15,6 +15,7 @@ class Hindrance(StrEnum):
     TOO_YOUNG = "too_young"
     NOT_WATCHED = "direction_not_watched"
     BELOW_FLOOR = "below_floor"
+    OVERRULED = "overruled"
     TOO_COMMON = "too_common"
 
 
@@ -46,29 +47,35 @@ class Replayed:
     cure: str = ""
 
 
-def replay(span: Span, *, asked: float) -> Replayed:
-    """Whether the span would be told where so much rarity is asked of it, log10 weeks, the label heeded."""
-    hindrance = _hindrance(span, asked)
+def replay(span: Span, *, heard: bool, lowest: float) -> Replayed:
+    """Whether the span would be told, the label heeded.
+
+    heard: whether its anomaly is by all that labels teach. lowest: log10 weeks below which no label lets tell.
+    """
+    hindrance = _hindrance(span, heard, lowest)
     if hindrance is None:
         return Replayed(told=True)
-    reason, cure = _words(hindrance, span, asked)
+    reason, cure = _words(hindrance, span, lowest)
     return Replayed(told=False, hindrance=hindrance, reason=reason, cure=cure)
 
 
-def _hindrance(span: Span, asked: float) -> Hindrance | None:
+def _hindrance(span: Span, heard: bool, lowest: float) -> Hindrance | None:
+    within_reach = span.rarity is not None and span.rarity >= lowest
+    told = heard and within_reach
     found = {
         Hindrance.NO_POINTS: span.points == 0,
         Hindrance.IN_GAP: span.in_gap,
         Hindrance.TOO_YOUNG: span.rarity is None and span.event is None,
         Hindrance.NOT_WATCHED: not span.watched,
         Hindrance.BELOW_FLOOR: span.change < span.least,
-        Hindrance.IN_EVENT: span.event is not None and (span.rarity is None or span.rarity < asked),
-        Hindrance.TOO_COMMON: span.rarity is not None and span.rarity < asked,
+        Hindrance.IN_EVENT: span.event is not None and not told,
+        Hindrance.TOO_COMMON: not within_reach,
+        Hindrance.OVERRULED: not told,
     }
     return next((hindrance for hindrance, applies in found.items() if applies), None)
 
 
-def _words(hindrance: Hindrance, span: Span, asked: float) -> tuple[str, str]:
+def _words(hindrance: Hindrance, span: Span, lowest: float) -> tuple[str, str]:
     if hindrance is Hindrance.IN_EVENT:
         return (
             f"it lies in the event “{span.event}”, which explains it",
@@ -78,7 +85,7 @@ def _words(hindrance: Hindrance, span: Span, asked: float) -> tuple[str, str]:
         often = min(10.0**-span.rarity, 10_000.0)
         return (
             f"the like of it comes about {_times(often)} on normal days, and the threshold is lowered to "
-            f"{_times(10.0**-asked)} at most",
+            f"{_times(10.0**-lowest)} at most",
             f"Set `alerts_per_week` to {_rounded(often)} or more in its policy; as often it is told for wrong reasons.",
         )
     return WORDS[hindrance]
@@ -104,6 +111,10 @@ WORDS = {
     Hindrance.BELOW_FLOOR: (
         "it changed by less than the least change that counts",
         "Lower `least_relative_change` or `least_absolute_change` in its policy.",
+    ),
+    Hindrance.OVERRULED: (
+        "somebody whose word counts more, or came later, called the same a false alarm",
+        "Take that label back if it was wrong.",
     ),
 }
 """Reason and cure, of those that need no numbers."""

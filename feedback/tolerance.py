@@ -226,7 +226,7 @@ def _judgements(
                 looks=label.looks,
                 started_at=int(label.started_at.timestamp()),
                 ended_at=int(label.ended_at.timestamp()),
-                decades=guards.pin(label.rarity or 0.0) - base_threshold(label.series_id),
+                decades=max(guards.pin(label.rarity or 0.0) - base_threshold(label.series_id), -guards.MOST_LOWERED),
                 hold=guards.hold(guards.strength(label.weight, label.created_at, now)),
                 larger=guards.GROWING_LARGER if label.was_growing else guards.LARGER,
             )
@@ -266,7 +266,7 @@ def _lesson(labels: Sequence[LabelEvidence], now: datetime, base_threshold: floa
             calls.append((guards.bounded(silenced), left))
             strengths.append(left * label.share)
             voices.append(left)
-        elif label.verdict is Verdict.REAL:
+        elif label.verdict is Verdict.REAL or (label.verdict is Verdict.MISSED and rarity >= base_threshold):
             told = guards.bounded(guards.pin(rarity) - base_threshold)
             pins.append(Pin(label.label_id, told, guards.hold(left), label.share))
     called = _furthest(calls)

@@ -9,7 +9,7 @@ must be to be told. While nobody has said anything that is 0, exactly. Rises and
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
@@ -122,12 +122,16 @@ def vector(features_by_name: Mapping[str, float]) -> Floats:
     return np.array([float(features_by_name.get(name, 0.0)) for name in FEATURES])
 
 
-_SHAPE = [FEATURES.index(name) for name in ("size", "outside", "stopped", *KINDS)]
+_SHAPE = ("size", "outside", "stopped", *KINDS)
 
 
-def shape_distance(some: Floats, other: Floats) -> float:
-    """How different the evidence of two candidates is, whenever they came and however long they lasted."""
-    return float(np.linalg.norm((some - other)[_SHAPE]))
+def shape_distance(some: Floats, other: Floats, known: Container[str] = FEATURES) -> float:
+    """How different the evidence of two candidates is, whenever they came and however long they lasted.
+
+    known: features that are known of both.
+    """
+    compared = [FEATURES.index(name) for name in _SHAPE if name in known]
+    return float(np.linalg.norm((some - other)[compared]))
 
 
 @dataclass(frozen=True)

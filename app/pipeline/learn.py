@@ -37,7 +37,7 @@ from app.store.flags import FlagName
 from app.store.tables import Alert, Anomaly, Label, LabelledSeries, Series
 from feedback import guards
 from feedback.labels import LabelEvidence, Verdict
-from feedback.missed import replay
+from feedback.missed import Replayed, replay
 from feedback.receipt import Action, Receipt
 from feedback.tolerance import Tolerances, fold
 from feedback.wording import deafening
@@ -213,7 +213,8 @@ def revoke_label(heed: Heed, label_id: int, *, by: str, now: datetime, dry_run: 
         action = Action.WOULD_UNDO if dry_run else Action.UNDONE
         beside = [each.series_id for each in stored_labels.further_series(session, label_id)]
         known = stored_series.get_many(session, beside)
-        receipt = _receipt(heed, session, label, [known[each] for each in beside], (before, after), action, now)
+        worlds = _worlds(heed, session, (before, after), now)
+        receipt = _receipt(heed, session, label, [known[each] for each in beside], worlds, action, now)
         answer = Answer(receipt_json(receipt), label_id, repeated=label.revoked_at is not None)
     if dry_run or answer.repeated:
         return answer
@@ -267,10 +268,11 @@ def _act(heed: Heed, session: Session, label: Label, how: _How) -> Answer:
     after = [*before, *stored_labels.as_evidence_of_all(label, how.further, metrics, label_id=NEWEST)]
     action = Action.WOULD_LABEL if how.dry_run else Action.LABELLED
     beside = [series[each.series_id] for each in how.further]
-    receipt = _receipt(heed, session, label, beside, (before, after), action, label.created_at)
+    worlds = _worlds(heed, session, (before, after), label.created_at)
+    receipt = _receipt(heed, session, label, beside, worlds, action, label.created_at)
     receipt = replace(receipt, created=heed.maker.foretell(session, label, how.wanted))
     if how.missed is not None:
-        receipt = replace(receipt, replayed=replay(how.missed.span, asked=receipt.threshold.after))
+        receipt = replace(receipt, replayed=_replayed(worlds, how.missed, series[label.series_id]))
     if how.dry_run:
         return Answer(receipt_json(replace(receipt, label_id=None)), None)
     _refuse_too_many(session, label)
@@ -346,19 +348,15 @@ def _receipt(
     session: Session,
     label: Label,
     beside: Sequence[Series],
-    standing: tuple[list[LabelEvidence], list[LabelEvidence]],
+    worlds: Worlds,
     action: Action,
     now: datetime,
 ) -> Receipt:
-    """What changes when the first labels stood and then the second ones stand."""
     series = session.get_one(Series, label.series_id)
-    policies = current_policies(session, heed.committer.rules.policy_defaults)
-    silent = unanswered(session, standing[0] + standing[1])
-    budgets = Budgets(session, policies, (each.series_id for those in (*standing, silent) for each in those))
     return draw_up_receipt(
         session,
         heed.committer,
-        Worlds.of(*standing, now, budgets, silent),
+        worlds,
         stored_labels.as_evidence(label, series.metric, label_id=label.id or NEWEST),
         series,
         action=action,
@@ -367,6 +365,22 @@ def _receipt(
         comment=label.comment,
         now=now,
     )
+
+
+def _worlds(
+    heed: Heed, session: Session, standing: tuple[list[LabelEvidence], list[LabelEvidence]], now: datetime
+) -> Worlds:
+    """The first labels stand, and then the second ones do."""
+    policies = current_policies(session, heed.committer.rules.policy_defaults)
+    silent = unanswered(session, standing[0] + standing[1])
+    budgets = Budgets(session, policies, (each.series_id for those in (*standing, silent) for each in those))
+    return Worlds.of(*standing, now, budgets, silent)
+
+
+def _replayed(worlds: Worlds, witnessed: Witnessed, series: Series) -> Replayed:
+    """What comes of a reported span once the report stands."""
+    heard = witnessed.anomaly is not None and worlds.tells(witnessed.anomaly, series)[1]
+    return replay(witnessed.span, heard=heard, lowest=worlds.budgets(series.id) - guards.MOST_LOWERED)
 
 
 def settle_alert(session: Session, alert_id: int | None, now: datetime) -> list[int]:

@@ -8,20 +8,25 @@ from datetime import datetime, timedelta
 import numpy as np
 from sqlalchemy.orm import Session
 
+from app.alerts.life import OFTEN_FADES
 from app.alerts.message import title_of
 from app.alerts.policy import Direction, Policies
 from app.alerts.rules import Delivery, severity_of
 from app.errors import Conflict
 from app.pipeline.alert import as_time, none_if_unknown
+from app.pipeline.policies import threshold_of
 from app.store import alerts as stored_alerts
 from app.store import happenings, points
 from app.store.alerts import SENT
 from app.store.points import PointBatch
 from app.store.tables import Alert, Anomaly, Label, Series
 from detectors.bars import least_change
+from detectors.calendar import local_seconds
 from detectors.contract import Floats, Ints
+from feedback import triage
 from feedback.missed import Span
 
+REMEMBERED = timedelta(days=90)
 MISSED = "missed"
 """The outcome of an anomaly that is only known because somebody reported it."""
 
@@ -40,11 +45,12 @@ def witness(session: Session, series: Series, start: datetime, end: datetime, po
     _refuse_if_told(session, known)
     batch = points.read_points(session, [series.id], int(start.timestamp()), int(end.timestamp()) + 1)
     there = int(np.isfinite(batch.value).sum())
-    anomaly = known or _anomaly_of(batch, series)
+    policy = policies.resolve(series.metric, series.dimensions)
+    settings = policy.settings
+    anomaly = known or _anomaly_of(session, batch, series, threshold_of(policy))
     event, in_gap = happenings.covering(session, series, start, end)
     if anomaly is None or anomaly.expected is None:
         return Witnessed(anomaly, Span(there, event=event, in_gap=in_gap))
-    settings = policies.resolve(series.metric, series.dimensions).settings
     expected = np.array([anomaly.expected])
     return Witnessed(
         anomaly,
@@ -66,8 +72,11 @@ def _refuse_if_told(session: Session, known: Anomaly | None) -> None:
         raise Conflict(f"People were told of this: it is alert {alert.id}. Answer that one, with `real`.")
 
 
-def _anomaly_of(batch: PointBatch, series: Series) -> Anomaly | None:
-    """A span's own anomaly, at its rarest point, where no run was strange enough to be kept."""
+def _anomaly_of(session: Session, batch: PointBatch, series: Series, base: float) -> Anomaly | None:
+    """A span's own anomaly, at its rarest point, where no run was strange enough to be kept.
+
+    base: log10 weeks that its alert budget asks for.
+    """
     judged = np.flatnonzero(np.isfinite(batch.value) & np.isfinite(batch.rarity))
     if not judged.size:
         return None
@@ -89,9 +98,37 @@ def _anomaly_of(batch: PointBatch, series: Series) -> Anomaly | None:
         point_count=int(judged.size),
         threshold=float(batch.rarity[peak]),
         detector="",
-        evidence={},
+        evidence={"features": _features_of(session, batch, judged, peak, series, base)},
         outcome=MISSED,
     )
+
+
+def _features_of(
+    session: Session, batch: PointBatch, judged: Ints, peak: int, series: Series, base: float
+) -> dict[str, float]:
+    """What triage learns from, as far as it is stored: what each kind of evidence said alone is not."""
+    start, at = batch.timestamp[0], batch.timestamp[[peak]].astype(np.int64)
+    earlier = stored_alerts.anomalies_since(session, [series.id], as_time(start) - REMEMBERED)
+    ago = np.array([start - each.last_abnormal_at.timestamp() for each in earlier])
+    ago = ago[ago > 0]
+    names = ("value", "expected", "lower", "upper", "rarity")
+    value, expected, lower, upper, rarity = (getattr(batch, name)[[peak]].astype(np.float64) for name in names)
+    of = triage.Candidates(
+        rarer=rarity - base,
+        direction=np.sign(value - expected),
+        actual=value,
+        expected=expected,
+        lower=lower,
+        upper=upper,
+        evidence=np.full((1, len(triage.KINDS)), np.nan),
+        points=np.array([float(judged.size)]),
+        lasted=np.array([float(batch.timestamp[-1] - start)]),
+        since=np.array([ago.min(initial=np.inf)]),
+        often=np.array([np.sum(0.5 ** (ago / OFTEN_FADES))]),
+        local=local_seconds(at, series.timezone),
+    )
+    known = triage.named(triage.features(of)[0])
+    return {name: value for name, value in known.items() if name not in triage.KINDS}
 
 
 def _impact(batch: PointBatch, judged: Ints) -> float:
