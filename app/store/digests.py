@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.store.notifications import DEAD, GROWN, PENDING, SENT, Claim, carries, changed, may_be_sent
-from app.store.tables import Alert, Channel, Notification
+from app.store.tables import Alert, Channel, Notification, UtcDateTime
 
 SPAN = timedelta(minutes=10)
 """Over which the messages of a channel are counted."""
@@ -22,19 +24,23 @@ SPAN = timedelta(minutes=10)
 
 def messages_left(session: Session, channel_id: int, now: datetime) -> int | None:
     """How many more messages the channel takes now; None for any number. What changes unheard does not count."""
-    most = session.scalar(sa.select(Channel.most_messages).where(Channel.id == channel_id))
-    if most is None:
-        return None
-    sent = sa.select(sa.func.count()).where(
-        Notification.channel_id == channel_id,
-        Notification.sent_at > now - SPAN,
+    most, sent, leaving = session.execute(_of_channel(), {"channel": channel_id, "now": now, "since": now - SPAN}).one()
+    return None if most is None else max(0, most - sent - leaving)
+
+
+@cache
+def _of_channel() -> sa.Select[Any]:
+    """What a channel takes, how many messages it was sent, and how many are leaving."""
+    of_it = sa.select(sa.func.count()).where(Notification.channel_id == Channel.id)
+    sent = of_it.where(
+        Notification.sent_at > sa.bindparam("since", type_=UtcDateTime()),
         Notification.reason != GROWN,
         Notification.told_with.is_(None),
     )
-    leaving = sa.select(sa.func.count()).where(
-        Notification.channel_id == channel_id, Notification.status == PENDING, Notification.leased_until > now
-    )
-    return max(0, most - (session.scalar(sent) or 0) - (session.scalar(leaving) or 0))
+    now = sa.bindparam("now", type_=UtcDateTime())
+    leaving = of_it.where(Notification.status == PENDING, Notification.leased_until > now)
+    columns = Channel.most_messages, sent.scalar_subquery(), leaving.scalar_subquery()
+    return sa.select(*columns).where(Channel.id == sa.bindparam("channel"))
 
 
 def lock_channel(session: Session, channel_id: int) -> None:
@@ -56,13 +62,13 @@ def gather(session: Session, carrier: Claim, now: datetime) -> int:
             Notification.reason != GROWN,
             Notification.id != carrier.notification_id,
             ~carries(),
-            *may_be_sent(now),
+            *may_be_sent(),
         )
     )
     if carrier.for_digest:
         due = due.where(Notification.for_digest)
     alone = sa.select(Notification.alert_id).where(Notification.id == carrier.notification_id)
-    if not carrier.for_digest and session.scalar(due.limit(1)) is None:
+    if not carrier.for_digest and session.scalar(due.limit(1), {"now": now}) is None:
         return 0
     others = sa.update(Notification).where(
         Notification.channel_id == carrier.channel_id,
@@ -74,7 +80,7 @@ def gather(session: Session, carrier: Claim, now: datetime) -> int:
         ~carries(),
         Notification.alert_id.in_(due.union(alone)),
     )
-    return changed(session, others.values(told_with=carrier.notification_id))
+    return changed(session, others.values(told_with=carrier.notification_id), {"now": now})
 
 
 @dataclass(frozen=True)

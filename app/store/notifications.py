@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -18,7 +19,7 @@ from sqlalchemy.orm import Session, aliased
 
 from app.store.channels import enabled_channels
 from app.store.flags import are_held
-from app.store.tables import Alert, Channel, Notification
+from app.store.tables import Alert, Channel, Notification, UtcDateTime
 
 PENDING, SENT, DEAD, SKIPPED = "pending", "sent", "dead", "skipped"
 SEVERE = "critical"
@@ -217,8 +218,7 @@ def last_reasons(session: Session, alert_ids: Sequence[int]) -> dict[int, str]:
 
 def channels_with_due_notifications(session: Session, now: datetime) -> list[int]:
     """The channels that something is to be sent to now."""
-    due = sa.select(Notification.channel_id).join(Channel).where(*may_be_sent(now))
-    return list(session.scalars(due.distinct()))
+    return list(session.scalars(_channels_with_due(), {"now": now}))
 
 
 def next_due(session: Session, channel_id: int, now: datetime, *, severe_first: bool = False) -> Claim | None:
@@ -226,16 +226,30 @@ def next_due(session: Session, channel_id: int, now: datetime, *, severe_first: 
 
     Messages of one alert to one channel go out in their order: a later one waits for the earlier.
     """
-    first = sa.select(Notification.id).join(Channel).where(Notification.channel_id == channel_id, *may_be_sent(now))
-    if severe_first:
-        first = first.join(Alert, Alert.id == Notification.alert_id).order_by(Alert.severity != "critical")
-    found = session.scalar(first.order_by(Notification.next_attempt_at, Notification.step).limit(1))
+    found = session.scalar(_first_due(severe_first), {"now": now, "channel": channel_id})
     if found is None:
         return None
-    facts = sa.select(Notification, Channel, _has_earlier(SENT), _earlier_message(), _last_said(), carries()).join(
-        Channel
-    )
-    return _claim_on(*session.execute(facts.where(Notification.id == found)).one())
+    return _claim_on(*session.execute(_facts_of_claim(), {"notification": found}).one())
+
+
+@cache
+def _channels_with_due() -> sa.Select[int]:
+    return sa.select(Notification.channel_id).join(Channel).where(*may_be_sent()).distinct()
+
+
+@cache
+def _first_due(severe_first: bool) -> sa.Select[str]:
+    of_channel = Notification.channel_id == sa.bindparam("channel")
+    first = sa.select(Notification.id).join(Channel).where(of_channel, *may_be_sent())
+    if severe_first:
+        first = first.join(Alert, Alert.id == Notification.alert_id).order_by(Alert.severity != SEVERE)
+    return first.order_by(Notification.next_attempt_at, Notification.step).limit(1)
+
+
+@cache
+def _facts_of_claim() -> sa.Select[Any]:
+    facts = sa.select(Notification, Channel, _has_earlier(SENT), _earlier_message(), _last_said(), carries())
+    return facts.join(Channel).where(Notification.id == sa.bindparam("notification"))
 
 
 def take(session: Session, claim: Claim, until: datetime) -> bool:
@@ -471,7 +485,13 @@ def _new_row(alert_id: int, channel_id: int, step: int, reason: str, when: tuple
     }
 
 
-def may_be_sent(now: datetime) -> tuple[sa.ColumnElement[bool], ...]:
+@cache
+def may_be_sent() -> tuple[sa.ColumnElement[bool], ...]:
+    """Whether a notification may be sent now; the statement around it takes `now` as a parameter.
+
+    Built once, as are the statements that every delivery needs: to build one costs several times what running it does.
+    """
+    now = sa.bindparam("now", type_=UtcDateTime())
     return (
         Notification.status == PENDING,
         Notification.told_with.is_(None),
@@ -485,6 +505,7 @@ def may_be_sent(now: datetime) -> tuple[sa.ColumnElement[bool], ...]:
     )
 
 
+@cache
 def _is_silenced() -> sa.ColumnElement[bool]:
     """Whether it says what is new of an alert that a silence keeps from being sent."""
     of_it = aliased(Alert)  # the query around this may look at alerts as well
@@ -492,6 +513,7 @@ def _is_silenced() -> sa.ColumnElement[bool]:
     return Notification.reason.in_(HELD_WHILE_SNOOZED) & silenced
 
 
+@cache
 def _has_earlier(status: str) -> sa.Exists:
     """Whether a message of the same alert to the same channel, in this status, comes before."""
     earlier = aliased(Notification)
@@ -503,6 +525,7 @@ def _has_earlier(status: str) -> sa.Exists:
     )
 
 
+@cache
 def _earlier_message() -> sa.ScalarSelect[str | None]:
     """What the receiver calls the first message of the same alert that it has a name for."""
     earlier = aliased(Notification)
@@ -515,12 +538,14 @@ def _earlier_message() -> sa.ScalarSelect[str | None]:
     return named.order_by(earlier.step).limit(1).scalar_subquery()
 
 
+@cache
 def carries() -> sa.Exists:
     """Whether other notifications wait for this one to tell of them."""
     other = aliased(Notification)
     return sa.exists().where(other.told_with == Notification.id, other.status == PENDING)
 
 
+@cache
 def _last_said() -> sa.ScalarSelect[dict[str, Any] | None]:
     """How large the same alert was when the channel was last told of it so that somebody heard."""
     earlier = aliased(Notification)
@@ -574,7 +599,7 @@ def _changed_one(session: Session, statement: sa.Update) -> bool:
     return changed(session, statement) == 1
 
 
-def changed(session: Session, statement: sa.Update) -> int:
-    result = session.execute(statement)
+def changed(session: Session, statement: sa.Update, parameters: Mapping[str, object] | None = None) -> int:
+    result = session.execute(statement, parameters)
     assert isinstance(result, CursorResult)
     return result.rowcount
