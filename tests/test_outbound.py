@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import socket
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import pytest
 
@@ -284,3 +286,40 @@ def dripping() -> Iterator[int]:
     yield server.getsockname()[1]
     thread.join()
     server.close()
+
+
+NETWORK = (
+    *("aiohttp", "ftplib", "http.client", "httpcore", "httpx", "imaplib", "poplib", "requests", "smtplib", "socket"),
+    *("urllib.request", "urllib3", "websockets", "xmlrpc.client"),
+)
+CLIENTS_OF_HEED = {"applying", "cli", "importing", "local_server", "own_server", "demo.replay"}
+"""The command line, which speaks to the Heed that whoever runs it names."""
+OTHERS = {
+    "outbound": {"httpcore", "httpx", "socket"},
+    "channels.email": {"smtplib", "socket"},  # speaks SMTP over the socket that `Outbound.open_socket` gives it
+    "main": {"socket"},  # listens
+}
+
+
+def test_whatever_leaves_the_process_leaves_by_the_one_client() -> None:
+    """Guarantee 26."""
+    app = Path(__file__).parent.parent / "app"
+    found = {}
+    for path in sorted(app.rglob("*.py")):
+        module = ".".join(path.relative_to(app).with_suffix("").parts)
+        used = {each for each in imported(path) if each.startswith(NETWORK)}
+        roots = {name for name in NETWORK if any(each == name or each.startswith(f"{name}.") for each in used)}
+        if roots and module not in CLIENTS_OF_HEED:
+            found[module] = roots
+    assert found == OTHERS
+
+
+def imported(path: Path) -> set[str]:
+    """All that a file imports, by its whole name."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {each.name for each in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module, *(f"{node.module}.{each.name}" for each in node.names)}
+    return names

@@ -18,8 +18,6 @@ from enum import StrEnum
 from typing import ClassVar
 from urllib.parse import urlsplit
 
-import httpx
-
 from app.alerts.message import AlertFacts, Button, Reason, buttons, further_lines, sentence
 from app.alerts.wording import clipped
 from app.channels.contract import Notice, TransportError
@@ -104,7 +102,7 @@ class Email:
 def compose(notice: Notice, *, sender: str, recipient: str) -> EmailMessage:
     """The message. Its id is the notice's, so that a mail server can tell when it gets one twice."""
     facts, reason = notice.facts, notice.reason
-    host = httpx.URL(facts.url).host or "heed"
+    host = urlsplit(facts.url).hostname or "heed"
     message = EmailMessage()
     message["Subject"] = clipped(SUBJECT_STARTS.get(reason, "") + facts.title, SUBJECT_LIMIT)
     message["From"] = sender

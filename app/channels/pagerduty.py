@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
-
-import httpx
+from urllib.parse import urlsplit
 
 from app.alerts.message import AlertFacts, buttons, further_lines, sentence
 from app.channels.contract import Notice, check_web_address, post_json
@@ -46,7 +45,7 @@ class PagerDuty:
 def payload(notice: Notice) -> dict[str, Any]:
     """The event, without the key. One alert of one Heed is one incident, however many messages it takes."""
     facts, reason = notice.facts, notice.reason
-    event = {"dedup_key": f"heed/{httpx.URL(facts.url).host}/{facts.id}"}
+    event = {"dedup_key": f"heed/{urlsplit(facts.url).hostname}/{facts.id}"}
     if not reason.is_on:
         return event | {"event_action": "resolve"}
     return event | {
