@@ -137,6 +137,14 @@ class PolicySettings:
             "happens once in a thousand weeks is critical.",
         ),
     ] = None
+    critical_impact: Annotated[
+        float | None,
+        Field(
+            gt=0,
+            description="What an anomaly has cost from which it is critical: actual less expected, summed over its "
+            "points, in the metric's unit. With `critical_change`, either will do.",
+        ),
+    ] = None
     escalate_after_minutes: Annotated[
         float | None,
         Field(gt=0, le=10_080, description="So long an alert may go unacknowledged before others are told, too."),

@@ -100,10 +100,28 @@ def outcome_of_untold(
     return Outcome.TOLERATED
 
 
-def severity_of(rarity: float, change: float = 0.0, critical_change: float | None = None) -> Severity:
-    """By how far off it is where the owner says from when that is critical, else by its rarity (log10 weeks)."""
-    is_critical = rarity >= SEVERE_RARITY if critical_change is None else change >= critical_change
-    return Severity.CRITICAL if is_critical else Severity.WARNING
+@dataclass(frozen=True)
+class Critical:
+    """From when on an anomaly is critical, where its owner says so.
+
+    change: how far off it is, see `off_by`. impact: what it has cost so far, in the metric's unit. Either will do.
+    """
+
+    change: float | None = None
+    impact: float | None = None
+
+
+BY_RARITY = Critical()
+"""The owner says nothing."""
+
+
+def severity_of(rarity: float, *, change: float = 0.0, impact: float = 0.0, critical: Critical = BY_RARITY) -> Severity:
+    """By what the owner says is critical, else by its rarity (log10 weeks)."""
+    if critical.change is None and critical.impact is None:
+        return Severity.CRITICAL if rarity >= SEVERE_RARITY else Severity.WARNING
+    is_far_off = critical.change is not None and change >= critical.change
+    is_dear = critical.impact is not None and abs(impact) >= critical.impact
+    return Severity.CRITICAL if is_far_off or is_dear else Severity.WARNING
 
 
 def worse(one: Severity, other: Severity) -> Severity:

@@ -18,6 +18,7 @@ from app.alerts.grouping import JOINS_AFTER_ITS_END, Member, goes_with, group_ke
 from app.alerts.message import title_of, title_of_several
 from app.alerts.policy import PolicySettings, Resolved, resolved
 from app.alerts.rules import (
+    Critical,
     Delivery,
     End,
     Outcome,
@@ -123,7 +124,8 @@ class Newcomer:
         policy = book.recording.policy(transition.slot)
         band = (none_if_unknown(each) for each in (run.peak_expected, run.peak_lower, run.peak_upper))
         change = off_by(run.peak_value, *band)
-        severity = severity_of(run.peak_rarity, change, policy.settings.critical_change)
+        critical = Critical(policy.settings.critical_change, policy.settings.critical_impact)
+        severity = severity_of(run.peak_rarity, change=change, impact=run.impact, critical=critical)
         delivery = book.recording.delivery(transition)
         silence_id = book.silence_of(series) if delivery in HEARD else None
         zone = policy.settings.timezone or series.timezone
@@ -175,6 +177,7 @@ class Newcomer:
             growth_to_repeat=self.settings.growth_to_repeat,
             policy=self.policy,
             critical_change=self.settings.critical_change,
+            critical_impact=self.settings.critical_impact,
             channels=None if self.settings.channels is None else list(self.settings.channels),
             active_hours=self.settings.active_hours.json() if self.settings.active_hours else None,
             timezone=self.timezone,
@@ -298,7 +301,7 @@ def _follow(book: Book, transition: Transition) -> None:
         _tell_after_all(book, alert, anomaly)
     elif may_have_grown(before, _off_by(anomaly), alert.growth_to_repeat):
         book.grown[alert.id] = alert
-    severity = severity_of(transition.run.peak_rarity, _off_by(anomaly), alert.critical_change)
+    severity = _severity(alert, anomaly)
     if worse(Severity(alert.severity), severity) != alert.severity:
         _worsen(book, alert, severity, fresh=fresh)
     if "reopened" in transition.changes and alert.status == "resolved":
@@ -348,6 +351,12 @@ def _off_by(anomaly: Anomaly) -> float:
     return off_by(anomaly.actual, anomaly.expected, anomaly.lower, anomaly.upper)
 
 
+def _severity(alert: Alert, anomaly: Anomaly) -> Severity:
+    """How severe one anomaly of the alert is by what its policy said when it opened."""
+    critical = Critical(alert.critical_change, alert.critical_impact)
+    return severity_of(anomaly.rarity, change=_off_by(anomaly), impact=anomaly.impact, critical=critical)
+
+
 def bring_in_line(book: Book) -> None:
     """Alerts whose anomalies are not what they were: how many series they have, what they are called, if they are over.
 
@@ -380,7 +389,7 @@ def describe_alert(alert: Alert, standing: Sequence[Anomaly], series: Mapping[in
     """Write into the alert what the anomalies amount to that it tells of, the rarest of them first."""
     alert.started_at = min(each.started_at for each in standing)
     alert.newest_start = max(each.started_at for each in standing)
-    worst = [severity_of(each.rarity, _off_by(each), alert.critical_change) for each in standing]
+    worst = [_severity(alert, each) for each in standing]
     alert.severity = Severity.CRITICAL if Severity.CRITICAL in worst else Severity.WARNING
     alert.series_count = len({each.series_id for each in standing})
     lead = lead_of(None, [member_of(series[each.series_id]) for each in standing])

@@ -297,6 +297,7 @@ class Alert(Base):
     active_hours: Mapped[dict[str, Any] | None] = mapped_column(default=None)  # of those who read it; null: always
     timezone: Mapped[str | None] = mapped_column(default=None)  # in which they live
     critical_change: Mapped[float | None] = mapped_column(default=None)  # from which it is critical; null: by rarity
+    critical_impact: Mapped[float | None] = mapped_column(default=None)  # the same of what it has cost
     channels: Mapped[list[str] | None] = mapped_column(default=None)  # names of those that are told; null: all
     escalate_to: Mapped[list[str] | None] = mapped_column(default=None)  # names of those that are told, too, if need be
     escalate_after_seconds: Mapped[int | None] = mapped_column(default=None)

@@ -275,3 +275,13 @@ def test_what_turns_out_to_be_critical_waits_no_longer(database_url: str, tmp_pa
         assert statuses(shop) == []
         orders.send(1, factor=0.1)
         assert shop.wait_for(1)[0].json["severity"] == "critical"
+
+
+def test_what_costs_little_at_first_is_critical_once_it_has_cost_enough(database_url: str, tmp_path: Path) -> None:
+    with routed(database_url, tmp_path, channels=["shop"], critical_impact=500.0) as (served, shop, _oncall):
+        orders = has_fallen(served)
+        assert shop.wait_for(1)[0].json["severity"] == "warning"
+        assert abs(served.alert()["anomalies"][0]["impact"]) < 500
+        orders.send(4, factor=0.3)
+        assert abs(served.alert()["anomalies"][0]["impact"]) >= 500
+        assert served.alert()["severity"] == "critical"
