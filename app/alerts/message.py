@@ -11,6 +11,7 @@ from app.alerts.contribution import Explanation
 from app.alerts.grouping import Extent, Member, causes_among, growth_of, off_by
 from app.alerts.rules import End, Severity, SnoozedFor, worse
 from app.alerts.shape import Shape, ShapeKind
+from app.alerts.templates import Worded, filled
 from app.alerts.wording import (
     NAME_LIMIT,
     clipped,
@@ -94,6 +95,10 @@ class Reason(StrEnum):
         return self in (Reason.FIRING, Reason.GROWN, Reason.UPDATED, Reason.DIGEST)
 
 
+WORDED_AS = {Reason.GROWN: Worded.FIRING, Reason.DIGEST: Worded.FIRING}
+"""Messages that are worded as others are."""
+
+
 @dataclass(frozen=True)
 class SeriesFacts:
     id: int
@@ -101,6 +106,13 @@ class SeriesFacts:
     dimensions: Mapping[str, str]
     timezone: str
     cadence_seconds: int = 3_600
+    unit: str | None = None  # as its policy says; else the metric's name tells
+    wording: Mapping[str, str] = field(default_factory=dict)  # sentences in its owner's words, by what they tell of
+
+    @property
+    def suffix(self) -> str:
+        """What follows a value of it."""
+        return f" {self.unit}" if self.unit else unit_of(self.metric)
 
     @property
     def name(self) -> str:
@@ -340,6 +352,10 @@ def sentence(facts: AlertFacts, reason: Reason) -> str:
     anomaly = facts.foremost
     if anomaly is None:
         return _without_anomaly(facts, reason)
+    return _in_own_words(anomaly, facts, reason) or _in_our_words(anomaly, facts, reason)
+
+
+def _in_our_words(anomaly: AnomalyFacts, facts: AlertFacts, reason: Reason) -> str:
     said = f"{anomaly.series.name} {_change(anomaly)}, {_when(anomaly, facts)}"
     match reason:
         case Reason.FIRING | Reason.GROWN | Reason.DIGEST:
@@ -352,6 +368,31 @@ def sentence(facts: AlertFacts, reason: Reason) -> str:
             return f"{_closed(facts)}: {said}."
         case Reason.WITHDRAWN:
             return f"Withdrawn, because the data was not complete or not right: {said}."
+
+
+def _in_own_words(anomaly: AnomalyFacts, facts: AlertFacts, reason: Reason) -> str | None:
+    """The sentence as the owner of the series words it; none where they don't, or what they ask for is not known."""
+    template = anomaly.series.wording.get(WORDED_AS.get(reason, reason))
+    if template is None:
+        return None
+    series, has_ended = anomaly.series, anomaly.ended_at is not None and anomaly.ended_at > anomaly.started_at
+    known = anomaly.expected is not None
+    numbers = difference(anomaly.actual, anomaly.expected or 0.0, series.suffix)
+    values = {
+        "name": series.name,
+        "metric": clipped(series.metric),
+        "dimensions": dimensions_in_words(series.dimensions) or None,
+        "change": _change(anomaly),
+        "actual": numbers.actual if known else quantity(anomaly.actual, series.suffix),
+        "expected": numbers.expected if known else None,
+        "difference": numbers.size if known else None,
+        "percent": numbers.percent if known else None,
+        "since": _when(anomaly, facts),
+        "lasted": lasting(anomaly.ended_at - anomaly.started_at) if has_ended and anomaly.ended_at else None,
+        "rarity": rarity_in_words(anomaly.rarity_weeks),
+        "severity": facts.severity,
+    }
+    return filled(template, values)
 
 
 def others(facts: AlertFacts) -> str | None:
@@ -477,7 +518,7 @@ def _end_of_snooze(snooze: Snoozed, timezone: str, told_at: datetime) -> str:
 
 def _change(anomaly: AnomalyFacts) -> str:
     """`fell to 387 instead of about 1,000, that is 61 % or 613 less`."""
-    unit = unit_of(anomaly.series.metric)
+    unit = anomaly.series.suffix
     if anomaly.expected is None:
         return f"is at {quantity(anomaly.actual, unit)}, unusually {'low' if anomaly.direction < 0 else 'high'}"
     actual, expected, shape = anomaly.actual, anomaly.expected, anomaly.shape
@@ -496,8 +537,8 @@ def _briefly(anomaly: AnomalyFacts, known_metric: str) -> str:
     is_known = series.metric == known_metric and bool(series.dimensions)
     name = dimensions_in_words(series.dimensions) if is_known else series.name
     if anomaly.expected is None:
-        return f"{name} {quantity(anomaly.actual, unit_of(series.metric))}"
-    numbers = difference(anomaly.actual, anomaly.expected, unit_of(series.metric))
+        return f"{name} {quantity(anomaly.actual, series.suffix)}"
+    numbers = difference(anomaly.actual, anomaly.expected, series.suffix)
     less = "less" if anomaly.actual < anomaly.expected else "more"
     return f"{name} {numbers.actual} instead of about {numbers.expected} ({numbers.percent or numbers.size} {less})"
 
@@ -560,7 +601,7 @@ def _recovered(anomaly: AnomalyFacts) -> str:
 
 def _still(anomaly: AnomalyFacts) -> str:
     """`is still at 42.7 after 24 hours`."""
-    level = "" if anomaly.latest is None else f" at {quantity(anomaly.latest, unit_of(anomaly.series.metric))}"
+    level = "" if anomaly.latest is None else f" at {quantity(anomaly.latest, anomaly.series.suffix)}"
     after = f" after {lasting(anomaly.ended_at - anomaly.started_at)}" if anomaly.ended_at else ""
     return f"is still{level or ' not back to normal'}{after}"
 

@@ -17,6 +17,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from app.alerts.hours import ActiveHours, ZoneName
+from app.alerts.templates import PLACEHOLDERS, Worded, check_template
 from app.store.series import Matcher
 from detectors import registry
 from detectors.days import check_country
@@ -26,6 +27,7 @@ DEFAULT = "default"
 
 STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 MOST_POLICIES = 1_000
+LONGEST_UNIT = 12
 LEAST_RELATIVE_CHANGE = 0.05
 """3 % on a huge metric is no news, however rare."""
 
@@ -48,6 +50,16 @@ def _plain_names(names: tuple[str, ...]) -> tuple[str, ...]:
     if len(set(names)) < len(names) or not all(0 < len(name) <= 200 for name in names):
         raise ValueError("name each of `metric`, `direction`, `series` and the dimensions once, as on the points")
     return names
+
+
+def _plain_unit(unit: str) -> str:
+    if not 0 < len(unit) <= LONGEST_UNIT or not unit.isprintable() or unit != unit.strip():
+        raise ValueError(f"a unit is 1 to {LONGEST_UNIT} characters, such as EUR or ms")
+    return unit
+
+
+Unit = Annotated[str, AfterValidator(_plain_unit)]
+Template = Annotated[str, AfterValidator(check_template)]
 
 
 @dataclass(frozen=True)
@@ -153,6 +165,17 @@ class PolicySettings:
         tuple[str, ...],
         Field(max_length=50, description="Names of the channels that are told then."),
     ] = ()
+    unit: Annotated[
+        Unit | None,
+        Field(description="What the values are, as messages and pictures say it: `EUR`. Null: by the metric's name."),
+    ] = None
+    wording: Annotated[
+        dict[Worded, Template] | None,
+        Field(
+            description="Sentences of messages in the owner's own words, by what they tell of: "
+            f"{', '.join(Worded)}. In braces there may stand {', '.join(PLACEHOLDERS)}."
+        ),
+    ] = None
     detector: Annotated[
         str | None,
         AfterValidator(lambda name: name if name is None else _known_detector(name)),
@@ -176,6 +199,7 @@ NAMES = tuple(each.name for each in fields(PolicySettings))
 PARTS = {
     "limits": tuple(each.name for each in fields(Limits)),
     "active_hours": tuple(each.name for each in fields(ActiveHours)),
+    "wording": tuple(Worded),
 }
 """Names within the settings that have parts."""
 _reader = TypeAdapter(PolicySettings)
@@ -237,6 +261,11 @@ class Policies:
     def resolve(self, metric: str, dimensions: Mapping[str, str]) -> Resolved:
         """The settings of a series, each from the first policy of its chain that gives it."""
         return self.resolve_chain(self.chain(metric, dimensions))
+
+    def given(self, name: str, metric: str, dimensions: Mapping[str, str]) -> Any:
+        """What the policies of a series say of one setting, None where they say nothing."""
+        said = (self.ordered[index].given for index in self.chain(metric, dimensions))
+        return next((given[name] for given in said if name in given), None)
 
     def resolve_chain(self, chain: tuple[int, ...]) -> Resolved:
         """What the policies at these places of the order say together."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -25,6 +25,7 @@ from app.alerts.message import (
     as_it_ended,
 )
 from app.alerts.rules import End, Severity, SnoozedFor
+from app.pipeline.policies import current_policies
 from app.pipeline.resemble import resembled
 from app.security import Links
 from app.store import alerts as stored_alerts
@@ -41,6 +42,7 @@ OFFERED = [verdict.value for verdict in Verdict if verdict is not Verdict.MISSED
 OFFERED_OF_GAP = [Verdict.REAL.value, Verdict.BAD_DATA.value]
 
 UNKNOWN_CADENCE = 3_600
+Worded = tuple[str | None, Mapping[str, str]]
 
 MOST_REMEMBERED = 500
 """Earlier alerts that are looked through for one that is like a new one, the newest."""
@@ -73,6 +75,7 @@ def facts_of(
     gaps = happenings.origins_of(session, {alert.gap_id for alert in alerts if alert.gap_id is not None})
     past = stored_alerts.told_anomalies(session, rarest, limit=MOST_REMEMBERED)
     silences = _silences(session, alerts)
+    worded = _worded(session, series.values())
     return {
         alert.id: AlertFacts(
             id=alert.id,
@@ -83,7 +86,7 @@ def facts_of(
             ended_at=alert.ended_at,
             told_at=alert.created_at,
             url=links.alert_url(alert.id, origin, now),
-            anomalies=_told(alert, anomalies.get(alert.id, []), series),
+            anomalies=_told(alert, anomalies.get(alert.id, []), series, worded),
             links=links.verdict_urls(alert.id, _offered(alert, anomalies, gaps), origin, now),
             answered=_answered(labels.get(alert.id, [])),
             event=events.get(alert.event_id or 0),
@@ -164,16 +167,35 @@ def _silences(session: Session, alerts: Sequence[Alert]) -> dict[int, Silenced]:
     return {each.id: Silenced(each.author, each.ended_at, each.comment) for each in found.values()}
 
 
-def _told(alert: Alert, anomalies: Sequence[Anomaly], series: Mapping[int, Series]) -> tuple[AnomalyFacts, ...]:
+def _told(
+    alert: Alert, anomalies: Sequence[Anomaly], series: Mapping[int, Series], worded: Mapping[int, Worded]
+) -> tuple[AnomalyFacts, ...]:
     """Its anomalies, less those that late points took back while others stand."""
     standing = [each for each in anomalies if each.outcome != "withdrawn" or alert.status == "withdrawn"]
-    return tuple(_anomaly(each, series[each.series_id]) for each in standing)
+    return tuple(_anomaly(each, series[each.series_id], worded[each.series_id]) for each in standing)
 
 
-def _anomaly(anomaly: Anomaly, series: Series) -> AnomalyFacts:
+def _worded(session: Session, series: Iterable[Series]) -> dict[int, Worded]:
+    """The unit and the wording that policies give each series, by its id."""
+    policies = current_policies(session, {})
+    return {
+        each.id: (
+            policies.given("unit", each.metric, each.dimensions),
+            policies.given("wording", each.metric, each.dimensions) or {},
+        )
+        for each in series
+    }
+
+
+def _anomaly(anomaly: Anomaly, series: Series, worded: Worded) -> AnomalyFacts:
     return AnomalyFacts(
         series=SeriesFacts(
-            series.id, series.metric, series.dimensions, series.timezone, series.cadence_seconds or UNKNOWN_CADENCE
+            series.id,
+            series.metric,
+            series.dimensions,
+            series.timezone,
+            series.cadence_seconds or UNKNOWN_CADENCE,
+            *worded,
         ),
         started_at=anomaly.started_at,
         ended_at=anomaly.ended_at,

@@ -20,7 +20,7 @@ from app.alerts.message import (
     resemblance,
     sentence,
 )
-from app.alerts.wording import moment, quantity, rarity_in_words, unit_of
+from app.alerts.wording import moment, quantity, rarity_in_words
 from app.api.access import OPEN
 from app.api.alerts import ORIGIN
 from app.api.parts import Text
@@ -268,7 +268,7 @@ def _why(facts: AlertFacts) -> dict[str, str]:
 def _expectation(anomaly: AnomalyFacts) -> str | None:
     if anomaly.expected is None:
         return None
-    unit = unit_of(anomaly.series.metric)
+    unit = anomaly.series.suffix
     said = f"About {quantity(anomaly.expected, unit)}"
     if anomaly.lower is None or anomaly.upper is None:
         return f"{said}."

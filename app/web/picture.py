@@ -17,7 +17,7 @@ import numpy as np
 import structlog
 
 from app.alerts.message import AlertFacts
-from app.alerts.wording import quantity, unit_of
+from app.alerts.wording import quantity
 from app.clock import Clock, wall_now
 from app.pipeline.facts import facts_of
 from app.security import Links
@@ -62,7 +62,7 @@ class Drawn:
     events: Sequence[NamedMark]
     cadence_seconds: int
     timezone: str
-    metric: str
+    unit: str
 
 
 class Pictures:
@@ -143,7 +143,7 @@ def _drawn(shown: Shown | None, facts: AlertFacts) -> Drawn | None:
     if shown is None or facts.foremost is None:
         return None
     series, cadence = facts.foremost.series, int(shown.step.total_seconds())
-    return Drawn(shown.batch, shown.marks, shown.events, cadence, series.timezone, series.metric)
+    return Drawn(shown.batch, shown.marks, shown.events, cadence, series.timezone, series.suffix)
 
 
 def render_png(drawn: Drawn) -> bytes | None:
@@ -191,9 +191,8 @@ def render_png(drawn: Drawn) -> bytes | None:
     axes.plot(time, strange, color=STRANGE, linewidth=3.2, marker="o", markersize=6, solid_capstyle="round")
     axes.set_xlim(time[0], time[-1])
     axes.set_ylim(-0.02, TOP_WITH_LABELS if events else 1.02)
-    unit = unit_of(drawn.metric)
     values = np.array(value_ticks(low, high))
-    axes.set_yticks((values - low) / (high - low), [quantity(tick, unit) for tick in values.tolist()])
+    axes.set_yticks((values - low) / (high - low), [quantity(tick, drawn.unit) for tick in values.tolist()])
     times = time_ticks(int(time[0]), int(time[-1]), drawn.timezone)
     axes.set_xticks([at for at, _ in times], [label for _, label in times])
     axes.tick_params(labelsize=LETTERS, labelcolor=INK, length=0)

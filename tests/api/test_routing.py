@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -285,3 +286,21 @@ def test_what_costs_little_at_first_is_critical_once_it_has_cost_enough(database
         orders.send(4, factor=0.3)
         assert abs(served.alert()["anomalies"][0]["impact"]) >= 500
         assert served.alert()["severity"] == "critical"
+
+
+@on_sqlite
+def test_a_policy_says_what_its_values_are_and_how_its_messages_are_worded(database_url: str, tmp_path: Path) -> None:
+    wording = {"firing": "Hey shop team: {name} {change}", "resolved": "Phew, {metric} is fine after {lasted}."}
+    with routed(database_url, tmp_path, unit="EUR", wording=wording) as (served, shop, _oncall):
+        has_fallen(served).send(8)
+        texts = [str(each.json["text"]) for each in shop.wait_for(2)]
+        assert re.match(
+            r"Hey shop team: orders \(country DE\) fell to [\d.]+ EUR instead of about [\d.]+ EUR, ", texts[0]
+        )
+        assert re.match(r"Phew, orders is fine after \d+ hours\.", texts[1])
+        page = httpx.get(served.alert()["url"]).text
+        assert "EUR" in page
+        refused = served.client.patch("/v1/policies/1", json={"settings": {"wording": {"firing": "{nmae}"}}})
+        assert refused.status_code == 422
+        assert "wording.firing: in braces there may stand {name}, {metric}," in refused.json()["detail"]
+        assert "nmae" not in refused.text

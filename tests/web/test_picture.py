@@ -46,7 +46,7 @@ def course(values: np.ndarray, strange: slice | None = None, events: tuple[Named
         np.zeros(len(values), np.float32),
     )
     marks = [Mark(int(time[strange][0]), int(time[strange][-1]))] if strange else []
-    return Drawn(batch, marks, events, HOUR, "Europe/Berlin", "orders")
+    return Drawn(batch, marks, events, HOUR, "Europe/Berlin", "")
 
 
 def usual_week() -> np.ndarray:
