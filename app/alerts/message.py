@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -215,6 +215,10 @@ class Snoozed:
     extent: Extent = field(default_factory=lambda: Extent(0, 0.0))
     severity: Severity = Severity.WARNING
 
+    def holds(self, extent: Extent, severity: Severity, growth: float) -> bool:
+        """Whether what goes on is still not told; if that waits for a change, there has been none."""
+        return self.what is not SnoozedFor.CHANGE or not self.is_outgrown(extent, severity, growth)
+
     def is_outgrown(self, extent: Extent, severity: Severity, growth: float) -> bool:
         """Whether the alert has since become worse, or larger by this share."""
         return growth_of(self.extent, extent, growth) is not None or worse(self.severity, severity) != self.severity
@@ -230,7 +234,7 @@ class Escalation:
 
 @dataclass(frozen=True)
 class Digested:
-    """One alert of many that a message tells of together."""
+    """One alert of many that a message tells of together. is_aged: it is over by age alone."""
 
     id: int
     status: str
@@ -238,6 +242,7 @@ class Digested:
     title: str
     started_at: datetime
     url: str
+    is_aged: bool = False
 
 
 @dataclass(frozen=True)
@@ -296,18 +301,15 @@ class AlertFacts:
 
     @property
     def is_snoozed(self) -> bool:
-        """Whether what goes on of it is not told; if that waits for a change, there has been none."""
-        if self.snooze is None or self.snooze.what is not SnoozedFor.CHANGE:
-            return self.snooze is not None
-        return not self.snooze.is_outgrown(self.extent, Severity(self.severity), self.growth_to_repeat)
+        """Whether somebody wants to hear no more of it yet."""
+        return self.snooze is not None and self.snooze.holds(
+            self.extent, Severity(self.severity), self.growth_to_repeat
+        )
 
     @property
     def extent(self) -> Extent:
         """How large it is, for when it grows."""
-        causes = causes_among([anomaly.series.member for anomaly in self.anomalies])
-        leading = [anomaly for anomaly, is_cause in zip(self.anomalies, causes, strict=True) if is_cause]
-        size = max((off_by(a.actual, a.expected, a.lower, a.upper) for a in leading), default=0.0)
-        return Extent(len({anomaly.series.id for anomaly in leading}), size)
+        return extent_of(self.anomalies)
 
 
 @dataclass(frozen=True)
@@ -320,6 +322,14 @@ class Button:
     action: str
     text: str
     url: str
+
+
+def extent_of(anomalies: Sequence[AnomalyFacts]) -> Extent:
+    """How large an alert of these is."""
+    causes = causes_among([anomaly.series.member for anomaly in anomalies])
+    leading = [anomaly for anomaly, is_cause in zip(anomalies, causes, strict=True) if is_cause]
+    size = max((off_by(a.actual, a.expected, a.lower, a.upper) for a in leading), default=0.0)
+    return Extent(len({anomaly.series.id for anomaly in leading}), size)
 
 
 def weeks_of(rarity: float) -> float:
@@ -444,7 +454,7 @@ def _digested(digest: Digest) -> list[str]:
     """Its first alerts, one a line, and how many there are besides."""
     said = [
         f"{'Critical: ' if each.severity == 'critical' else ''}{clipped(each.title, 2 * NAME_LIMIT)}"
-        f"{'' if each.status == 'firing' else ' (over)'}"
+        f"{'' if each.status == 'firing' else ' (the new normal?)' if each.is_aged else ' (over)'}"
         for each in digest.listed[:OTHERS_SHOWN]
     ]
     more = digest.count - len(said)
@@ -585,10 +595,11 @@ def _rarity(anomaly: AnomalyFacts) -> str:
 
 
 def _over(anomaly: AnomalyFacts, facts: AlertFacts, reason: Reason) -> str:
-    name, change = anomaly.series.name, _change(anomaly)
+    name = anomaly.series.name
     if reason is Reason.AGED:
+        change = _change(replace(anomaly, shape=None))  # one level is enough: where it is now
         return f"{name} {_still(anomaly)}: is this the new normal? It {change}, {_since(anomaly, facts)}."
-    return f"{name} {_recovered(anomaly)}: it {change}, {_when(anomaly, facts)}."
+    return f"{name} {_recovered(anomaly)}: it {_change(anomaly)}, {_when(anomaly, facts)}."
 
 
 def _recovered(anomaly: AnomalyFacts) -> str:

@@ -287,7 +287,7 @@ def snooze_alert(alert_id: Id, snooze: Snooze, heed: Heed, _bearer: AnalystBeare
     until = SnoozedFor(snooze.until) if isinstance(snooze.until, str) else snooze.until
     with heed.database.writing() as session:
         alert = existing(session, alert_id)
-        look_after.snooze(session, alert, until, heed.links)
+        look_after.snooze(session, alert, until)
         return _answers(session, [alert], heed)[0]
 
 

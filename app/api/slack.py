@@ -156,7 +156,7 @@ def _labelled(heed: Service, link: VerdictLink, press: _Press) -> dict[str, Any]
 def _looked_after(heed: Service, link: ActionLink, author: str) -> dict[str, Any]:
     """Look after the alert; returns its message, which says so and can still be answered."""
     with heed.database.writing() as session:
-        alert = look_after.act(session, link, author, heed.clock.now(), heed.links)
+        alert = look_after.act(session, link, author, heed.clock.now())
         facts = facts_of(session, [alert], heed.links, origin=link.origin, now=wall_now())[alert.id]
         return payload(explained(session, facts), reason_of(alert, facts), acting=True)
 

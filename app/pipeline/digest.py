@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from app.alerts.message import AlertFacts, Digest, Digested, digest_title
 from app.security import Links
+from app.store import alerts as stored_alerts
 from app.store import digests
 from app.store import series as stored_series
 
@@ -21,6 +22,7 @@ def digest_of(
     """The facts of the message that this notification carries. `origin`: who its links are given to."""
     told = digests.told_together(session, carrier_id, limit=most)
     zone = _zone(session, told)
+    aged = stored_alerts.aged(session, [each.id for each in told.listed if each.status == "resolved"])
     return AlertFacts(
         id=0,
         kind="digest",
@@ -41,6 +43,7 @@ def digest_of(
                     each.title,
                     each.started_at,
                     links.alert_url(each.id, origin, now),
+                    is_aged=each.id in aged,
                 )
                 for each in told.listed
             ),

@@ -23,6 +23,7 @@ from app.alerts.message import (
     Snoozed,
     WarmUp,
     as_it_ended,
+    extent_of,
 )
 from app.alerts.rules import End, Severity, SnoozedFor
 from app.pipeline.policies import current_policies
@@ -99,7 +100,7 @@ def facts_of(
             looked_after_by=alert.assigned_to or alert.acknowledged_by,
             actions={
                 each.value: url_of_action(links, alert.id, each, origin, now)
-                for each in _possible(alert, anomalies.get(alert.id, []), now)
+                for each in _possible(alert, anomalies.get(alert.id, []), series, now)
             },
             escalates=_escalation(alert),
             given_up_after=_given_up_after(anomalies.get(alert.id, []), series),
@@ -128,12 +129,12 @@ def url_of_action(links: Links, alert_id: int, action: Action, origin: str, now:
     return links.action_url(alert_id, action.value, origin, now)
 
 
-def _possible(alert: Alert, anomalies: Sequence[Anomaly], now: datetime) -> list[Action]:
+def _possible(alert: Alert, anomalies: Sequence[Anomaly], series: Mapping[int, Series], now: datetime) -> list[Action]:
     """What can still be done with it besides answering it."""
-    is_on, snooze = alert.status == "firing", _snooze(alert, now)
+    is_on, is_snoozed = alert.status == "firing", _is_snoozed(alert, anomalies, series, now)
     possible = {
         Action.ACKNOWLEDGE: is_on and not (alert.assigned_to or alert.acknowledged_by),
-        Action.SNOOZE: is_on and alert.kind == "anomaly" and snooze is None,
+        Action.SNOOZE: is_on and alert.kind == "anomaly" and not is_snoozed,
         Action.MISSED: bool(anomalies) and alert.status != "withdrawn",
     }
     return [action for action, is_possible in possible.items() if is_possible]
@@ -158,6 +159,28 @@ def _snooze(alert: Alert, now: datetime) -> Snoozed | None:
         return Snoozed(None, SnoozedFor(alert.snoozed_for), Extent.read(then), Severity(then["severity"]))
     until = alert.snoozed_until
     return Snoozed(until) if until is not None and until > now and alert.status == "firing" else None
+
+
+def _is_snoozed(alert: Alert, anomalies: Sequence[Anomaly], series: Mapping[int, Series], now: datetime) -> bool:
+    snooze = _snooze(alert, now)
+    if snooze is None:  # nearly always, and to measure a large alert takes a while
+        return False
+    return snooze.holds(extent_of(_told(alert, anomalies, series)), Severity(alert.severity), alert.growth_to_repeat)
+
+
+def is_snoozed(session: Session, alert: Alert, now: datetime) -> bool:
+    """Whether somebody wants to hear no more of it yet. `now`: real time."""
+    return _is_snoozed(alert, *_anomalies_and_series(session, alert), now)
+
+
+def measured(session: Session, alert: Alert) -> Extent:
+    """How large it is."""
+    return extent_of(_told(alert, *_anomalies_and_series(session, alert)))
+
+
+def _anomalies_and_series(session: Session, alert: Alert) -> tuple[Sequence[Anomaly], Mapping[int, Series]]:
+    anomalies = stored_alerts.anomalies_of(session, [alert.id]).get(alert.id, [])
+    return anomalies, stored_series.get_many(session, {each.series_id for each in anomalies})
 
 
 def _silences(session: Session, alerts: Sequence[Alert]) -> dict[int, Silenced]:

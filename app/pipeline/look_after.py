@@ -14,9 +14,9 @@ from app.alerts.message import Action, Reason
 from app.alerts.rules import SnoozedFor
 from app.clock import wall_now
 from app.errors import NotFound, Unprocessable
-from app.pipeline.facts import facts_of
+from app.pipeline.facts import is_snoozed, measured
 from app.pipeline.notify import enqueue
-from app.security import ActionLink, Links
+from app.security import ActionLink
 from app.store import alerts as stored
 from app.store import notifications as outbox
 from app.store.tables import Alert
@@ -24,7 +24,7 @@ from app.store.tables import Alert
 log = structlog.get_logger()
 
 
-def act(session: Session, link: ActionLink, by: str, now: datetime, links: Links) -> Alert:
+def act(session: Session, link: ActionLink, by: str, now: datetime) -> Alert:
     """Do what a link is for; a link that is pressed again changes nothing. Raises NotFound, Unprocessable."""
     alert = stored.get(session, link.alert_id)
     if alert is None:
@@ -34,8 +34,8 @@ def act(session: Session, link: ActionLink, by: str, now: datetime, links: Links
     if link.action == Action.ACKNOWLEDGE:
         if alert.acknowledged_at is None:
             acknowledge(session, alert, by, now)
-    elif alert.snoozed_for is None:
-        snooze(session, alert, SnoozedFor.CHANGE, links)
+    elif not is_snoozed(session, alert, wall_now()):
+        snooze(session, alert, SnoozedFor.CHANGE)
     return alert
 
 
@@ -58,15 +58,15 @@ def unassign(session: Session, alert: Alert) -> None:
     _show(session, alert)
 
 
-def snooze(session: Session, alert: Alert, until: datetime | SnoozedFor, links: Links) -> None:
+def snooze(session: Session, alert: Alert, until: datetime | SnoozedFor) -> None:
     """Tell nothing more of it until then. Raises Unprocessable where that is past already."""
     if isinstance(until, datetime):
         stored.snooze(alert, until=until)
     else:
         if alert.status != "firing":
             raise Unprocessable("This alert is over, so there is no recovery or change to wait for.")
-        facts = facts_of(session, [alert], links, origin="", now=wall_now())[alert.id]
-        stored.snooze(alert, what=until, extent=facts.extent.json() | {"severity": alert.severity})
+        extent = measured(session, alert).json() | {"severity": alert.severity}
+        stored.snooze(alert, what=until, extent=extent)
     log.info("alert_snoozed", alert=alert.id, until=str(until))
     _show(session, alert)
 

@@ -158,6 +158,13 @@ def anomalies_of(session: Session, alert_ids: Iterable[int]) -> dict[int, list[A
     return dict(found)
 
 
+def aged(session: Session, alert_ids: Iterable[int]) -> set[int]:
+    """Those of these alerts of which an anomaly was given up although it was still abnormal."""
+    of_these = is_among(session, Anomaly.alert_id, alert_ids)
+    found = sa.select(Anomaly.alert_id).where(of_these, Anomaly.end_reason == "aged", Anomaly.outcome != "withdrawn")
+    return {each for each in session.scalars(found.distinct()) if each is not None}
+
+
 def anomalies_by_start(session: Session, runs: Iterable[tuple[int, datetime]]) -> dict[tuple[int, datetime], Anomaly]:
     """The anomalies that exist of these runs, each named by its series and its start."""
     wanted = sorted(runs)
@@ -381,7 +388,6 @@ def to_escalate(session: Session, now: datetime) -> list[Alert]:
         Alert.acknowledged_at.is_(None),
         Alert.status == "firing",
         Alert.delivery == "live",
-        Alert.snoozed_for.is_(None),
         sa.or_(Alert.snoozed_until.is_(None), Alert.snoozed_until <= now),
         ~sa.exists().where(Label.alert_id == Alert.id, Label.revoked_at.is_(None)),
     )

@@ -162,7 +162,7 @@ def undo(token: str, heed: Heed) -> Response:
 
 
 def _state(alert: Digested) -> str:
-    going_on = {"firing": "going on"}.get(alert.status, alert.status)
+    going_on = "the new normal?" if alert.is_aged else {"firing": "going on"}.get(alert.status, alert.status)
     return f"critical, {going_on}" if alert.severity == "critical" else going_on
 
 

@@ -58,7 +58,7 @@ def act(token: str, heed: Heed) -> Response:
     """Take the alert on, or snooze it until it gets worse. Pressed twice it is done once."""
     link = heed.links.read_action(token, wall_now())
     with heed.database.writing() as session:
-        look_after.act(session, link, author_of(link.origin), heed.clock.now(), heed.links)
+        look_after.act(session, link, author_of(link.origin), heed.clock.now())
     with heed.database.reading() as session:
         context = alert_context(session, link.alert_id, link.origin, heed)
     return render("action_done.html", root=ROOT, **context, done=DONE[link.action])

@@ -63,6 +63,21 @@ def test_what_is_snoozed_until_it_changes_is_told_when_it_gets_worse_and_when_it
     assert told.served.alert()["snoozed_for"] is None
 
 
+def test_what_has_changed_since_it_was_snoozed_is_escalated_and_can_be_snoozed_again(
+    database_url: str, tmp_path: Path
+) -> None:
+    escalation = {"escalate_after_minutes": 200, "escalate_to": ["oncall"], "growth_to_repeat": 0.3}
+    with routed(database_url, tmp_path, channels=["shop"], **escalation) as (served, shop, oncall):
+        told = Told(served, shop, has_fallen(served))
+        assert "snooze" not in told.do("snooze", until="change").json()["actions"]
+        told.orders.send(1, factor=0.01)
+        again = served.alert()["actions"]["snooze"]
+        told.orders.send(3, factor=0.01)
+        assert [each.json["status"] for each in oncall.wait_for(1)] == ["firing"]
+        assert httpx.post(again).status_code == 200
+        assert "Snoozed until it gets worse or is over." in served.alert()["remarks"]
+
+
 def test_what_is_snoozed_until_it_recovers_says_only_that_it_is_over(told: Told) -> None:
     told.do("snooze", until="recovery")
     told.orders.send(2, factor=0.01)

@@ -163,6 +163,15 @@ STORM = Digest(37, tuple(
     ])
 ))  # fmt: skip
 
+NIGHT = Digest(3, tuple(
+    Digested(90210 + number, status, "warning", title, NOW - timedelta(hours=15), f"{HEED}/a/{number}.signed", is_aged)
+    for number, (status, title, is_aged) in enumerate([
+        ("firing", "signups is unusually low", False),
+        ("resolved", "orders (country DE) is unusually low", True),
+        ("resolved", "refunds is unusually high", False),
+    ])
+))  # fmt: skip
+
 ALL = ("false_alarm", "real", "event", "new_normal", "bad_data")
 
 CASES = [
@@ -223,4 +232,10 @@ CASES = [
     Case("23-drifting-away", Reason.FIRING, alert(replace(
         DRIFT, shape=Shape(ShapeKind.DRIFT, 0.030817, 0.034199, 31),
     ))),
+    Case("24-the-digest-of-a-night", Reason.DIGEST, AlertFacts(
+        id=0, kind="digest", severity="warning",
+        title=digest_title(3, 1, NOW - timedelta(hours=15), "Europe/Berlin", NOW),
+        started_at=NOW - timedelta(hours=15), ended_at=None, told_at=NOW,
+        url=f"{HEED}/d/WyIyYjRlMjhiYSJd.signed", anomalies=(), digest=NIGHT,
+    )),
 ]  # fmt: skip

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from app.clock import wall_now
 from tests.api.test_routing import has_fallen, routed
 from tests.receiver import Receiver
 from tests.running import Shop
@@ -41,6 +42,9 @@ def test_what_lasts_for_a_day_is_asked_about_and_never_called_back_to_normal(
     assert anomaly["latest"] < 0.5 * anomaly["expected"]
     page = served.client.get(alert["url"]).text
     assert "is this the new normal?" in page
+    sent = served.client.get("/v1/notifications").json()["notifications"][0]
+    digest = served.client.get(served.heed.links.digest_url(sent["id"], "shop", wall_now())).text
+    assert "the new normal?" in digest
     served.client.post(alert["links"]["real"])
     assert served.alert()["offer"] is None
     assert not [line for line in served.alert()["remarks"] if "takes it for normal" in line]
