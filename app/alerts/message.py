@@ -480,13 +480,11 @@ def remarks(facts: AlertFacts) -> tuple[str, ...]:
     """What tempers the judgement: a series not known for long, a detector that is only a fall-back."""
     anomaly = facts.foremost
     if anomaly is None:
-        return tuple(f"{each}." for each in _sentences_of(facts.title)[1:])
+        return (*(f"{each}." for each in _sentences_of(facts.title)[1:]), *_looked_after(facts))
     said = []
     if facts.escalated_after is not None:
         said.append(f"Escalated: nobody has acknowledged it within {lasting(facts.escalated_after)}.")
-    if facts.looked_after_by and facts.ended_at is None:
-        name = clipped(facts.looked_after_by)
-        said.append(f"{name[:1].upper()}{name[1:]} looks after it.")
+    said += _looked_after(facts)
     if facts.snooze and facts.is_snoozed:
         said.append(f"Snoozed until {_end_of_snooze(facts.snooze, anomaly.series.timezone, facts.told_at)}.")
     if facts.silence:
@@ -503,6 +501,13 @@ def remarks(facts: AlertFacts) -> tuple[str, ...]:
         said.append("Basic detection: compared with the same hours of the last weeks only.")
     said += [line for line in (if_nobody_answers(facts),) if line]
     return tuple(said)
+
+
+def _looked_after(facts: AlertFacts) -> list[str]:
+    if not facts.looked_after_by or facts.ended_at is not None:
+        return []
+    name = clipped(facts.looked_after_by)
+    return [f"{name[:1].upper()}{name[1:]} looks after it."]
 
 
 def if_nobody_answers(facts: AlertFacts) -> str | None:

@@ -165,7 +165,8 @@ def _is_snoozed(alert: Alert, anomalies: Sequence[Anomaly], series: Mapping[int,
     snooze = _snooze(alert, now)
     if snooze is None:  # nearly always, and to measure a large alert takes a while
         return False
-    return snooze.holds(extent_of(_told(alert, anomalies, series)), Severity(alert.severity), alert.growth_to_repeat)
+    size = _measured(alert, anomalies, series)
+    return snooze.holds(size, Severity(alert.severity), alert.growth_to_repeat)
 
 
 def is_snoozed(session: Session, alert: Alert, now: datetime) -> bool:
@@ -175,7 +176,11 @@ def is_snoozed(session: Session, alert: Alert, now: datetime) -> bool:
 
 def measured(session: Session, alert: Alert) -> Extent:
     """How large it is."""
-    return extent_of(_told(alert, *_anomalies_and_series(session, alert)))
+    return _measured(alert, *_anomalies_and_series(session, alert))
+
+
+def _measured(alert: Alert, anomalies: Sequence[Anomaly], series: Mapping[int, Series]) -> Extent:
+    return extent_of(_told(alert, anomalies, series, dict.fromkeys(series, (None, {}))))
 
 
 def _anomalies_and_series(session: Session, alert: Alert) -> tuple[Sequence[Anomaly], Mapping[int, Series]]:

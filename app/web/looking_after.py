@@ -126,6 +126,8 @@ def _series_of(session: Session, heed: Service, link: MissedLink) -> list[Series
     if alert is None:
         raise NotFound("This alert does not exist any more.")
     facts = facts_of(session, [alert], heed.links, origin=link.origin, now=wall_now())[alert.id]
+    if not facts.anomalies:
+        raise NotFound("This alert is about no series, so nothing was missed of it.")
     return list({each.series.id: each.series for each in facts.anomalies}.values())
 
 

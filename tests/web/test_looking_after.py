@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from app.clock import wall_now
+from app.pipeline.notify import announce
 from app.security import LINK_LIFETIME
 from tests.serving import Served
 from tests.web.test_links import SCANNERS, labels, text_of, undo_path
@@ -121,3 +122,14 @@ def test_what_an_answer_would_change_can_be_seen_before_it_is_given(shared: Serv
     assert "are now told when they are as rare as" in text_of(page)
     assert page.text.count("<button") == 1
     assert labels(shared) == []
+
+
+@only_sqlite
+def test_an_alert_about_no_series_can_be_taken_on_and_nothing_else(served: Served) -> None:
+    with served.heed.database.writing() as session:
+        announce(session, "Alerts no longer reach sales: it does not exist any more", wall_now())
+    [alert] = served.client.get("/v1/alerts?kind=data").json()["alerts"]
+    assert set(alert["actions"]) == {"acknowledge"}
+    assert httpx.get(alert["actions"]["acknowledge"]).status_code == 200
+    assert "Someone with a link looks after it." in httpx.post(alert["actions"]["acknowledge"]).text
+    assert httpx.get(served.heed.links.missed_url(alert["id"], "api", wall_now())).status_code == 404
