@@ -96,8 +96,13 @@ class PolicySettings:
         Field(ge=0, le=10, description="Changes smaller than this share of the series' usual size are not told."),
     ] = LEAST_RELATIVE_CHANGE
     least_absolute_change: Annotated[
-        float, Field(ge=0, description="Changes smaller than this, in the metric's unit, are not told.")
-    ] = 0.0
+        float | None,
+        Field(
+            ge=0,
+            description="Changes smaller than this, in the metric's unit, are not told. Null: about one event of a "
+            "count, a hundredth of the usual size of anything else.",
+        ),
+    ] = None
     change_to_hear: Annotated[
         float,
         Field(gt=0, lt=1, description="The owner's size: the share by which a drop or spike must not go unheard."),

@@ -14,6 +14,7 @@ import numpy as np
 
 from app.alerts.life import LifeRules, advance, frozen, is_told, newborn
 from app.alerts.policy import LEAST_RELATIVE_CHANGE
+from detectors.bars import least_of
 from detectors.calendar import DAY, local_seconds
 from detectors.contract import (
     TOGETHER,
@@ -163,6 +164,7 @@ class _Course:
         self.offset = [self._offset_of(one, start) for one, start in zip(series, starts, strict=True)]
         self.baseline, self.state = detector.cold(len(series))
         self.life = newborn(len(series), len(detector.evidence))
+        self.least = np.zeros(len(series))
         self.fitted_on = np.full(len(series), -1)
         self.judged = [_blank(one, start) for one, start in zip(series, starts, strict=True)]
 
@@ -217,7 +219,9 @@ class _Course:
             by_grid.setdefault(self._grid(stretch), []).append(stretch)
         for grid, stretches in by_grid.items():
             rows = np.array([stretch.row for stretch in stretches])
-            baseline, state = self.detector.fit(self._history(stretches, *grid))
+            history = self._history(stretches, *grid)
+            baseline, state = self.detector.fit(history)
+            self.least[rows] = least_of(history.values)
             put(self.baseline, rows, baseline)
             put(self.state, rows, state)
             for stretch in stretches:
@@ -271,7 +275,7 @@ class _Course:
             "threshold_up": threshold,
             "threshold_down": threshold,
         }
-        held, told = frozen(life), is_told(life)
+        held, told, least = frozen(life), is_told(life), self.least[rows]
         begin, ahead, most = steps.start, FEWEST_AHEAD, max(1, TOGETHER // count)
         while begin < steps.stop:
             those = slice(begin, min(begin + ahead, steps.stop))
@@ -282,7 +286,13 @@ class _Course:
                 mine = slice(place * count, (place + 1) * count)
                 scores = scored.only(mine)
                 lived, changes = advance(
-                    life, points.only(mine), scores, rules=self.rules, least_relative=LEAST_RELATIVE_CHANGE, **levels
+                    life,
+                    points.only(mine),
+                    scores,
+                    rules=self.rules,
+                    least_relative=LEAST_RELATIVE_CHANGE,
+                    least_absolute=least,
+                    **levels,
                 )
                 if lived is not life:
                     life, held, told = lived, frozen(lived), is_told(lived)

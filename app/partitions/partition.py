@@ -54,6 +54,7 @@ _COLUMNS = {
     "seen_log": np.int64,  # newest log row that this slot's state has taken in
     "anchor_at": np.int64,  # newest point when last trained: what comes before it is never scored again
     "since_anchor": np.int64,  # points counted since then
+    "least": np.float64,  # least change that is news, found when last trained, in the series' unit
     "siblings": np.int64,  # how many siblings' shape its own days bore out when last trained, 0: learned alone
     "version": np.int64,  # id of the baseline version that its baseline is of, 0: none
     "retrain": np.int64,  # id of the newest retrain that gave it a baseline, 0: none
@@ -284,10 +285,10 @@ class Partition:
 
     def bars(self, slots: Ints) -> Bars:
         """What these series must pass to be told of, tolerance left aside."""
-        return self.regimes.bars.only(self.columns["regime"][slots])
+        return self.regimes.bars_of(self.columns["regime"][slots], self.columns["least"][slots])
 
     def bar(self, slot: int) -> Bar:
-        return self.regimes.bars.one(int(self.columns["regime"][slot]))
+        return self.bars(np.array([slot])).one(0)
 
     def country(self, slots: Ints) -> Ints:
         """The country whose public holidays count for each series, as its place in `regimes.countries`."""

@@ -21,7 +21,7 @@ def bar_of(settings: PolicySettings) -> Bar:
         up=settings.direction is not Direction.DOWN,
         down=settings.direction is not Direction.UP,
         relative=settings.least_relative_change,
-        absolute=settings.least_absolute_change,
+        absolute=math.nan if settings.least_absolute_change is None else settings.least_absolute_change,
     )
 
 
@@ -34,9 +34,9 @@ def limits_of(settings: PolicySettings) -> tuple[float, float]:
 class Regimes:
     """The outcomes of all policies, in order of first sight; row 0 is that of no policy.
 
-    bars: what each asks of its series before they are told of. countries: whose public holidays count, "" where
-    nobody's do; country: int64, the first row that has the same. limits: float64 (n, 2), the lower and the upper one,
-    NaN where there is none.
+    bars: what each asks of its series before they are told of, as the policies say it. countries: whose public
+    holidays count, "" where nobody's do; country: int64, the first row that has the same. limits: float64 (n, 2), the
+    lower and the upper one, NaN where there is none.
     """
 
     def __init__(self, policies: Policies) -> None:
@@ -64,6 +64,10 @@ class Regimes:
         self.countries = [each.settings.country or "" for each in self.resolved]
         self.country: Ints = np.array([self.countries.index(each) for each in self.countries], np.int64)
         self.limits: Floats = np.array([limits_of(each.settings) for each in self.resolved])
+
+    def bars_of(self, codes: Ints, least: Floats) -> Bars:
+        """What series of these rows must pass. least: what was found of each to be the least change that is news."""
+        return self.bars.only(codes).with_least(least)
 
     def settings(self, code: int) -> PolicySettings:
         """What holds for the series of this row."""

@@ -24,7 +24,7 @@ from app.store.series import Matcher
 from app.store.tables import Series
 from detectors import registry
 from detectors.assessment import Assessment, assess
-from detectors.bars import Bar, Bars
+from detectors.bars import Bar, Bars, least_of
 from detectors.calendar import local_seconds
 from detectors.contract import Bools, Detector, Fields, Floats, History, Ints, Points, Scores
 from detectors.days import kinds_of_day
@@ -111,6 +111,7 @@ class Report:
 def assess_pasts(pasts: Sequence[Past], *, alerts_per_week: float) -> list[Report]:
     """One report a past, in their order. Those on the very same grid are assessed together."""
     grids = [_on_grid(past) for past in pasts]
+    pasts = [_with_least(past, grid) for past, grid in zip(pasts, grids, strict=True)]
     reports: dict[int, Report] = {}
     for members, together in _stacked(pasts, grids):
         came = [pasts[member].arrival for member in members]
@@ -167,6 +168,11 @@ def _stored(session: Session, series: Series, now: int, settings: PolicySettings
 
 def _detector(past: Past) -> Detector:
     return registry.get(past.detector) if past.limits is None else Limited(*past.limits)
+
+
+def _with_least(past: Past, grid: History) -> Past:
+    """With the least change that is news of it, where its policies name none."""
+    return replace(past, bar=Bars.of([past.bar]).with_least(least_of(grid.values)).one(0))
 
 
 def _on_grid(past: Past) -> History:

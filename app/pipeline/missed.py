@@ -20,13 +20,14 @@ from app.store import happenings, points
 from app.store.alerts import SENT
 from app.store.points import PointBatch
 from app.store.tables import Alert, Anomaly, Label, Series
-from detectors.bars import least_change
-from detectors.calendar import local_seconds
+from detectors.bars import least_change, least_of
+from detectors.calendar import WEEK, local_seconds
 from detectors.contract import Floats, Ints
 from feedback import triage
 from feedback.missed import Span
 
 REMEMBERED = timedelta(days=90)
+WEEKS_LOOKED_AT = 5
 MISSED = "missed"
 """The outcome of an anomaly that is only known because somebody reported it."""
 
@@ -51,7 +52,9 @@ def witness(session: Session, series: Series, start: datetime, end: datetime, po
     event, in_gap = happenings.covering(session, series, start, end)
     if anomaly is None or anomaly.expected is None:
         return Witnessed(anomaly, Span(there, event=event, in_gap=in_gap))
-    expected = np.array([anomaly.expected])
+    expected, absolute = np.array([anomaly.expected]), settings.least_absolute_change
+    if absolute is None:
+        absolute = _least_of(session, series, int(start.timestamp()))
     return Witnessed(
         anomaly,
         Span(
@@ -61,9 +64,15 @@ def witness(session: Session, series: Series, start: datetime, end: datetime, po
             in_gap=in_gap,
             watched=settings.direction in (Direction.BOTH, Direction.DOWN if anomaly.direction < 0 else Direction.UP),
             change=abs(anomaly.actual - anomaly.expected),
-            least=float(least_change(expected, settings.least_relative_change, settings.least_absolute_change)[0]),
+            least=float(least_change(expected, settings.least_relative_change, absolute)[0]),
         ),
     )
+
+
+def _least_of(session: Session, series: Series, before: int) -> float:
+    """The least change that is news of it, by the weeks before."""
+    past = points.read_points(session, [series.id], before - WEEKS_LOOKED_AT * WEEK, before)
+    return float(least_of(past.value[None, :])[0])
 
 
 def _refuse_if_told(session: Session, known: Anomaly | None) -> None:

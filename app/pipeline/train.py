@@ -26,6 +26,7 @@ from app.store.happenings import exclusions
 from app.store.points import PointBatch
 from app.store.points.cadence import estimate_cadences
 from detectors import choice, registry, training
+from detectors.bars import least_of
 from detectors.calendar import local_seconds
 from detectors.contract import Bools, Floats, History, Ints, take
 from feedback.training_mask import Exclusions, learnable
@@ -306,6 +307,7 @@ def _learn(session: Session, partition: Partition, grid: points.Grid, lesson: Le
     choices.record_fall_backs(session, ids.tolist(), failed, detector=DEFAULT_DETECTOR, reason=NOT_COMPARED)
     partition.columns["trained_points"][slots] = partition.columns["point_count"][slots]
     partition.columns["siblings"][slots] = lesson.siblings
+    partition.columns["least"][slots] = least_of(history.values)
     partition.columns["asked"][slots] = chosen + 1
     partition.limit(slots)
     partition.columns["trained_at"][slots] = int(now.timestamp())

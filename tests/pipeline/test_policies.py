@@ -8,13 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from app.alerts.rules import Delivery
 from app.clock import wall_now
 from app.main import Heed
 from app.pipeline import policies
 from app.pipeline.policies import Draft
+from app.pipeline.train import everything, train
 from app.store import policies as stored
 from app.store.series import Matcher
-from tests.running import Shop, alerts, anomalies, running
+from tests.running import HOUR, MONDAY, Shop, alerts, anomalies, posted, running
 
 
 def has_policy(heed: Heed, settings: dict[str, Any], name: str = "shop", **dimensions: list[str]) -> int:
@@ -51,6 +53,25 @@ def test_what_a_policy_does_not_watch_is_kept_with_the_reason_and_told_to_nobody
         shop.send(24)
         shop.send(1, factor=0.4)
         assert len(alerts(heed)) == 1
+
+
+def test_the_least_change_that_is_news_is_found_from_the_series_unless_a_policy_says_it(tmp_path: Path) -> None:
+    """Of some three sign-ups an hour one more is none, whatever the policy of other settings; and it is remembered."""
+    hours = 3 * 168
+    counts = np.random.default_rng(1).poisson(3.0, hours).astype(float)
+    url = f"sqlite:///{tmp_path / 'heed.db'}"
+    with running(url, tmp_path) as heed:
+        for metric, values in (("orders", counts), ("speed", counts + 0.25)):
+            at = MONDAY + HOUR * np.arange(hours)
+            heed.committer.submit(posted(metric, at, values), None, Delivery.SILENT).result()
+        train(heed.committer, now=heed.clock.now(), reason="history", wanted=everything)
+        assert heed.committer.partitions[0].bars(np.arange(2)).absolute == pytest.approx([0.9, 0.0325])
+        has_policy(heed, {"direction": "up"})
+        assert heed.committer.partitions[0].bar(0).absolute == pytest.approx(0.9)
+        has_policy(heed, {"least_absolute_change": 0.0}, name="first")
+        heed.committer.change_policies(lambda session: policies.reorder(session, [2, 1]))
+    with running(url, tmp_path) as heed:
+        assert heed.committer.partitions[0].bars(np.arange(2)).absolute == pytest.approx([0.0, 0.0325])
 
 
 def test_a_budget_is_of_the_series_that_the_policy_selects_alone(database_url: str, tmp_path: Path) -> None:
