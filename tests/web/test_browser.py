@@ -11,6 +11,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from app.clock import wall_now
 from tests.running import Shop
 from tests.serving import Served
+from tests.web.test_links import a_link_of_each_kind, standing
 
 pytestmark = [pytest.mark.browser, pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)]
 
@@ -95,6 +96,21 @@ def test_no_page_is_wider_than_the_screen_and_buttons_are_large_enough_for_thumb
             box = button.bounding_box()
             assert box is not None
             assert box["height"] >= 44
+
+
+def test_a_browser_that_runs_scripts_and_waits_answers_nothing(
+    served: Served, page: Page, complaints: list[str]
+) -> None:
+    """Guarantee 15."""
+    alert = served.has_an_alert()
+    before = standing(served)
+    for link in a_link_of_each_kind(served, alert, wall_now()):
+        page.goto(link, wait_until="networkidle")
+        page.mouse.move(200, 400)
+        page.evaluate("window.scrollTo(0, document.body.scrollHeight)")
+        page.wait_for_timeout(300)
+    assert standing(served) == before
+    assert before[0] == []
 
 
 def test_nothing_that_people_wrote_runs(served: Served, page: Page, complaints: list[str]) -> None:

@@ -11,6 +11,7 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
+from app.alerts.message import Action
 from app.clock import wall_now
 from app.security import LINK_LIFETIME, Links
 from app.store.tables import Picture
@@ -86,6 +87,53 @@ def test_scanners_and_unfurlers_change_nothing(shared: Served) -> None:
             scanner.get(links[0])
     assert labels(shared) == []
     assert shared.client.get(f"/v1/alerts/{alert['id']}").json()["status"] == "firing"
+
+
+def standing(served: Served) -> list[object]:
+    """All that pressing a link could change."""
+    alert = {name: value for name, value in served.alert().items() if name not in ("url", "links", "actions")}
+    return [labels(served), alert, served.client.get("/v1/channels").json()]
+
+
+def a_link_of_each_kind(served: Served, alert: dict[str, Any], now: datetime) -> list[str]:
+    """All that a message may hold: answers, what can be done, pages, the picture, undo, unsubscribe."""
+    links, alert_id = served.heed.links, alert["id"]
+    return [
+        *links.verdict_urls(alert_id, list(alert["links"]), "webhook", now).values(),
+        *(links.action_url(alert_id, action.value, "webhook", now) for action in (Action.ACKNOWLEDGE, Action.SNOOZE)),
+        links.missed_url(alert_id, "webhook", now),
+        links.alert_url(alert_id, "webhook", now),
+        links.chart_url(alert_id, int(datetime.fromisoformat(alert["started_at"]).timestamp()) + 21_600, now),
+        links.undo_url(1, now),
+        links.leave_url(1, now),
+    ]
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("count", [24, pytest.param(1_000, marks=pytest.mark.soak)])
+def test_a_scanner_of_each_kind_opens_every_link_and_nothing_changes(served: Served, count: int) -> None:
+    """Guarantee 15, with 1,000 links in the soak test."""
+    served.client.post(
+        "/v1/channels", json={"name": "w", "kind": "webhook", "settings": {"url": "https://example.com"}}
+    )
+    served.client.post("/v1/channels/1/disable")
+    alert = served.has_an_alert()
+    served.client.post(f"/v1/alerts/{alert['id']}/labels", json={"verdict": "real"})
+    assert [each["id"] for each in labels(served)] == [1]
+    served.client.post("/v1/channels/1/enable")
+    before = standing(served)
+    moments = [wall_now() - timedelta(minutes=5 * back) for back in range(count)]
+    links = [link for now in moments for link in a_link_of_each_kind(served, alert, now)][:count]
+    assert len(set(links)) == count
+
+    def scan(link: str) -> int:
+        with httpx.Client() as scanner:
+            asked = [scanner.request(way, link, headers={"User-Agent": who}) for who, way in SCANNERS.items()]
+        return sum(answer.status_code in (200, 405) for answer in asked)
+
+    with ThreadPoolExecutor(8) as scanners:
+        assert sum(scanners.map(scan, links)) == count * len(SCANNERS)
+    assert standing(served) == before
 
 
 def test_a_post_labels_and_shows_the_receipt(served: Served) -> None:
