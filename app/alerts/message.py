@@ -247,9 +247,14 @@ class Digested:
 
 @dataclass(frozen=True)
 class Digest:
-    """Alerts that a channel hears of in one message, the most severe first; of more than are listed the number."""
+    """Alerts that a channel hears of in one message, the most severe first; of more than are listed the number.
 
+    id: of the notification that carries them. still_on: how many of them last.
+    """
+
+    id: str
     count: int
+    still_on: int
     listed: tuple[Digested, ...]
 
 

@@ -60,7 +60,7 @@ MostMessages = Annotated[
         ge=1,
         le=1_000,
         description="In ten minutes; what is beyond waits, and is told in one message. 5 unless said, none for "
-        "kinds that follow each alert by itself (`pagerduty`, `alertmanager`).",
+        "what follows each alert by itself (`alertmanager`). Of `pagerduty` only what opens an incident counts.",
     ),
 ]
 

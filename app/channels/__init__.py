@@ -29,6 +29,7 @@ CHANNELS: dict[str, type[Channel]] = {
 }
 
 
+KEEP_INCIDENTS = tuple(kind for kind, channel in CHANNELS.items() if channel.keeps_incidents)
 UPDATED_IN_PLACE = tuple(kind for kind, channel in CHANNELS.items() if channel.updates_in_place)
 
 

@@ -26,6 +26,7 @@ class Alertmanager:
     protocol: ClassVar[str] = "http"
     shows_pictures: ClassVar[bool] = False
     takes_digests: ClassVar[bool] = False
+    keeps_incidents: ClassVar[bool] = False
     updates_in_place: ClassVar[bool] = True
     url: str = field(repr=False)
 

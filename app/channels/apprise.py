@@ -30,6 +30,7 @@ class Apprise:
     protocol: ClassVar[str] = "http"
     shows_pictures: ClassVar[bool] = False
     takes_digests: ClassVar[bool] = True
+    keeps_incidents: ClassVar[bool] = False
     updates_in_place: ClassVar[bool] = False
     url: str = field(repr=False)
     key: str | None = field(default=None, repr=False)

@@ -60,6 +60,7 @@ class Channel(Protocol):
     protocol: ClassVar[str]  # http or smtp: what its receivers speak
     shows_pictures: ClassVar[bool]  # whether its readers see the chart in the message itself
     takes_digests: ClassVar[bool]  # whether one message may tell of many alerts; else each is followed by itself
+    keeps_incidents: ClassVar[bool]  # whether what it is told opens an incident, which its end has to resolve
     updates_in_place: ClassVar[bool]  # whether a later message takes the place of an earlier one unheard
 
     @classmethod

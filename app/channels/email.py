@@ -48,6 +48,7 @@ class Email:
     protocol: ClassVar[str] = "smtp"
     shows_pictures: ClassVar[bool] = True
     takes_digests: ClassVar[bool] = True
+    keeps_incidents: ClassVar[bool] = False
     updates_in_place: ClassVar[bool] = False
     host: str = field(repr=False)
     sender: str = field(repr=False)

@@ -23,7 +23,8 @@ class PagerDuty:
     kind: ClassVar[str] = "pagerduty"
     protocol: ClassVar[str] = "http"
     shows_pictures: ClassVar[bool] = False
-    takes_digests: ClassVar[bool] = False
+    takes_digests: ClassVar[bool] = True
+    keeps_incidents: ClassVar[bool] = True
     updates_in_place: ClassVar[bool] = True
     routing_key: str = field(repr=False)
     url: str = field(default=EVENTS_URL, repr=False)
@@ -43,10 +44,14 @@ class PagerDuty:
 
 
 def payload(notice: Notice) -> dict[str, Any]:
-    """The event, without the key. One alert of one Heed is one incident, however many messages it takes."""
+    """The event, without the key. One alert of one Heed is one incident, however many messages it takes.
+
+    So is what one message tells of together. What is over by the time it is told wakes nobody.
+    """
     facts, reason = notice.facts, notice.reason
-    event = {"dedup_key": f"heed/{urlsplit(facts.url).hostname}/{facts.id}"}
-    if not reason.is_on:
+    which = facts.id if facts.digest is None else f"digest/{facts.digest.id}"
+    event = {"dedup_key": f"heed/{urlsplit(facts.url).hostname}/{which}"}
+    if not reason.is_on or (facts.digest is not None and not facts.digest.still_on):
         return event | {"event_action": "resolve"}
     return event | {
         "event_action": "trigger",

@@ -44,6 +44,7 @@ class SlackWebhook:
     protocol: ClassVar[str] = "http"
     shows_pictures: ClassVar[bool] = True
     takes_digests: ClassVar[bool] = True
+    keeps_incidents: ClassVar[bool] = False
     updates_in_place: ClassVar[bool] = False
     url: str = field(repr=False)
     signing_secret: str | None = field(default=None, repr=False)

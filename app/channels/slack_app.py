@@ -33,6 +33,7 @@ class SlackApp:
     protocol: ClassVar[str] = "http"
     shows_pictures: ClassVar[bool] = True
     takes_digests: ClassVar[bool] = True
+    keeps_incidents: ClassVar[bool] = False
     updates_in_place: ClassVar[bool] = True
     token: str = field(repr=False)
     channel: str

@@ -25,6 +25,7 @@ class Teams:
     protocol: ClassVar[str] = "http"
     shows_pictures: ClassVar[bool] = True
     takes_digests: ClassVar[bool] = True
+    keeps_incidents: ClassVar[bool] = False
     updates_in_place: ClassVar[bool] = False
     url: str = field(repr=False)
 

@@ -42,6 +42,7 @@ class Webhook:
     protocol: ClassVar[str] = "http"
     shows_pictures: ClassVar[bool] = False
     takes_digests: ClassVar[bool] = True
+    keeps_incidents: ClassVar[bool] = False
     updates_in_place: ClassVar[bool] = False
     url: str = field(repr=False)
     secret: str = field(repr=False)

@@ -34,7 +34,9 @@ def digest_of(
         url=links.digest_url(carrier_id, origin, now),
         anomalies=(),
         digest=Digest(
+            carrier_id,
             told.alerts,
+            told.still_on,
             tuple(
                 Digested(
                     each.id,

@@ -23,7 +23,7 @@ from app.alerts.grouping import Extent, growth_of
 from app.alerts.hours import MORNING, ActiveHours
 from app.alerts.message import AlertFacts, Reason, Snoozed, as_it_ended
 from app.alerts.rules import Delivery, Severity
-from app.channels import CHANNELS, UPDATED_IN_PLACE, open_channel
+from app.channels import CHANNELS, KEEP_INCIDENTS, UPDATED_IN_PLACE, open_channel
 from app.channels.contract import Channel as OpenChannel
 from app.channels.contract import Notice, TransportError
 from app.channels.setup import pace_of
@@ -37,6 +37,7 @@ from app.store import digests
 from app.store import notifications as outbox
 from app.store.channels import disable_channel, pause_channel, with_hours
 from app.store.database import Database
+from app.store.digests import Room
 from app.store.notifications import Claim
 from app.store.tables import Alert, Channel
 
@@ -53,6 +54,8 @@ WAITING = "waiting"
 TOO_OLD = "the channel took nothing for three days"
 NOT_GROWN = "it has not grown enough to be spoken of again"
 SNOOZED = "somebody has snoozed it"
+LASTS_TOGETHER = "it was told of with others, of which some go on"
+OVER_TOGETHER = "it was told to be over with the others"
 
 
 def enqueue(session: Session, alert_id: int, reason: str, now: datetime) -> int:
@@ -223,25 +226,35 @@ class Sender:
         """The next one to send; the last message that the channel takes for now tells of all that still wait."""
         while True:
             with self.database.reading() as session:
-                left = self._messages_left(session, channel_id, now)
-                claim = outbox.next_due(session, channel_id, now, severe_first=left is not None) if left != 0 else None
+                room = self._room(session, channel_id, now)
+                claim = self._next_due(session, channel_id, room, now)
             if claim is None:
                 return None
             with self.database.writing() as session:
                 digests.lock_channel(session, channel_id)
-                left = self._messages_left(session, channel_id, now)
-                if left == 0:
+                room = self._room(session, channel_id, now)
+                if room.left == 0 and (claim.reason == Reason.FIRING or not room.for_openings):
                     return None
                 if outbox.take(session, claim, now + LEASE):
-                    return self._with_others(session, claim, now) if left == 1 or claim.for_digest else claim
+                    return self._with_others(session, claim, now) if room.left == 1 or claim.for_digest else claim
 
-    def _messages_left(self, session: Session, channel_id: int, now: datetime) -> int | None:
-        return digests.messages_left(session, channel_id, now) if self.limited else None
+    def _room(self, session: Session, channel_id: int, now: datetime) -> Room:
+        return digests.room(session, channel_id, now, KEEP_INCIDENTS) if self.limited else Room(None)
+
+    def _next_due(self, session: Session, channel_id: int, room: Room, now: datetime) -> Claim | None:
+        if room.left == 0 and not room.for_openings:
+            return None
+        limited = room.left is not None
+        return outbox.next_due(session, channel_id, now, severe_first=limited, opens=room.left != 0)
 
     def _with_others(self, session: Session, claim: Claim, now: datetime) -> Claim:
         if claim.carries_others or claim.reason == Reason.GROWN or not CHANNELS[claim.kind].takes_digests:
             return claim
-        return replace(claim, carries_others=digests.gather(session, claim, now) > 0)
+        only_openings = CHANNELS[claim.kind].keeps_incidents
+        if only_openings and claim.reason != Reason.FIRING:
+            return claim
+        told = digests.gather(session, claim, now, only_openings=only_openings)
+        return replace(claim, carries_others=told > 0)
 
     def _deliver(self, claim: Claim, now: datetime) -> None:
         if claim.follows_nothing and not claim.carries_others:
@@ -266,28 +279,53 @@ class Sender:
         except ValueError as error:
             return TransportError(str(error), gone=True)
         try:
-            leave_url = self.links.leave_url(claim.channel_id, now)
             if claim.carries_others:
-                with self.database.reading() as session:
-                    facts = digest_of(session, claim.notification_id, self.links, origin=claim.channel_name, now=now)
-                channel.send(Notice(claim.notification_id, Reason.DIGEST, facts, now, leave_url), self.outbound)
-                return Said(None, None, Reason.DIGEST.value)
-            with self.database.reading() as session:
-                alert = session.get_one(Alert, claim.alert_id)
-                facts = facts_of(session, [alert], self.links, origin=claim.channel_name, now=now)[alert.id]
-                facts = _explained_if_possible(session, facts)
-            reason = worth_saying(claim, facts, in_place=channel.updates_in_place)
-            if reason is None:
-                return Unsaid(SNOOZED if facts.is_snoozed else NOT_GROWN)
-            facts = replace(facts, chart_url=self._picture(channel, facts))
-            notice = Notice(claim.notification_id, reason, facts, now, leave_url, claim.earlier)
-            extent = facts.extent.json() | {"severity": facts.severity}
-            return Said(channel.send(notice, self.outbound), extent, reason.value)
+                return self._tell_together(channel, claim, now)
+            together = self._end_together(channel, claim, now) if channel.keeps_incidents else None
+            return together or self._tell(channel, claim, now)
         except TransportError as error:
             return error
         except Exception as error:  # one message that can't be written must not hold up the others
             log.exception("notification_broke", **_logged(claim))
             return TransportError(f"the message could not be written ({type(error).__name__})")
+
+    def _tell(self, channel: OpenChannel, claim: Claim, now: datetime) -> Unsaid | Said:
+        with self.database.reading() as session:
+            alert = session.get_one(Alert, claim.alert_id)
+            facts = facts_of(session, [alert], self.links, origin=claim.channel_name, now=now)[alert.id]
+            facts = _explained_if_possible(session, facts)
+        reason = worth_saying(claim, facts, in_place=channel.updates_in_place)
+        if reason is None:
+            return Unsaid(SNOOZED if facts.is_snoozed else NOT_GROWN)
+        facts = replace(facts, chart_url=self._picture(channel, facts))
+        leave_url = self.links.leave_url(claim.channel_id, now)
+        notice = Notice(claim.notification_id, reason, facts, now, leave_url, claim.earlier)
+        extent = facts.extent.json() | {"severity": facts.severity}
+        return Said(channel.send(notice, self.outbound), extent, reason.value)
+
+    def _tell_together(self, channel: OpenChannel, claim: Claim, now: datetime) -> Said:
+        with self.database.reading() as session:
+            facts = digest_of(session, claim.notification_id, self.links, origin=claim.channel_name, now=now)
+        leave_url = self.links.leave_url(claim.channel_id, now)
+        channel.send(Notice(claim.notification_id, Reason.DIGEST, facts, now, leave_url), self.outbound)
+        return Said(None, None, Reason.DIGEST.value)
+
+    def _end_together(self, channel: OpenChannel, claim: Claim, now: datetime) -> Unsaid | Said | None:
+        """What becomes of news of an alert that one incident tells of with others: it ends once none of them lasts.
+
+        None where the alert has an incident of its own, or is to get one since theirs is over.
+        """
+        with self.database.reading() as session:
+            carrier = digests.opened_with(session, claim.alert_id, claim.channel_id)
+            if carrier is None:
+                return None
+            if digests.was_resolved(session, carrier, claim.channel_id):
+                return None if Reason(claim.reason).is_on else Unsaid(OVER_TOGETHER)
+            facts = digest_of(session, carrier, self.links, origin=claim.channel_name, now=now)
+        if facts.digest is None or facts.digest.still_on:
+            return Unsaid(LASTS_TOGETHER)
+        channel.send(Notice(claim.notification_id, Reason.RESOLVED, facts, now), self.outbound)
+        return Said(carrier, None, claim.reason)
 
     def _picture(self, channel: OpenChannel, facts: AlertFacts) -> str | None:
         """What shows its messages right away gets a picture that is there; what reads them, where to find it."""

@@ -15,23 +15,38 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.store.notifications import DEAD, GROWN, PENDING, SENT, Claim, carries, changed, may_be_sent
+from app.store.notifications import DEAD, FIRING, GROWN, PENDING, SENT, Claim, carries, changed, may_be_sent
 from app.store.tables import Alert, Channel, Notification, UtcDateTime
 
+OPENINGS = (FIRING, "digest")
+"""Reasons of messages that open an incident where incidents are kept."""
 SPAN = timedelta(minutes=10)
 """Over which the messages of a channel are counted."""
 
 
-def messages_left(session: Session, channel_id: int, now: datetime) -> int | None:
-    """How many more messages the channel takes now; None for any number. What changes unheard does not count."""
-    most, sent, leaving = session.execute(_of_channel(), {"channel": channel_id, "now": now, "since": now - SPAN}).one()
-    return None if most is None else max(0, most - sent - leaving)
+@dataclass(frozen=True)
+class Room:
+    """How many more messages a channel takes now, None for any number.
+
+    for_openings: only those count that open something.
+    """
+
+    left: int | None
+    for_openings: bool = False
+
+
+def room(session: Session, channel_id: int, now: datetime, keep_incidents: tuple[str, ...]) -> Room:
+    """What changes unheard does not count. keep_incidents: kinds of channels to which only what opens one is heard."""
+    facts = {"channel": channel_id, "now": now, "since": now - SPAN}
+    kind, most, sent, leaving = session.execute(_of_channel(keep_incidents), facts).one()
+    return Room(None if most is None else max(0, most - sent - leaving), kind in keep_incidents)
 
 
 @cache
-def _of_channel() -> sa.Select[Any]:
-    """What a channel takes, how many messages it was sent, and how many are leaving."""
-    of_it = sa.select(sa.func.count()).where(Notification.channel_id == Channel.id)
+def _of_channel(keep_incidents: tuple[str, ...]) -> sa.Select[Any]:
+    """What a channel is, what it takes, how many messages that count it was sent, and how many are leaving."""
+    counts = sa.or_(Channel.kind.not_in(keep_incidents), Notification.reason.in_(OPENINGS))
+    of_it = sa.select(sa.func.count()).select_from(Notification).where(Notification.channel_id == Channel.id, counts)
     sent = of_it.where(
         Notification.sent_at > sa.bindparam("since", type_=UtcDateTime()),
         Notification.reason != GROWN,
@@ -39,8 +54,8 @@ def _of_channel() -> sa.Select[Any]:
     )
     now = sa.bindparam("now", type_=UtcDateTime())
     leaving = of_it.where(Notification.status == PENDING, Notification.leased_until > now)
-    columns = Channel.most_messages, sent.scalar_subquery(), leaving.scalar_subquery()
-    return sa.select(*columns).where(Channel.id == sa.bindparam("channel"))
+    subqueries = (each.correlate(Channel).scalar_subquery() for each in (sent, leaving))
+    return sa.select(Channel.kind, Channel.most_messages, *subqueries).where(Channel.id == sa.bindparam("channel"))
 
 
 def lock_channel(session: Session, channel_id: int) -> None:
@@ -48,11 +63,12 @@ def lock_channel(session: Session, channel_id: int) -> None:
     session.execute(sa.select(Channel.id).where(Channel.id == channel_id).with_for_update())
 
 
-def gather(session: Session, carrier: Claim, now: datetime) -> int:
+def gather(session: Session, carrier: Claim, now: datetime, *, only_openings: bool = False) -> int:
     """Let the message of a notification that is ours tell of all others that wait for its channel; returns how many.
 
     All steps of an alert that are due go with its first one. What has only grown is no news beside them. One that was
-    held back tells of what else was, and of all that happened to its own alert meanwhile.
+    held back tells of what else was, and of all that happened to its own alert meanwhile. only_openings: what follows
+    is said of each alert by itself.
     """
     due = (
         sa.select(Notification.alert_id)
@@ -68,7 +84,9 @@ def gather(session: Session, carrier: Claim, now: datetime) -> int:
     if carrier.for_digest:
         due = due.where(Notification.for_digest)
     alone = sa.select(Notification.alert_id).where(Notification.id == carrier.notification_id)
-    if not carrier.for_digest and session.scalar(due.limit(1), {"now": now}) is None:
+    if only_openings:
+        due = due.where(Notification.reason == FIRING)
+    if (only_openings or not carrier.for_digest) and session.scalar(due.limit(1), {"now": now}) is None:
         return 0
     others = sa.update(Notification).where(
         Notification.channel_id == carrier.channel_id,
@@ -80,6 +98,8 @@ def gather(session: Session, carrier: Claim, now: datetime) -> int:
         ~carries(),
         Notification.alert_id.in_(due.union(alone)),
     )
+    if only_openings:
+        others = others.where(Notification.reason == FIRING)
     return changed(session, others.values(told_with=carrier.notification_id), {"now": now})
 
 
@@ -105,6 +125,29 @@ def told_together(session: Session, carrier_id: str, *, limit: int) -> Told:
     order = (Alert.status != "firing", Alert.severity != "critical", Alert.series_count.desc(), Alert.id)
     listed = list(session.scalars(sa.select(Alert).where(of_these).order_by(*order).limit(limit)))
     return Told(count, int(still_on or 0), since, listed)
+
+
+def opened_with(session: Session, alert_id: int, channel_id: int) -> str | None:
+    """The notification whose message told a channel of the alert together with others; None where it was told alone."""
+    carried = Notification.told_with.is_not(None)
+    opening = sa.select(Notification.id, Notification.told_with, Notification.reason).where(
+        Notification.alert_id == alert_id,
+        Notification.channel_id == channel_id,
+        Notification.status == SENT,
+        sa.or_(carried, Notification.reason.in_((*OPENINGS, "updated"))),
+    )
+    last = session.execute(opening.order_by(Notification.step.desc()).limit(1)).first()
+    if last is None:
+        return None
+    return last.told_with or (last.id if last.reason == "digest" else None)
+
+
+def was_resolved(session: Session, carrier_id: str, channel_id: int) -> bool:
+    """Whether the channel was told that all of what this notification opened is over."""
+    said = sa.exists().where(
+        Notification.channel_id == channel_id, Notification.status == SENT, Notification.message == carrier_id
+    )
+    return bool(session.scalar(sa.select(said)))
 
 
 def exists(session: Session, carrier_id: str) -> bool:

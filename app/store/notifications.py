@@ -23,9 +23,10 @@ from app.store.tables import Alert, Channel, Notification, UtcDateTime
 
 PENDING, SENT, DEAD, SKIPPED = "pending", "sent", "dead", "skipped"
 SEVERE = "critical"
+FIRING = "firing"
 GROWN = "grown"
 """Reason of a message that says anything only if there is enough to say, or where nobody is disturbed by it."""
-SENT_TO_ALL = frozenset({"firing", "settled"})
+SENT_TO_ALL = frozenset({FIRING, "settled"})
 HELD_WHILE_SNOOZED = frozenset({GROWN, "updated", "resolved"})
 OVERTAKEN = (GROWN, "updated")
 COLLECTING = timedelta(seconds=10)
@@ -221,12 +222,15 @@ def channels_with_due_notifications(session: Session, now: datetime) -> list[int
     return list(session.scalars(_channels_with_due(), {"now": now}))
 
 
-def next_due(session: Session, channel_id: int, now: datetime, *, severe_first: bool = False) -> Claim | None:
+def next_due(
+    session: Session, channel_id: int, now: datetime, *, severe_first: bool = False, opens: bool = True
+) -> Claim | None:
     """The next notification of a channel that may be sent, as the claim it would be; `take` makes it ours.
 
-    Messages of one alert to one channel go out in their order: a later one waits for the earlier.
+    Messages of one alert to one channel go out in their order: a later one waits for the earlier. opens: whether it may
+    be an alert's first.
     """
-    found = session.scalar(_first_due(severe_first), {"now": now, "channel": channel_id})
+    found = session.scalar(_first_due(severe_first, opens), {"now": now, "channel": channel_id})
     if found is None:
         return None
     return _claim_on(*session.execute(_facts_of_claim(), {"notification": found}).one())
@@ -238,9 +242,11 @@ def _channels_with_due() -> sa.Select[int]:
 
 
 @cache
-def _first_due(severe_first: bool) -> sa.Select[str]:
+def _first_due(severe_first: bool, opens: bool) -> sa.Select[str]:
     of_channel = Notification.channel_id == sa.bindparam("channel")
     first = sa.select(Notification.id).join(Channel).where(of_channel, *may_be_sent())
+    if not opens:
+        first = first.where(Notification.reason != FIRING)
     if severe_first:
         first = first.join(Alert, Alert.id == Notification.alert_id).order_by(Alert.severity != SEVERE)
     return first.order_by(Notification.next_attempt_at, Notification.step).limit(1)

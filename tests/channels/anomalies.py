@@ -151,7 +151,7 @@ TOTAL = replace(
 WARMING = replace(anomaly("queue_seconds"), expected=None, actual=95.3318, direction=1, detector="basic")
 WARMING = replace(WARMING, warm_up=WarmUp(days_seen=12, days_needed=14))
 
-STORM = Digest(37, tuple(
+STORM = Digest("5d0f6e4a", 37, 30, tuple(
     Digested(90210 + number, status, severity, title, NOW - timedelta(minutes=6), f"{HEED}/a/{number}.signed")
     for number, (status, severity, title) in enumerate([
         ("firing", "critical", "checkout_errors and 11 more series are unusually high"),
@@ -163,7 +163,7 @@ STORM = Digest(37, tuple(
     ])
 ))  # fmt: skip
 
-NIGHT = Digest(3, tuple(
+NIGHT = Digest("91ab7c02", 3, 1, tuple(
     Digested(90210 + number, status, "warning", title, NOW - timedelta(hours=15), f"{HEED}/a/{number}.signed", is_aged)
     for number, (status, title, is_aged) in enumerate([
         ("firing", "signups is unusually low", False),

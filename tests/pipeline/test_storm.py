@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from datetime import timedelta
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -13,6 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from app.alerts.rules import Delivery
+from app.channels.setup import make_channel
 from app.clock import wall_now
 from app.formats.contract import PostedPoints
 from app.main import Heed
@@ -23,7 +24,7 @@ from app.store import notifications as stored
 from app.store.database import Database
 from app.store.series import identity
 from app.store.tables import Alert, Channel, Notification
-from tests.pipeline.outbox import NOW, NoPictures, add_alerts, add_channel, notifier, outbox, statuses, tell
+from tests.pipeline.outbox import NOW, VAULT, NoPictures, add_alerts, add_channel, notifier, outbox, statuses, tell
 from tests.receiver import Received, Receiver, Reply, receiving
 from tests.running import HOUR, alerts, anomalies, running
 from tests.serving import Served, served
@@ -156,6 +157,75 @@ def test_what_follows_each_alert_by_itself_hears_of_each(database: Database, rec
     ids = add_alerts(database, 12)
     notifier(database).run_once(NOW)
     assert [request.json["id"] for request in receiver.accepted] == ids
+
+
+ROUTING_KEY = "R0123456789ABCDEFGHIJKLMNOPQRSTU"
+
+
+def incidents(receiver: Receiver) -> list[tuple[str, str]]:
+    """What PagerDuty was asked to do with which incident, less the name of the host."""
+    return [
+        (str(each.json["event_action"]), str(each.json["dedup_key"]).split("/", 2)[2]) for each in receiver.accepted
+    ]
+
+
+def add_pagerduty(database: Database, url: str) -> None:
+    settings = {"routing_key": ROUTING_KEY, "url": url}
+    with database.writing() as session:
+        make_channel(session, VAULT, name="oncall", kind="pagerduty", settings=settings, now=NOW)
+
+
+def end(database: Database, ids: Sequence[int], now: datetime) -> None:
+    with database.writing() as session:
+        for alert_id in ids:
+            alert = session.get_one(Alert, alert_id)
+            alert.status, alert.ended_at = "resolved", now
+    for alert_id in ids:
+        tell(database, alert_id, "resolved", now)
+
+
+def test_a_storm_is_five_incidents_and_the_fifth_ends_with_the_last_of_its_alerts(
+    database: Database, receiver: Receiver
+) -> None:
+    add_pagerduty(database, receiver.url)
+    ids = add_alerts(database, 40)
+    sending = notifier(database)
+    sending.run_once(NOW)
+    apart = [str(each) for each in ids[:4]]
+    assert [which for _, which in incidents(receiver)[:4]] == apart
+    action, together = incidents(receiver)[4]
+    assert (action, together.partition("/")[0], len(incidents(receiver))) == ("trigger", "digest", 5)
+    assert receiver.accepted[4].json["payload"]["summary"].startswith("36 alerts since ")  # type: ignore[index]
+
+    end(database, ids[:30], NOW + timedelta(minutes=1))  # ends are no pages, so they need not wait for room
+    sending.run_once(NOW + timedelta(minutes=1))
+    assert incidents(receiver)[5:] == [("resolve", each) for each in apart]
+
+    end(database, ids[30:], NOW + timedelta(minutes=2))
+    sending.run_once(NOW + timedelta(minutes=2))
+    assert incidents(receiver)[9:] == [("resolve", together)]
+    assert set(statuses(database)) == {"sent", "skipped"}
+
+    with database.writing() as session:
+        session.get_one(Alert, ids[-1]).status = "firing"
+    tell(database, ids[-1], "updated", NOW + timedelta(minutes=30))
+    sending.run_once(NOW + timedelta(minutes=30))
+    end(database, [ids[-1]], NOW + timedelta(minutes=31))
+    sending.run_once(NOW + timedelta(minutes=31))
+    assert incidents(receiver)[10:] == [("trigger", str(ids[-1])), ("resolve", str(ids[-1]))]
+
+
+def test_what_comes_after_a_full_ten_minutes_is_one_more_incident(database: Database, receiver: Receiver) -> None:
+    add_pagerduty(database, receiver.url)
+    add_alerts(database, 10)
+    sending = notifier(database)
+    sending.run_once(NOW)
+    add_alerts(database, 10, NOW + timedelta(minutes=1))
+    sending.run_once(NOW + timedelta(minutes=2))
+    assert len(incidents(receiver)) == 5
+    sending.run_once(NOW + TEN_MINUTES + timedelta(minutes=1))
+    assert len(incidents(receiver)) == 10
+    assert len({which for _, which in incidents(receiver)}) == 10
 
 
 def test_a_digest_links_to_all_its_alerts(served: Served, receiver: Receiver) -> None:
