@@ -56,7 +56,7 @@ def decades(learned: Tolerances, of: Heard, general: Floats, base_threshold: Flo
     taught = learned.triage.decades(of.seen, of.series_id, of.metric, of.direction)
     taught = np.clip(taught, -guards.MOST_LOWERED, _most_taught(learned, of, base_threshold))
     general = np.minimum(general - wider, guards.GENERAL_CEILING)
-    asked = np.where(taught > 0, np.maximum(taught, general), taught)
+    asked = np.where(taught >= 0, np.maximum(taught, general), taught)
     asked = np.where(_is_halved(of), np.minimum(asked, guards.GENERAL_CEILING), asked)
     asked += wider
     concerned = [row for row, each in enumerate(of.series_id.tolist()) if each in learned.judgements]

@@ -125,7 +125,10 @@ class Statistics:
 
 @dataclass(frozen=True)
 class Receipt:
-    """What a label did. tolerance, siblings: decades; threshold: log10 weeks; `pinned_by`: labels that held it down.
+    """What a label did. tolerance, siblings: decades; `pinned_by`: labels that held it down.
+
+    threshold: log10 weeks from which the like of what was labelled is told; of_repeats: where it comes back at the same
+    hour of the week.
 
     worth: chance that people want to hear of the like of what was labelled. reasons: why that is so afterwards.
     beside: the other series of the alert, which the label is about as well. power: of the first of all these, as far
@@ -146,6 +149,7 @@ class Receipt:
     tolerance: Change[float]
     siblings: Change[float]
     threshold: Change[float]
+    threshold_of_repeats: Change[float]
     effective_from: datetime
     alert_id: int | None = None
     alert_status: Change[str] | None = None

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from feedback import guards
 from feedback.labels import ToleranceEffect, TrainingEffect, Verdict
-from feedback.receipt import HINDSIGHT_DAYS, Action, Receipt
+from feedback.receipt import HINDSIGHT_DAYS, Action, Change, Receipt
 
 _VERDICT_WORDS = {verdict: verdict.value.replace("_", " ") for verdict in Verdict}
 _LARGEST_WEEKS = 1e300
@@ -115,8 +115,19 @@ def _on_creation(receipt: Receipt) -> Iterator[str]:
 
 
 def _on_threshold(receipt: Receipt) -> Iterator[str]:
-    kind, change = f"{_movement(receipt.direction)} of {receipt.series}", receipt.threshold
+    kind, change, repeats = (
+        f"{_movement(receipt.direction)} of {receipt.series}",
+        receipt.threshold,
+        receipt.threshold_of_repeats,
+    )
     after = rarity_in_words(change.after)
+    if repeats not in (change, Change(repeats.after, repeats.after)):
+        again = rarity_in_words(repeats.after)
+        yield (
+            f"The same {_movement(receipt.direction).lower()[:-1]} at this hour of the week is now told when it is as "
+            f"rare as {again}; before, {rarity_in_words(repeats.before)}."
+        )
+        kind = f"Other {kind[0].lower()}{kind[1:]} that look like it"
     if not change.is_none:
         yield f"{kind} are now told when they are as rare as {after}; before, {rarity_in_words(change.before)}."
     elif receipt.pinned_by:

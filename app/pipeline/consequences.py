@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -37,6 +37,7 @@ from feedback.triage import Unanswered
 
 CLOSING = (AlertEffect.CLOSED, AlertEffect.WITHDRAWN)
 HINDSIGHT = timedelta(days=HINDSIGHT_DAYS)
+WEEK = timedelta(days=7)
 MOST_PROBED = 5
 """Series of one alert of which is looked at how well they would still be heard, the rarest."""
 
@@ -114,10 +115,24 @@ class Worlds:
             learned, triage.vector(label.looks.features), label.series_id, label.metric, label.direction
         )
 
-    def threshold(self, series_id: int, metric: str, direction: int) -> Change[float]:
-        decades = self.tolerance(series_id, metric, direction)
-        base = self.budgets(series_id)
-        return Change(base + decades.before, base + decades.after)
+    def threshold(self, label: LabelEvidence) -> Change[float]:
+        """From which rarity on what looks like what was labelled is told, as long as it repeats nothing."""
+        before, after = (_without_repeats(each) for each in (self.tolerances.before, self.tolerances.after))
+        return Change(self._threshold(before, label), self._threshold(after, label))
+
+    def threshold_of_repeats(self, label: LabelEvidence) -> Change[float]:
+        """The same of what comes back at the same hour of the week."""
+        return Change(*(self._threshold(each, label) for each in (self.tolerances.before, self.tolerances.after)))
+
+    def _threshold(self, learned: Tolerances, label: LabelEvidence) -> float:
+        base = self.budgets(label.series_id)
+        if label.looks is None or label.rarity is None:
+            general = learned.asked(np.array([label.series_id]), np.array([0]), [label.metric], label.direction)
+            return base + float(general[0])
+        again = int((label.started_at + WEEK).timestamp())
+        rarer = label.rarity - base
+        who = label.series_id, label.metric, label.direction
+        return base + self._asked(learned, hearing.one(*who, rarer, label.looks, at=again, opened_at=again))
 
 
 def draw_up_receipt(
@@ -153,7 +168,8 @@ def draw_up_receipt(
         effects=EFFECTS[label.verdict],
         tolerance=worlds.tolerance(*who),
         siblings=_siblings(worlds, label),
-        threshold=worlds.threshold(*who),
+        threshold=worlds.threshold(label),
+        threshold_of_repeats=worlds.threshold_of_repeats(label),
         effective_from=now,
         alert_id=label.alert_id,
         alert_status=_alert_status(session, worlds, label.alert_id),
@@ -192,6 +208,12 @@ def said_of(labels: Sequence[LabelEvidence], alert_id: int, series_id: int) -> A
     ]
     deciding = max(concerned, key=lambda each: each.authority, default=None)
     return EFFECTS[deciding.verdict].alert if deciding else None
+
+
+def _without_repeats(learned: Tolerances) -> Tolerances:
+    """As if no false alarm had looks that could come back."""
+    real = {series: tuple(each for each in judged if each.is_real) for series, judged in learned.judgements.items()}
+    return replace(learned, judgements=real)
 
 
 def name_of(series: Series) -> SeriesName:

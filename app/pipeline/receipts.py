@@ -54,6 +54,7 @@ def receipt_json(receipt: Receipt) -> dict[str, Any]:
         "tolerance": _change_json(receipt.tolerance, _rounded) | {"unit": "decades"},
         "tolerance_of_siblings": _change_json(receipt.siblings, _rounded) | {"unit": "decades"},
         "threshold": _change_json(receipt.threshold, weeks) | {"unit": "rarity_weeks"},
+        "threshold_of_repeats": _change_json(receipt.threshold_of_repeats, weeks) | {"unit": "rarity_weeks"},
         "worth": _change_json(receipt.worth, _rounded),
         "reasons": list(receipt.reasons),
         "band": _change_json(receipt.band, _band_json),

@@ -27,7 +27,8 @@ def a_receipt(verdict: Verdict = Verdict.FALSE_ALARM) -> Receipt:
         effects=EFFECTS[verdict],
         tolerance=Change(0.0, 1.7),
         siblings=Change(0.0, 0.25),
-        threshold=Change(0.602, 2.302),
+        threshold=Change(0.602, 1.352),
+        threshold_of_repeats=Change(0.602, 2.302),
         effective_from=NOW,
         alert_id=7,
         alert_status=Change("firing", "closed"),
@@ -39,8 +40,10 @@ def a_receipt(verdict: Verdict = Verdict.FALSE_ALARM) -> Receipt:
 def test_a_false_alarm_is_told_in_plain_sentences() -> None:
     assert sentences(a_receipt()) == [
         "The alert is closed, and its channels are told.",
-        "Rises of orders (app web, country DE) are now told when they are as rare as once in 3.8 years; "
+        "The same rise at this hour of the week is now told when it is as rare as once in 3.8 years; "
         "before, once in 4 weeks.",
+        "Other rises of orders (app web, country DE) that look like it are now told when they are as rare as once in "
+        "22 weeks; before, once in 4 weeks.",
         "Of the alerts of the last 60 days, 3 would not have been sent.",
         "Of sudden drops of 30 % it would tell 98 % (before 98 %), of spikes 85 % (before 90 %).",
         "Its points count as normal when baselines are trained.",
@@ -55,7 +58,8 @@ def test_a_dry_run_says_first_that_nothing_has_changed() -> None:
 
 
 def test_a_label_that_a_pin_holds_back_says_why() -> None:
-    held = replace(a_receipt(), threshold=Change(1.0, 1.0), tolerance=Change(0.4, 0.4), pinned_by=[12])
+    level = Change(1.0, 1.0)
+    held = replace(a_receipt(), threshold=level, threshold_of_repeats=level, tolerance=Change(0.4, 0.4), pinned_by=[12])
     assert any("as before: a real problem" in each and "(label 12)" in each for each in sentences(held))
 
 

@@ -80,7 +80,8 @@ def test_a_receipt_tells_what_changed(heed: World) -> None:
     assert receipt["tolerance"]["before"] == 0
     assert receipt["tolerance"]["after"] == pytest.approx(2.0 + 0.5 + 0.4 - THRESHOLD)
     assert receipt["threshold"]["before"] == pytest.approx(4.0, rel=0.01)
-    assert receipt["threshold"]["after"] == pytest.approx(10**2.9, rel=0.01)
+    assert receipt["threshold_of_repeats"]["after"] == pytest.approx(10**2.9, rel=0.01)
+    assert receipt["threshold"]["after"] == pytest.approx(10 ** (THRESHOLD + guards.VOICE), rel=0.01)
     assert {each["alert_id"] for each in receipt["alerts_no_longer_sent"]["alerts"]} == {alert, weaker}
     assert stronger not in {each["alert_id"] for each in receipt["alerts_no_longer_sent"]["alerts"]}
     assert receipt["alerts_now_sent"]["count"] == 0

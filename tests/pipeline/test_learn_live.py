@@ -10,6 +10,7 @@ import pytest
 from app.main import Heed
 from app.pipeline import train
 from app.pipeline.learn import Answer, label_alert, revoke_label
+from feedback import guards
 from tests.running import Shop, alerts, running
 
 WEEK_HOURS = 168
@@ -50,6 +51,24 @@ def test_a_twin_a_week_later_is_silent_after_one_click(heed: Heed, shop: Shop, f
     press_false_alarm(heed)
     a_week_with(shop, factor)
     assert len(alerts(heed)) == 1
+
+
+def test_a_receipt_of_a_false_alarm_says_apart_what_it_asks_of_a_repeat_and_of_all_else(heed: Heed, shop: Shop) -> None:
+    """And so it is: as large a rise at another hour is told, the same one a week later is not."""
+    a_week_with(shop, 1.4)
+    receipt = press_false_alarm(heed).receipt
+    repeats, others = receipt["threshold_of_repeats"], receipt["threshold"]
+    assert repeats["before"] == others["before"] == pytest.approx(4.0)
+    assert others["after"] == pytest.approx(10**guards.VOICE * others["before"])
+    assert repeats["after"] > 1e6
+    same, other = receipt["text"][1:3]
+    assert same.startswith("The same rise at this hour of the week is now told when")
+    assert other.startswith("Other rises of orders (country DE) that look like it are now told when")
+    a_week_with(shop, 1.4)
+    assert len(alerts(heed)) == 1
+    shop.send(36)
+    shop.send(1, factor=1.4)
+    assert len(alerts(heed)) == 2
 
 
 @pytest.mark.parametrize("factor", [1.4, 0.6])
