@@ -133,7 +133,7 @@ class Receipt:
     worth: chance that people want to hear of the like of what was labelled. reasons: why that is so afterwards.
     beside: the other series of the alert, which the label is about as well. power: of the first of all these, as far
     as it is known. created: what it makes besides, in words.
-    replayed: what comes of playing a missed span again.
+    band: None afterwards where the next point will not be judged. replayed: what comes of playing a missed span again.
     """
 
     action: Action
@@ -154,7 +154,7 @@ class Receipt:
     alert_id: int | None = None
     alert_status: Change[str] | None = None
     comment: str | None = None
-    band: Change[Band] | None = None
+    band: Change[Band | None] | None = None
     power: Sequence[PowerOf] = ()
     no_longer_sent: Hindsight = Hindsight()
     now_sent: Hindsight = Hindsight()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -10,11 +10,14 @@ from typing import Protocol
 import numpy as np
 from sqlalchemy.orm import Session
 
+from app.pipeline.creations import Foretold
 from app.pipeline.policies import Budgets
 from app.pipeline.receipts import LISTED_ALERTS
 from app.store import alerts as stored_alerts
 from app.store import labels as stored_labels
+from app.store import series as stored_series
 from app.store.tables import Alert, Anomaly, Series
+from detectors.contract import Floats
 from feedback import guards, hearing, triage
 from feedback.hearing import Heard
 from feedback.labels import EFFECTS, AlertEffect, LabelEvidence, Looks, Verdict, decisive, disagreeing
@@ -56,9 +59,14 @@ class Prober(Protocol):
 
 @dataclass(frozen=True)
 class Worlds:
-    """The labels that stand before and after, and what they teach. unlabelled: what would hold if there were none."""
+    """The labels that stand before and after, and what they teach.
+
+    taught: by labels alone, tolerances: wider for series that settle on a new normal. unlabelled: what would hold if
+    there were no label.
+    """
 
     labels: Change[list[LabelEvidence]]
+    taught: Change[Tolerances]
     tolerances: Change[Tolerances]
     unlabelled: Tolerances
     budgets: Budgets
@@ -71,30 +79,34 @@ class Worlds:
         now: datetime,
         budgets: Budgets,
         unanswered: Sequence[Unanswered] = (),
+        *,
+        widened: Change[dict[int, float]],
     ) -> Worlds:
-        folds = Change(*(fold(each, now, budgets, unanswered) for each in (before, after)))
-        return cls(Change(before, after), folds, Tolerances(), budgets)
+        taught = Change(*(fold(each, now, budgets, unanswered) for each in (before, after)))
+        wider = Change(replace(taught.before, widened=widened.before), replace(taught.after, widened=widened.after))
+        return cls(Change(before, after), taught, wider, Tolerances(widened=widened.before), budgets)
 
     def tolerance(self, series_id: int, metric: str, direction: int) -> Change[float]:
-        before, after = self.tolerances.before, self.tolerances.after
-        return Change(before.of(series_id, metric, direction), after.of(series_id, metric, direction))
-
-    def tells(self, anomaly: Anomaly, series: Series) -> tuple[bool, bool]:
-        """Whether such an anomaly would be told before, and after."""
-        looks = stored_labels.looks_of(stored_labels.kept_of(anomaly)) or Looks(anomaly.actual, anomaly.actual)
-        rarer = anomaly.rarity - self.budgets(series.id)
-        at = int(anomaly.peak_at.timestamp())
-        opened_at = int(anomaly.started_at.timestamp())
-        heard = hearing.one(series.id, series.metric, anomaly.direction, rarer, looks, at=at, opened_at=opened_at)
         before, after = (
-            rarer >= self._asked(learned, heard) for learned in (self.tolerances.before, self.tolerances.after)
+            each.of(series_id, metric, direction) + each.widened.get(series_id, 0.0)
+            for each in (self.tolerances.before, self.tolerances.after)
         )
-        return before, after
+        return Change(before, after)
 
-    def _asked(self, learned: Tolerances, heard: Heard) -> float:
-        general = learned.asked(heard.series_id, np.array([0]), heard.metric, int(heard.direction[0]))
-        base = np.array([self.budgets(int(heard.series_id[0]))])
-        return float(hearing.decades(learned, heard, general, base)[0])
+    def tells(self, past: Sequence[tuple[Anomaly, Series]]) -> list[tuple[bool, bool]]:
+        """Whether each of these, all of one direction, would be told before, and after, its series settled."""
+        if not past:
+            return []
+        heard = _heard(past, self.budgets)
+        before, after = (heard.rarer >= self._asked(each, heard) for each in (self.taught.before, self.taught.after))
+        return list(zip(before.tolist(), after.tolist(), strict=True))
+
+    def _asked(self, learned: Tolerances, heard: Heard) -> Floats:
+        names = sorted(set(heard.metric))
+        metric = np.array([names.index(each) for each in heard.metric])
+        general = learned.asked(heard.series_id, metric, names, int(heard.direction[0]))
+        base = np.array([self.budgets(each) for each in heard.series_id.tolist()])
+        return hearing.decades(learned, heard, general, base)
 
     def worth(self, label: LabelEvidence) -> Change[float] | None:
         """Chance that people want to hear of the like of what was labelled; None where its looks are not known."""
@@ -132,7 +144,7 @@ class Worlds:
         again = int((label.started_at + WEEK).timestamp())
         rarer = label.rarity - base
         who = label.series_id, label.metric, label.direction
-        return base + self._asked(learned, hearing.one(*who, rarer, label.looks, at=again, opened_at=again))
+        return base + float(self._asked(learned, hearing.one(*who, rarer, label.looks, at=again, opened_at=again))[0])
 
 
 def draw_up_receipt(
@@ -147,11 +159,15 @@ def draw_up_receipt(
     source: str,
     comment: str | None,
     now: datetime,
+    made: Foretold,
 ) -> Receipt:
-    """The receipt of what lies between two worlds that differ by `label`, which is about the series `beside` too."""
+    """The receipt of what lies between two worlds that differ by `label`, which is about the series `beside` too.
+
+    made: what the label creates.
+    """
     who = (series.id, series.metric, label.direction)
     further = [name_of(each) for each in beside]
-    no_longer_sent, now_sent = _hindsight(session, worlds, label, now)
+    no_longer_sent, now_sent = _hindsight(session, worlds, label, now, made.alert_ids)
     return Receipt(
         action=action,
         label_id=label.label_id,
@@ -173,7 +189,8 @@ def draw_up_receipt(
         effective_from=now,
         alert_id=label.alert_id,
         alert_status=_alert_status(session, worlds, label.alert_id),
-        band=_band(prober, worlds, series.id),
+        band=_band(prober, worlds, series.id, made),
+        created=made.words,
         power=_power(prober, worlds, [series, *beside]),
         no_longer_sent=no_longer_sent,
         now_sent=now_sent,
@@ -210,6 +227,26 @@ def said_of(labels: Sequence[LabelEvidence], alert_id: int, series_id: int) -> A
     return EFFECTS[deciding.verdict].alert if deciding else None
 
 
+def _heard(past: Sequence[tuple[Anomaly, Series]], budgets: Budgets) -> Heard:
+    """Anomalies, each with its series, as they stood at their peaks."""
+    looks = [
+        stored_labels.looks_of(stored_labels.kept_of(anomaly)) or Looks(anomaly.actual, anomaly.actual)
+        for anomaly, _ in past
+    ]
+    return Heard(
+        series_id=np.array([series.id for _, series in past]),
+        metric=[series.metric for _, series in past],
+        direction=np.array([float(anomaly.direction) for anomaly, _ in past]),
+        rarer=np.array([anomaly.rarity - budgets(series.id) for anomaly, series in past]),
+        actual=np.array([each.actual for each in looks]),
+        expected=np.array([each.expected for each in looks]),
+        at=np.array([int(anomaly.peak_at.timestamp()) for anomaly, _ in past]),
+        opened_at=np.array([int(anomaly.started_at.timestamp()) for anomaly, _ in past]),
+        cadence=np.zeros(len(past), np.int64),
+        seen=np.stack([triage.vector(each.features) for each in looks]),
+    )
+
+
 def _without_repeats(learned: Tolerances) -> Tolerances:
     """As if no false alarm had looks that could come back."""
     real = {series: tuple(each for each in judged if each.is_real) for series, judged in learned.judgements.items()}
@@ -233,9 +270,9 @@ def _siblings(worlds: Worlds, label: LabelEvidence) -> Change[float]:
     return worlds.tolerance(-1, label.metric, label.direction)
 
 
-def _band(prober: Prober, worlds: Worlds, series_id: int) -> Change[Band] | None:
+def _band(prober: Prober, worlds: Worlds, series_id: int, made: Foretold) -> Change[Band | None] | None:
     before, after = (prober.band(series_id, each) for each in (worlds.tolerances.before, worlds.tolerances.after))
-    return None if before is None or after is None else Change(before, after)
+    return None if before is None or after is None else Change(before, made.band(after))
 
 
 def _power(prober: Prober, worlds: Worlds, series: Sequence[Series]) -> list[PowerOf]:
@@ -245,26 +282,54 @@ def _power(prober: Prober, worlds: Worlds, series: Sequence[Series]) -> list[Pow
     return [PowerOf(name_of(each), *powers) for each, powers in found if powers is not None]
 
 
-def _hindsight(session: Session, worlds: Worlds, label: LabelEvidence, now: datetime) -> tuple[Hindsight, Hindsight]:
-    """Anomalies of the last weeks that would no longer be told, and that now would be."""
-    if label.direction == 0 or worlds.tolerances.before == worlds.tolerances.after:
-        return Hindsight(), Hindsight()
+def _hindsight(
+    session: Session, worlds: Worlds, label: LabelEvidence, now: datetime, explained: Collection[int]
+) -> tuple[Hindsight, Hindsight]:
+    """Anomalies of the last weeks that would no longer be told, and that now would be.
+
+    explained: ids of alerts that what the label creates explains or takes back.
+    """
+    lost, won = _decided_otherwise(session, worlds, label, now)
+    known = {anomaly.alert_id for anomaly, _ in lost}
+    lost += _told_of(session, [each for each in explained if each not in known], now)
+    return _listed(sorted(lost, key=lambda each: each[0].started_at, reverse=True)), _listed(won)
+
+
+def _told_of(session: Session, alert_ids: Collection[int], now: datetime) -> list[tuple[Anomaly, Series]]:
+    """The rarest anomaly of each of these alerts, of those that were sent in the last weeks."""
+    sent = [
+        alert.id
+        for alert in stored_alerts.by_id(session, alert_ids).values()
+        if alert.delivery in stored_alerts.SENT and alert.started_at >= now - HINDSIGHT and alert.status != "withdrawn"
+    ]
+    rarest = [runs[0] for runs in stored_alerts.anomalies_of(session, sent).values()]
+    series = stored_series.get_many(session, {each.series_id for each in rarest})
+    return [(each, series[each.series_id]) for each in rarest]
+
+
+def _decided_otherwise(
+    session: Session, worlds: Worlds, label: LabelEvidence, now: datetime
+) -> tuple[list[tuple[Anomaly, Series]], list[tuple[Anomaly, Series]]]:
+    """Anomalies that what labels teach decided one way before, and the other way after."""
+    if label.direction == 0 or worlds.taught.before == worlds.taught.after:
+        return [], []
+    taught = max(each.furthest(label.metric, label.direction) for each in (worlds.taught.before, worlds.taught.after))
     past = stored_alerts.decided_by_rarity(
         session,
         since=now - HINDSIGHT,
         direction=label.direction,
         series_id=label.series_id,
-        floor=worlds.budgets.lowest,
-        ceiling=worlds.budgets.highest + guards.SIBLING_CEILING,
+        floor=worlds.budgets.lowest - guards.MOST_LOWERED,
+        ceiling=max(worlds.budgets.highest + max(guards.SIBLING_CEILING, taught), guards.SEVERE),
     )
-    lost, won = [], []
-    for anomaly, series in past:
-        was_told, is_told = worlds.tells(anomaly, series)
+    lost: list[tuple[Anomaly, Series]] = []
+    won: list[tuple[Anomaly, Series]] = []
+    for (anomaly, series), (was_told, is_told) in zip(past, worlds.tells(past), strict=True):
         if was_told and not is_told and anomaly.alert_id is not None:
             lost.append((anomaly, series))
         elif is_told and not was_told:
             won.append((anomaly, series))
-    return _listed(lost), _listed(won)
+    return lost, won
 
 
 def _listed(found: Sequence[tuple[Anomaly, Series]]) -> Hindsight:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -11,14 +12,15 @@ from sqlalchemy.orm import Session
 from app.alerts.wording import moment, span
 from app.errors import Unprocessable
 from app.pipeline import desensitise, events, gaps
-from app.pipeline.creations import NOTHING_SAID, Made, Wanted
+from app.pipeline.creations import NOTHING_MADE, NOTHING_SAID, Foretold, Made, Wanted
 from app.pipeline.ingest import Committer
 from app.store import alerts as stored_alerts
 from app.store import happenings, labels
 from app.store import series as stored_series
 from app.store.tables import Desensitisation, Event, Gap, Label, Series
-from feedback.desensitise import LONGEST
+from feedback.desensitise import LONGEST, widened
 from feedback.labels import EFFECTS, Creates, Verdict
+from feedback.receipt import Band
 
 log = structlog.get_logger()
 
@@ -33,11 +35,11 @@ class Creator:
     def __init__(self, committer: Committer) -> None:
         self._committer = committer
 
-    def foretell(self, session: Session, label: Label, wanted: Wanted) -> list[str]:
-        """What it will make, in words; raises Unprocessable where it can't."""
+    def foretell(self, session: Session, label: Label, wanted: Wanted) -> Foretold:
+        """What it will make; raises Unprocessable where it can't."""
         series = session.get_one(Series, label.series_id)
         if _gap_of_alert(session, label) is not None:
-            return [_verdict_on_gap_in_words(Verdict(label.verdict))]
+            return Foretold([_verdict_on_gap_in_words(Verdict(label.verdict))])
         creates = EFFECTS[Verdict(label.verdict)].creates
         if wanted != NOTHING_SAID and creates is Creates.NOTHING:
             raise Unprocessable("This verdict creates nothing that could be described. Leave the description out.")
@@ -45,21 +47,16 @@ class Creator:
             case Creates.EVENT:
                 event = self._event(session, label, series, wanted)
                 events.check(event)
-                return [_event_in_words(event, series, label.created_at)]
+                return self._foretold_of_event(session, event, series, label.created_at)
             case Creates.GAP:
                 gap = _gap(session, label, series, wanted)
                 if gap.ended_at is not None and gap.ended_at <= gap.started_at:
                     raise Unprocessable("The gap ends before it starts. Send `start` before `end`.")
-                return [_gap_in_words(gap, series, label.created_at)]
+                return _foretold_of_gap(session, gap, series, label.created_at)
             case Creates.DESENSITISATION:
-                longest = _longest(wanted)
-                return [
-                    f"The level since {moment(wanted.start or label.started_at, series.timezone, label.created_at)} is "
-                    "learned at once with the old season's shape. Heed is more tolerant until the series has settled "
-                    f"there, for {longest.days} days at most, and says when it has."
-                ]
+                return self._foretold_of_new_normal(_new_normal(session, label, wanted), session, series)
             case Creates.NOTHING:
-                return []
+                return NOTHING_MADE
 
     def make(self, label: Label, wanted: Wanted) -> Made | None:
         """Make it for a label that is stored; on the committer's thread, so that no point comes in between."""
@@ -107,6 +104,27 @@ class Creator:
             log.warning("creation_made_up_for", label=label.id, made=made.kind if made else None)
         return len(lacking)
 
+    def _foretold_of_event(self, session: Session, event: Event, series: Series, now: datetime) -> Foretold:
+        explained = {alert.id for alert, _ in events.explained(session, event, now)}
+        words = [_event_in_words(event, series, now)]
+        if series.id not in happenings.series_ids_of(session, event):
+            return Foretold(words, explained)
+        return Foretold(words, explained, band=events.band_within(self._committer, event, series.id, now))
+
+    def _foretold_of_new_normal(self, wanted: desensitise.NewNormal, session: Session, series: Series) -> Foretold:
+        start = wanted.start or wanted.now
+        ids = desensitise.series_of(session, wanted)
+        words = (
+            f"The level since {moment(start, series.timezone, wanted.now)} is learned at once with the old season's "
+            "shape. Heed is more tolerant until the series has settled there, for "
+            f"{wanted.longest.days} days at most, and says when it has."
+        )
+        told = stored_alerts.told_of_series(session, ids, since=start, before=wanted.now)
+        foretold = Foretold([words], {alert.id for alert, _ in told}, dict.fromkeys(ids, widened(0.0)))
+        if series.id not in ids:
+            return foretold
+        return replace(foretold, band=desensitise.band_after(self._committer, series.id, start))
+
     def _event(self, session: Session, label: Label, series: Series, wanted: Wanted) -> Event:
         return Event(
             name=wanted.name or label.comment or ONE_OFF,
@@ -136,6 +154,17 @@ def _gap_of_alert(session: Session, label: Label) -> Gap | None:
     """The gap that the labelled alert tells of, where it does."""
     alert = stored_alerts.get(session, label.alert_id) if label.alert_id is not None else None
     return happenings.found_gap(session, alert.gap_id) if alert is not None and alert.kind == "data" else None
+
+
+def _foretold_of_gap(session: Session, gap: Gap, series: Series, now: datetime) -> Foretold:
+    ids = happenings.series_ids_of(session, gap)
+    caused = {alert.id for alert, _ in gaps.caused(session, gap, ids, told_by=now)}
+
+    def band(before: Band) -> Band | None:
+        lost = gap.started_at <= before.timestamp and (gap.ended_at is None or before.timestamp < gap.ended_at)
+        return None if lost and series.id in ids else before
+
+    return Foretold([_gap_in_words(gap, series, now)], caused, band=band)
 
 
 def _verdict_on_gap_in_words(verdict: Verdict) -> str:
@@ -215,7 +244,10 @@ def _event_in_words(event: Event, series: Series, now: datetime) -> str:
 
 def _gap_in_words(gap: Gap, series: Series, now: datetime) -> str:
     if gap.ended_at is None:
-        since = f"since {moment(gap.started_at, series.timezone, now)}, until somebody ends the gap"
+        since = (
+            f"since {moment(gap.started_at, series.timezone, now)}, and those to come are not judged, until somebody "
+            "ends the gap"
+        )
     else:
         since = span(gap.started_at, gap.ended_at, series.timezone, now)
     again = " The series is trained again once the right points are in." if gap.retrain_when_backfilled else ""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
@@ -10,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.store.series import Matcher
 from app.store.tables import Label
+from feedback.receipt import Band
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,27 @@ class Wanted:
 NOTHING_SAID = Wanted()
 
 
+def unchanged(band: Band) -> Band:
+    return band
+
+
+@dataclass(frozen=True)
+class Foretold:
+    """What a verdict will create, before it does. words: in sentences.
+
+    alert_ids: of what people were told, what it explains or takes back. widened: decades of tolerance more, by series.
+    band: what becomes of the next point's band of the labelled series; None where that point will not be judged.
+    """
+
+    words: Sequence[str] = ()
+    alert_ids: Collection[int] = ()
+    widened: Mapping[int, float] = field(default_factory=dict)
+    band: Callable[[Band], Band | None] = unchanged
+
+
+NOTHING_MADE = Foretold()
+
+
 @dataclass(frozen=True)
 class Made:
     """What a label created: `event`, `gap` or `desensitisation`, and its id."""
@@ -45,8 +68,8 @@ class Made:
 class Maker(Protocol):
     """Who makes what verdicts create, and takes it back with them."""
 
-    def foretell(self, session: Session, label: Label, wanted: Wanted) -> list[str]:
-        """What it will make, in words; raises Unprocessable where it can't."""
+    def foretell(self, session: Session, label: Label, wanted: Wanted) -> Foretold:
+        """What it will make; raises Unprocessable where it can't."""
         ...
 
     def make(self, label: Label, wanted: Wanted) -> Made | None:

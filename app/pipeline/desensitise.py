@@ -6,7 +6,7 @@ history before a change onto the level since, so a restart or an undo needs noth
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -31,7 +31,8 @@ from app.store.happenings import exclusions
 from app.store.series import Matcher
 from app.store.tables import Alert, Anomaly, Desensitisation, DesensitisedSeries
 from detectors.contract import Floats, History, Ints
-from feedback.desensitise import LONGEST, Settling, onset, persists, settling
+from feedback.desensitise import LONGEST, Settling, onset, persists, settling, shift_between
+from feedback.receipt import Band
 from feedback.training_mask import Exclusions
 
 log = structlog.get_logger()
@@ -89,7 +90,7 @@ def enter(session: Session, wanted: NewNormal) -> tuple[Desensitisation, list[in
 
     Returns it, and the ids of its series, whose runs are to be let go. `adapt` them once it is committed.
     """
-    ids = _series_of(session, wanted)
+    ids = series_of(session, wanted)
     if wanted.start is not None and wanted.start > wanted.now:
         raise Unprocessable("`start` lies in the future. Send when the new level began, or leave it out.")
     matcher = wanted.matcher or Matcher()
@@ -135,7 +136,27 @@ def onset_of(session: Session, anomaly: Anomaly) -> datetime:
     return datetime.fromtimestamp(onset(batch.timestamp, off_by, (batch.upper - batch.lower) / 2), UTC)
 
 
-def _series_of(session: Session, wanted: NewNormal) -> list[int]:
+def band_after(committer: Committer, series_id: int, start: datetime) -> Callable[[Band], Band]:
+    """What becomes of a series' band once it is learned that its level is another since then."""
+    with committer.database.reading() as session:
+        known = replace(Exclusions.none(), level_changes=stored.level_changes(session))
+    since = int(start.timestamp())
+    found = [
+        shift_between(values, history, history.timestamp < since, history.timestamp >= since)
+        for _, values, history in _histories(committer, [series_id], known)
+    ]
+
+    def shifted(band: Band) -> Band:
+        if not found or found[0] is None:
+            return band
+        moved = found[0].of(np.array([band.expected, band.lower, band.upper]))
+        return Band(band.timestamp, *moved.tolist())
+
+    return shifted
+
+
+def series_of(session: Session, wanted: NewNormal) -> list[int]:
+    """Ids of the series that it is about. Raises Unprocessable where there are none, or too many."""
     if wanted.series_id is not None:
         ids = [each for each in (wanted.series_id, *wanted.further_ids) if series.get(session, each)]
     else:

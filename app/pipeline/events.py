@@ -17,7 +17,7 @@ from app.clock import wall_now
 from app.errors import NotFound, Unprocessable
 from app.partitions.partition import UNKNOWN, Partition
 from app.pipeline.consequences import status_under
-from app.pipeline.happenings import Changed, packed
+from app.pipeline.happenings import Changed, packed, unpacked
 from app.pipeline.ingest import Committer
 from app.pipeline.notify import enqueue
 from app.pipeline.rescore import score_again
@@ -29,7 +29,8 @@ from app.store import points
 from app.store.tables import Alert, Anomaly, Event
 from detectors.contract import Floats, Ints
 from detectors.robust import median
-from feedback.events import MOST_PARTS, Seen, learned_effect, widened
+from feedback.events import MOST_PARTS, Effect, Explained, Seen, learned_effect, widened
+from feedback.receipt import Band
 from feedback.recurrence import Occurrence, RecurrenceError, occurrences, read_rule, with_local_until
 
 log = structlog.get_logger()
@@ -255,18 +256,42 @@ def _medians(clean: Floats, columns: Ints, step: int, times: int) -> Floats:
 def _settle(session: Session, event: Event, now: datetime) -> Changed:
     """Bring the alerts of the past in line with an event that stands, or does no longer."""
     reach = _reach(session, event, now)
-    spans = occurrences(stored.recurring(event), now) if event.revoked_at is None else []
-    told = stored_alerts.told_of_series(session, reach.again, since=event.started_at, before=event.created_at)
-    explained = {alert.id for alert, runs in told if all(_within(spans, run.started_at) for run in runs)}
+    told = explained(session, event, now) if event.revoked_at is None else []
+    ids = {alert.id for alert, _ in told}
     for alert in stored_alerts.explained_by_event(session, event.id):
-        if alert.id not in explained:
+        if alert.id not in ids:
             _unexplain(session, alert)
     released: list[int] = []
     for alert, runs in told:
-        if alert.id in explained and alert.event_id is None:
+        if alert.event_id is None:
             alert.event_id = event.id
             released += _close(session, alert, runs, now)
     return Changed(released, reach.again, reach.since)
+
+
+def explained(session: Session, event: Event, now: datetime) -> list[tuple[Alert, list[Anomaly]]]:
+    """Alerts of the past that began within occurrences of an event, all their anomalies did, with these."""
+    ids, spans = _reach(session, event, now).again, occurrences(stored.recurring(event), now)
+    told = stored_alerts.told_of_series(session, ids, since=event.started_at, before=event.created_at)
+    return [(alert, runs) for alert, runs in told if all(_within(spans, run.started_at) for run in runs)]
+
+
+def band_within(committer: Committer, event: Event, series_id: int, now: datetime) -> Callable[[Band], Band]:
+    """What becomes of a series' band by an event that is not declared yet, where the next point lies in it."""
+    _learn(committer, event, now)
+    effect = unpacked(event.learned) or Effect.unknown()
+
+    def during(band: Band) -> Band:
+        spans = occurrences(stored.recurring(event), band.timestamp + timedelta(seconds=1))
+        now_on = [each for each in spans if each.start <= band.timestamp < each.end]
+        if not now_on:
+            return band
+        into = np.array([(band.timestamp - now_on[0].start) / (now_on[0].end - now_on[0].start)])
+        with_it = Explained.nothing(1).and_by(np.array([0]), effect, np.array([series_id]), into)
+        edges = with_it.with_event(*(np.array([each]) for each in (band.expected, band.lower, band.upper)))
+        return Band(band.timestamp, *(float(each[0]) for each in edges))
+
+    return during
 
 
 def _reach(session: Session, event: Event, now: datetime) -> Changed:

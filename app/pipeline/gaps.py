@@ -28,7 +28,7 @@ from app.store import alerts as stored_alerts
 from app.store import happenings as stored
 from app.store import points
 from app.store.points import PointBatch
-from app.store.tables import Gap
+from app.store.tables import Alert, Anomaly, Gap
 from detectors.contract import Bools, Floats, Ints
 
 log = structlog.get_logger()
@@ -340,16 +340,20 @@ def counts(gap: Gap, value: Floats) -> Bools:
     return np.ones(value.size, bool)
 
 
+def caused(session: Session, gap: Gap, ids: Ints, told_by: datetime) -> list[tuple[Alert, list[Anomaly]]]:
+    """Alerts of series, opened until then, whose anomalies all began in the gap, with these."""
+    told = stored_alerts.told_of_series(session, ids, since=gap.started_at, before=told_by)
+    end = gap.ended_at
+    return [(alert, runs) for alert, runs in told if end is None or all(run.started_at < end for run in runs)]
+
+
 def _withdraw_caused(session: Session, gap: Gap, ids: Ints, told_by: datetime | None = None) -> list[int]:
     """Take back the alerts of series that began in the gap; returns the ids of series whose run is let go.
 
     told_by: of alerts that opened until then, by default until the gap was known.
     """
-    told = stored_alerts.told_of_series(session, ids, since=gap.started_at, before=told_by or gap.created_at)
     released: list[int] = []
-    for alert, runs in told:
-        if gap.ended_at is not None and any(run.started_at >= gap.ended_at for run in runs):
-            continue
+    for alert, runs in caused(session, gap, ids, told_by or gap.created_at):
         alert.gap_id = gap.id
         released += [run.series_id for run in stored_alerts.latest_of_their_series(session, runs)]
         if alert.status in ("closed", "withdrawn"):

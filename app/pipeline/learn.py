@@ -20,7 +20,7 @@ from app.clock import wall_now
 from app.errors import Conflict, NotFound, TooManyRequests, Unconfirmed, Unprocessable
 from app.pipeline import missed
 from app.pipeline.consequences import CLOSING, Prober, Worlds, draw_up_receipt, said_of, status_under
-from app.pipeline.creations import NOTHING_SAID, Maker, Wanted
+from app.pipeline.creations import NOTHING_MADE, NOTHING_SAID, Foretold, Maker, Wanted
 from app.pipeline.missed import Witnessed
 from app.pipeline.notify import enqueue
 from app.pipeline.policies import Budgets, current_policies
@@ -38,7 +38,7 @@ from app.store.tables import Alert, Anomaly, Label, LabelledSeries, Series
 from feedback import guards
 from feedback.labels import LabelEvidence, Verdict
 from feedback.missed import Replayed, replay
-from feedback.receipt import Action, Receipt
+from feedback.receipt import Action, Change, Receipt
 from feedback.tolerance import Tolerances, fold
 from feedback.wording import deafening
 
@@ -213,7 +213,8 @@ def revoke_label(heed: Heed, label_id: int, *, by: str, now: datetime, dry_run: 
         action = Action.WOULD_UNDO if dry_run else Action.UNDONE
         beside = [each.series_id for each in stored_labels.further_series(session, label_id)]
         known = stored_series.get_many(session, beside)
-        worlds = _worlds(heed, session, (before, after), now)
+        widened = Change(*(desensitisations.widening(session, each) for each in (None, label_id)))
+        worlds = _worlds(heed, session, (before, after), widened, now)
         receipt = _receipt(heed, session, label, [known[each] for each in beside], worlds, action, now)
         answer = Answer(receipt_json(receipt), label_id, repeated=label.revoked_at is not None)
     if dry_run or answer.repeated:
@@ -268,9 +269,10 @@ def _act(heed: Heed, session: Session, label: Label, how: _How) -> Answer:
     after = [*before, *stored_labels.as_evidence_of_all(label, how.further, metrics, label_id=NEWEST)]
     action = Action.WOULD_LABEL if how.dry_run else Action.LABELLED
     beside = [series[each.series_id] for each in how.further]
-    worlds = _worlds(heed, session, (before, after), label.created_at)
-    receipt = _receipt(heed, session, label, beside, worlds, action, label.created_at)
-    receipt = replace(receipt, created=heed.maker.foretell(session, label, how.wanted))
+    made, settling = heed.maker.foretell(session, label, how.wanted), desensitisations.widening(session)
+    widened = Change(settling, {**settling, **made.widened})
+    worlds = _worlds(heed, session, (before, after), widened, label.created_at)
+    receipt = _receipt(heed, session, label, beside, worlds, action, label.created_at, made)
     if how.missed is not None:
         receipt = replace(receipt, replayed=_replayed(worlds, how.missed, series[label.series_id]))
     if how.dry_run:
@@ -351,6 +353,7 @@ def _receipt(
     worlds: Worlds,
     action: Action,
     now: datetime,
+    made: Foretold = NOTHING_MADE,
 ) -> Receipt:
     series = session.get_one(Series, label.series_id)
     return draw_up_receipt(
@@ -364,22 +367,27 @@ def _receipt(
         source=label.source,
         comment=label.comment,
         now=now,
+        made=made,
     )
 
 
 def _worlds(
-    heed: Heed, session: Session, standing: tuple[list[LabelEvidence], list[LabelEvidence]], now: datetime
+    heed: Heed,
+    session: Session,
+    standing: tuple[list[LabelEvidence], list[LabelEvidence]],
+    widened: Change[dict[int, float]],
+    now: datetime,
 ) -> Worlds:
     """The first labels stand, and then the second ones do."""
     policies = current_policies(session, heed.committer.rules.policy_defaults)
     silent = unanswered(session, standing[0] + standing[1])
     budgets = Budgets(session, policies, (each.series_id for those in (*standing, silent) for each in those))
-    return Worlds.of(*standing, now, budgets, silent)
+    return Worlds.of(*standing, now, budgets, silent, widened=widened)
 
 
 def _replayed(worlds: Worlds, witnessed: Witnessed, series: Series) -> Replayed:
     """What comes of a reported span once the report stands."""
-    heard = witnessed.anomaly is not None and worlds.tells(witnessed.anomaly, series)[1]
+    heard = witnessed.anomaly is not None and worlds.tells([(witnessed.anomaly, series)])[0][1]
     return replay(witnessed.span, heard=heard, lowest=worlds.budgets(series.id) - guards.MOST_LOWERED)
 
 

@@ -103,7 +103,9 @@ def _series_json(series: SeriesName) -> dict[str, Any]:
     return {"id": series.series_id, "metric": series.metric, "dimensions": dict(series.dimensions)}
 
 
-def _band_json(band: Band) -> dict[str, Any]:
+def _band_json(band: Band | None) -> dict[str, Any] | None:
+    if band is None:
+        return None
     return {
         "timestamp": _time(band.timestamp),
         "expected": band.expected,

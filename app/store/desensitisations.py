@@ -57,9 +57,14 @@ def level_changes(session: Session) -> list[LevelChange]:
     return [LevelChange(each.series_id, int(each.started_at.timestamp())) for each in members]
 
 
-def widening(session: Session) -> dict[int, float]:
-    """Decades of tolerance more, by series, while they settle."""
-    return {each.series_id: widened(each.progress) for each in still_settling(session)}
+def widening(session: Session, without_label: int | None = None) -> dict[int, float]:
+    """Decades of tolerance more, by series, while they settle; as if this label had made none."""
+    settling = still_settling(session)
+    if without_label is not None:
+        query = sa.select(Desensitisation.id).where(Desensitisation.label_id == without_label)
+        made = set(session.scalars(query))
+        settling = [each for each in settling if each.desensitisation_id not in made]
+    return {each.series_id: widened(each.progress) for each in settling}
 
 
 def to_undo(session: Session) -> list[Desensitisation]:

@@ -251,6 +251,17 @@ def test_siblings_learn_a_little_and_a_receipt_says_so(heed: World) -> None:
     assert receipt["tolerance_of_siblings"] == {"before": 0.0, "after": 0.25, "unit": "decades"}
 
 
+def test_a_receipt_names_alerts_of_siblings_as_far_as_what_was_taught_reaches(heed: World) -> None:
+    """Beyond the most that tolerance alone asks of siblings."""
+    french = an_alert(heed, a_series(heed, "FR"), rarity=2.3, is_open=False, days_ago=6)
+    receipts = [
+        heed.label(an_alert(heed, a_series(heed, country), rarity=2.3, is_open=False)).receipt
+        for country in ("DE", "GB", "ES", "PL")
+    ]
+    named = {each["alert_id"] for receipt in receipts for each in receipt["alerts_no_longer_sent"]["alerts"]}
+    assert french in named
+
+
 def test_what_would_make_heed_deaf_is_refused_unless_it_is_confirmed(heed: World) -> None:
     """The power check: the sentence says which changes would be hidden, and nothing is changed."""
     series = a_series(heed)

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from app.alerts.policy import Policies
 from app.pipeline import learn
-from app.pipeline.creations import Made, Wanted
+from app.pipeline.creations import NOTHING_MADE, Foretold, Made, Wanted
 from app.pipeline.learn import Answer, current_tolerances
 from app.security import Links
 from app.store import labels as stored_labels
@@ -62,8 +62,8 @@ class StandInCommitter:
 class MakesNothing:
     """For verdicts that create nothing."""
 
-    def foretell(self, session: Session, label: Label, wanted: Wanted) -> list[str]:
-        return []
+    def foretell(self, session: Session, label: Label, wanted: Wanted) -> Foretold:
+        return NOTHING_MADE
 
     def make(self, label: Label, wanted: Wanted) -> Made | None:
         return None

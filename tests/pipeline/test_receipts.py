@@ -1,0 +1,89 @@
+"""What receipts of verdicts that create something promise, and whether it comes true: real points and alerts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.main import Heed
+from app.pipeline import train
+from app.pipeline.creations import NOTHING_SAID, Wanted
+from app.pipeline.learn import label_alert, revoke_label
+from feedback.desensitise import WIDEST
+from tests.running import Shop, alerts, running
+
+
+@pytest.fixture
+def heed(tmp_path: Path) -> Iterator[Heed]:
+    with running(f"sqlite:///{tmp_path / 'heed.db'}", tmp_path) as heed:
+        yield heed
+
+
+@pytest.fixture
+def shop(heed: Heed) -> Shop:
+    """Five weeks of trained history; a rise by two fifths that was over a week ago, and one that goes on."""
+    shop = Shop(heed)
+    shop.has_history()
+    train.train(heed.committer, now=heed.clock.now(), reason="test", wanted=train.everything)
+    shop.send(24)
+    shop.send(3, factor=1.4)
+    shop.send(165, at_once=True)
+    shop.send(3, factor=1.4)
+    assert [each.status for each in alerts(heed)] == ["resolved", "firing"]
+    return shop
+
+
+def say(heed: Heed, verdict: str, *, wanted: Wanted = NOTHING_SAID, dry_run: bool = True) -> dict[str, Any]:
+    """Of the newest alert."""
+    newest = alerts(heed)[-1].id
+    signed: dict[str, Any] = {"author": "ana", "source": "api", "now": heed.clock.now()}
+    return label_alert(heed, newest, verdict, **signed, wanted=wanted, dry_run=dry_run).receipt
+
+
+def no_longer_sent(receipt: dict[str, Any]) -> set[int]:
+    return {each["alert_id"] for each in receipt["alerts_no_longer_sent"]["alerts"]}
+
+
+def test_the_receipt_of_an_event_shows_its_band_and_the_alert_that_it_closes(heed: Heed, shop: Shop) -> None:
+    receipt = say(heed, "event")
+    before, after = receipt["band"]["before"], receipt["band"]["after"]
+    assert (after["lower"] < before["lower"], after["upper"] > before["upper"]) == (True, True)
+    assert no_longer_sent(receipt) == {2}
+    assert not any("no alert" in each for each in receipt["text"])
+
+
+def test_the_receipt_of_a_recurring_event_names_the_earlier_alerts_that_it_then_closes(heed: Heed, shop: Shop) -> None:
+    first = alerts(heed)[0].started_at
+    weekly = Wanted(rrule="FREQ=WEEKLY", start=first - timedelta(hours=1), end=first + timedelta(hours=5))
+    assert no_longer_sent(say(heed, "event", wanted=weekly)) == {1, 2}
+    say(heed, "event", wanted=weekly, dry_run=False)
+    assert [each.status for each in alerts(heed)] == ["closed", "closed"]
+
+
+def test_the_receipt_of_bad_data_says_that_the_next_point_is_not_judged_and_which_alert_is_withdrawn(
+    heed: Heed, shop: Shop
+) -> None:
+    receipt = say(heed, "bad_data")
+    assert receipt["band"]["before"] is not None
+    assert receipt["band"]["after"] is None
+    assert any("those to come are not judged" in each for each in receipt["text"])
+    assert no_longer_sent(receipt) == {2}
+
+
+def test_the_receipt_of_a_new_normal_shows_how_much_more_is_tolerated_and_the_level_that_is_then_expected(
+    heed: Heed, shop: Shop
+) -> None:
+    tried = say(heed, "new_normal")
+    assert tried["tolerance"] == {"before": 0.0, "after": WIDEST, "unit": "decades"}
+    assert tried["threshold"]["after"] == pytest.approx(10**WIDEST * tried["threshold"]["before"])
+    assert no_longer_sent(tried) == {2}
+    given = say(heed, "new_normal", dry_run=False)
+    expected = heed.committer.band(1, heed.committer.partitions[0].tolerances)
+    assert expected is not None
+    assert tried["band"]["after"]["expected"] == pytest.approx(expected.expected, rel=0.05)
+    undone = revoke_label(heed, given["label_id"], by="ana", now=heed.clock.now(), dry_run=True).receipt
+    assert undone["tolerance"] == {"before": WIDEST, "after": 0.0, "unit": "decades"}
