@@ -81,6 +81,8 @@ def report_missed(
         zone = _named(_series_of(session, heed, link), series_id).timezone
     try:
         first, last = _moment(start, zone), _moment(end, zone)
+        if first.timestamp() < 0 or last > heed.clock.now():
+            raise Unprocessable("Give times that have passed, and the year in which it was.")
         if last - first > LONGEST_SPAN:
             raise Unprocessable("That is more than a month. Say when it was to a few hours, or days at most.")
         answer = label_span(

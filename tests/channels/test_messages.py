@@ -20,7 +20,7 @@ from app.alerts.message import (
     remarks,
     sentence,
 )
-from app.alerts.rules import SnoozedFor
+from app.alerts.rules import End, SnoozedFor
 from app.channels import slack, webhook
 from tests.channels.anomalies import CASES, DROP, NOW, Case, alert, anomaly
 from tests.channels.golden import as_json, golden
@@ -95,6 +95,13 @@ def test_an_alert_that_goes_on_can_be_taken_on_and_snoozed_and_one_that_is_over_
     said = {each.action: each.text for each in buttons(facts, Reason.UPDATED)}
     assert {action: text for action, text in said.items() if action in names} == names
     assert [each.action for each in buttons(facts, Reason.RESOLVED)] == ["false_alarm", "real", "missed", "details"]
+
+
+def test_what_has_gone_silent_is_not_called_back_to_normal() -> None:
+    silent = replace(DROP, ended_at=NOW + timedelta(days=2), end=End.SILENT)
+    said = sentence(alert(silent), Reason.RESOLVED)
+    assert said.startswith("orders (country DE) has sent nothing for so long that this counts as over: it fell to 387 ")
+    assert "normal" not in said
 
 
 def test_who_looks_after_an_alert_is_said_while_it_goes_on() -> None:

@@ -100,7 +100,9 @@ def test_a_reader_reports_from_the_page_of_an_alert_what_else_was_missed(served:
     ("said", "status", "why"),
     [
         ({"end": "2026-02-05T05:00"}, 422, "The span ends before it starts"),
-        ({"end": "2026-08-05T05:00"}, 422, "That is more than a month"),
+        ({"start": "2025-08-05T05:00"}, 422, "That is more than a month"),
+        ({"start": "9999-12-31T23:59", "end": "9999-12-31T23:59"}, 422, "Give times that have passed"),
+        ({"start": "0001-01-01T00:00"}, 422, "Give times that have passed"),
         ({"start": "yesterday"}, 422, "Give both times as a date"),
         ({"series_id": 99}, 404, "This link is about other series"),
     ],
