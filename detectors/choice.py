@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from detectors.contract import Bools, Detector, Fields, Floats, History, Ints
+from detectors.contract import Bools, Detector, Floats, History, Ints
 from detectors.rarity import WEEK_SECONDS
 from detectors.robust import center_and_unit, mean
 from detectors.trial import go_on
@@ -141,23 +141,3 @@ def _best(worth: dict[str, float], default: str) -> tuple[str, str]:
         name,
         f"its errors on the end of its past were {100 * (1 - worth[name] / usual):.0f} % smaller than {default}'s",
     )
-
-
-def train_best(
-    history: History, *, default: Detector, others: Sequence[Detector], budget_ms: float
-) -> tuple[Choice, dict[str, Fields], dict[str, Fields]]:
-    """Choose, then fit each series by its own: baselines and states by detector, cold where another was chosen."""
-    choice = choose(history, default=default, others=others, budget_ms=budget_ms)
-    baselines: dict[str, Fields] = {}
-    states: dict[str, Fields] = {}
-    names = np.array(choice.detector)
-    for detector in (default, *others):
-        baselines[detector.name], states[detector.name] = detector.cold(len(names))
-        rows = np.flatnonzero(names == detector.name)
-        if not len(rows):
-            continue
-        fitted = detector.fit(history.of_series(rows))
-        for whole, fields in zip((baselines[detector.name], states[detector.name]), fitted, strict=True):
-            for field, array in fields.items():
-                whole[field][rows] = array
-    return choice, baselines, states

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from detectors.basic import Basic
-from detectors.choice import choose, few_events, train_best
+from detectors.choice import choose, few_events
 from detectors.contract import Floats
 from detectors.counts import Counts
 from detectors.decomposed import Decomposed
@@ -56,15 +56,6 @@ def test_dear_detectors_are_tried_on_as_many_series_as_the_budget_pays_for() -> 
     tried.clear()
     choose(history(_mixed()), default=Seasonal(), others=(Watched(),), budget_ms=180.0)
     assert tried == []
-
-
-def test_each_series_is_trained_by_its_own_detector() -> None:
-    choice, baselines, states = train_best(history(_mixed()), default=Seasonal(), others=OTHERS, budget_ms=0.0)
-    for row, name in enumerate(choice.detector):
-        assert {other: bool(fields["trained"][row]) for other, fields in baselines.items()} == {
-            other: other == name for other in baselines
-        }
-    assert {len(array) for fields in states.values() for array in fields.values()} == {4}
 
 
 def test_odd_histories_keep_the_default() -> None:
