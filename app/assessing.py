@@ -21,7 +21,15 @@ def assess_tables(files: Sequence[Path], *, alerts_per_week: float, timezone: st
 
 def _past(table: Table, timezone: str, country: str) -> Past:
     recorded, arrival = table.recorded, arrival_of(table.row)  # rows in the order of the file, numbered by time
-    return Past(recorded.name, timezone, recorded.timestamp, recorded.value, arrival=arrival, country=country)
+    return Past(
+        metric=recorded.name,
+        timezone=timezone,
+        timestamp=recorded.timestamp,
+        value=recorded.value,
+        weight=recorded.weight,
+        arrival=arrival,
+        country=country,
+    )
 
 
 def answers(reports: Sequence[Report]) -> dict[str, Any]:

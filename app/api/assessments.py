@@ -281,7 +281,10 @@ def _posted_pasts(posted: PostedPoints, timezone: str, country: str) -> list[Pas
         last = order[np.append(time[1:] != time[:-1], True)]
         arrival = arrival_of(posted.timestamp[mine])
         time, value, dimensions = posted.timestamp[last], posted.value[last], dict(series.dimensions)
-        pasts.append(Past(series.metric, timezone, time, value, dimensions, arrival=arrival, country=country))
+        weight = None if posted.weight is None else posted.weight[last]
+        pasts.append(
+            Past(series.metric, timezone, time, value, dimensions, arrival=arrival, weight=weight, country=country)
+        )
     return [past for past in pasts if len(past.timestamp)]
 
 

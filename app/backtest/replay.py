@@ -44,11 +44,15 @@ CANDIDATE_DECADES = 0.6
 
 @dataclass(frozen=True)
 class Recorded:
-    """A series to replay: `timestamp` int64 unix seconds, rising; `value` float64, NaN = known to be missing."""
+    """A series to replay: `timestamp` int64 unix seconds, rising; `value` float64, NaN = known to be missing.
+
+    weight: float64, of a ratio the number of events behind each value, NaN where not given; None if none was.
+    """
 
     name: str
     timestamp: Ints
     value: Floats
+    weight: Floats | None = None
 
 
 @dataclass(frozen=True)
@@ -161,6 +165,7 @@ class _Course:
         self.local = [local_seconds(one.timestamp, timezone) for one in series]
         self.column = [one.timestamp // max(cadence, 1) - _first(one) // max(cadence, 1) for one in series]
         self.past = [np.full(int(column[-1]) + 1 if len(column) else 0, np.nan) for column in self.column]
+        self.past_weight = [np.full_like(past, np.nan) for past in self.past] if _weighted(series) else None
         self.offset = [self._offset_of(one, start) for one, start in zip(series, starts, strict=True)]
         self.baseline, self.state = detector.cold(len(series))
         self.life = newborn(len(series), len(detector.evidence))
@@ -237,10 +242,15 @@ class _Course:
         return _first(self.series[row]) // self.cadence
 
     def _history(self, stretches: list[_Stretch], begin: int, end: int, offset: int) -> History:
-        past = [self._learnable(stretch)[begin - self._origin(stretch.row) :][: end - begin] for stretch in stretches]
+        within = [slice(begin - self._origin(stretch.row), end - self._origin(stretch.row)) for stretch in stretches]
+        past = [self._learnable(stretch)[columns] for stretch, columns in zip(stretches, within, strict=True)]
+        weights = None
+        if self.past_weight is not None:
+            alike = zip(stretches, within, strict=True)
+            weights = np.stack([self.past_weight[stretch.row][columns] for stretch, columns in alike])
         timestamp = np.arange(begin, end, dtype=np.int64) * self.cadence + offset
         local = local_seconds(timestamp, self.timezone)
-        return History(np.stack(past), timestamp, local, self.cadence, kinds_of_day=kinds_of_day(local, self.country))
+        return History(np.stack(past), timestamp, local, self.cadence, weights, kinds_of_day(local, self.country))
 
     def _learnable(self, stretch: _Stretch) -> Floats:
         """The past on the grid, without the told anomaly that is still open, as in a live training."""
@@ -320,22 +330,31 @@ class _Course:
             frozen=np.tile(held, steps.stop - steps.start),
             threshold_up=threshold,
             threshold_down=threshold,
+            weight=None if table.weight is None else table.weight[steps, :count].ravel(),
             kinds_of_day=kinds_of_day(local, self.country),
         )
 
     def _remember(self, stretch: _Stretch) -> None:
         """The points become past."""
         within = slice(stretch.start, stretch.stop)
-        self.past[stretch.row][self.column[stretch.row][within]] = self.series[stretch.row].value[within]
+        columns, one = self.column[stretch.row][within], self.series[stretch.row]
+        self.past[stretch.row][columns] = one.value[within]
+        if self.past_weight is not None and one.weight is not None:
+            self.past_weight[stretch.row][columns] = one.weight[within]
+
+
+def _weighted(series: Sequence[Recorded]) -> bool:
+    return any(one.weight is not None for one in series)
 
 
 @dataclass(frozen=True)
 class _Table:
-    """Points and judgements of some stretches side by side; arrays (steps, stretches)."""
+    """Points and judgements of some stretches side by side; arrays (steps, stretches). weight: None if none was."""
 
     timestamp: Ints
     local: Ints
     value: Floats
+    weight: Floats | None
     expected: Floats
     lower: Floats
     upper: Floats
@@ -351,6 +370,7 @@ class _Table:
             timestamp=np.zeros(shape, np.int64),
             local=np.zeros(shape, np.int64),
             value=np.full(shape, np.nan),
+            weight=np.full(shape, np.nan) if _weighted(series) else None,
             expected=np.full(shape, np.nan),
             lower=np.full(shape, np.nan),
             upper=np.full(shape, np.nan),
@@ -363,7 +383,10 @@ class _Table:
             within, length = slice(stretch.start, stretch.stop), stretch.stop - stretch.start
             table.timestamp[:length, place] = series[stretch.row].timestamp[within]
             table.local[:length, place] = local[stretch.row][within]
-            table.value[:length, place] = series[stretch.row].value[within]
+            one = series[stretch.row]
+            table.value[:length, place] = one.value[within]
+            if table.weight is not None and one.weight is not None:
+                table.weight[:length, place] = one.weight[within]
         return table
 
     def keep(self, step: int, count: int, scores: Scores, anomalous: Bools) -> None:

@@ -1,4 +1,4 @@
-"""CSV in and out: `timestamp,value[,label]`, RFC 3339 or unix seconds; one judged row per row that came in."""
+"""CSV in and out: `timestamp,value[,weight][,label]`, RFC 3339 or unix seconds; one judged row per row that came in."""
 
 from __future__ import annotations
 
@@ -48,9 +48,10 @@ def read_table(path: Path) -> Table:
 
     Raises UnreadableTable.
     """
-    times, values, labels = _columns(path)
+    times, values, weights, labels = _columns(path)
     timestamp = _unix_seconds(times, path)
-    value = _numbers(values, path)
+    value = _numbers("value", values, path)
+    weight = None if weights is None else _events(weights, path)
     order = np.argsort(timestamp, kind="stable")
     ordered = timestamp[order]
     is_last = np.append(ordered[1:] != ordered[:-1], True)[: len(ordered)]
@@ -61,7 +62,7 @@ def read_table(path: Path) -> Table:
     counted[kept] = True
     return Table(
         path=path,
-        recorded=Recorded(path.stem, timestamp[kept], value[kept]),
+        recorded=Recorded(path.stem, timestamp[kept], value[kept], None if weight is None else weight[kept]),
         timestamp_text=times,
         value_text=values,
         row=row,
@@ -94,8 +95,8 @@ def write_table(table: Table, replayed: Replayed, target: Path) -> None:
         writer.writerows(zip(*columns, strict=True))
 
 
-def _columns(path: Path) -> tuple[list[str], list[str], list[str] | None]:
-    """The cells of the three columns that are read."""
+def _columns(path: Path) -> tuple[list[str], list[str], list[str] | None, list[str] | None]:
+    """The cells of the four columns that are read: times, values, and weights and labels where there are any."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = [row for row in csv.reader(file) if row]
@@ -107,15 +108,15 @@ def _columns(path: Path) -> tuple[list[str], list[str], list[str] | None]:
     absent = [name for name in ("timestamp", "value") if name not in names]
     if absent:
         raise UnreadableTable(
-            f"{path} has no column {' and '.join(absent)}; its first line must be timestamp,value[,label]"
+            f"{path} has no column {' and '.join(absent)}; its first line must be timestamp,value[,weight][,label]"
         )
     width = len(names)
     for line, cells in enumerate(rows[1:], start=2):
         if len(cells) != width:
             raise UnreadableTable(f"{path}, line {line}: {len(cells)} cells where the header has {width}")
     columns = list(zip(*rows[1:], strict=True)) or [() for _ in names]
-    label = list(columns[names.index("label")]) if "label" in names else None
-    return list(columns[names.index("timestamp")]), list(columns[names.index("value")]), label
+    weight, label = (list(columns[names.index(name)]) if name in names else None for name in ("weight", "label"))
+    return list(columns[names.index("timestamp")]), list(columns[names.index("value")]), weight, label
 
 
 def _unix_seconds(texts: list[str], path: Path) -> Ints:
@@ -143,22 +144,31 @@ def _one_time(text: str) -> int:
         return math.floor((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
 
 
-def _numbers(texts: list[str], path: Path) -> np.ndarray:
+def _events(texts: list[str], path: Path) -> np.ndarray:
+    """Weights: how many events are behind each value, NaN where that was not given."""
+    weights = _numbers("weight", texts, path)
+    if (negative := np.flatnonzero(weights < 0)).size:
+        raise UnreadableTable(f"{path}, line {negative[0] + 2}: weight is a number of events, so at least 0")
+    return weights
+
+
+def _numbers(name: str, texts: list[str], path: Path) -> np.ndarray:
     try:
         numbers = np.array(texts, dtype=np.float64)
     except ValueError:
-        numbers = np.array([_one_number(text, index + 2, path) for index, text in enumerate(texts)], np.float64)
+        each = [_one_number(name, text, index + 2, path) for index, text in enumerate(texts)]
+        numbers = np.array(each, np.float64)
     return np.where(np.isfinite(numbers), numbers, np.nan)
 
 
-def _one_number(text: str, line: int, path: Path) -> float:
+def _one_number(name: str, text: str, line: int, path: Path) -> float:
     text = text.strip()
     if text.lower() in MISSING:
         return math.nan
     try:
         return float(text)
     except ValueError:
-        raise UnreadableTable(f"{path}, line {line}: value must be a number, or empty where it is missing") from None
+        raise UnreadableTable(f"{path}, line {line}: {name} must be a number, or empty where it is missing") from None
 
 
 def _labels(texts: list[str]) -> Bools:

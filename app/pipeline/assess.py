@@ -74,6 +74,7 @@ POSTED = PolicySettings()
 class Past:
     """The known points of one series. timestamp: rising unix seconds; value: NaN where known to be missing.
 
+    weight: of a ratio the number of events behind each value, NaN where not given; None if none was.
     series_id: None where the history was only shown to us. cadence: seconds, 0 where it is to be found. arrival: known
     of points that were posted only. country: whose public holidays count, "" where nobody's do. bar: what it must pass
     to be told of. detector: its name; limits: lower and upper, by which that of fixed limits judges, NaN where none is.
@@ -87,6 +88,7 @@ class Past:
     series_id: int | None = None
     cadence: int = 0
     arrival: Arrival = field(default_factory=Arrival)
+    weight: Floats | None = None
     country: str = ""
     bar: Bar = field(default_factory=lambda: bar_of(POSTED))
     detector: str = DEFAULT_DETECTOR
@@ -159,6 +161,7 @@ def _stored(session: Session, series: Series, now: int, settings: PolicySettings
         dimensions=series.dimensions,
         series_id=series.id,
         cadence=series.cadence_seconds,
+        weight=batch.weight.astype(np.float64) if np.isfinite(batch.weight).any() else None,
         country=settings.country or "",
         bar=bar_of(settings),
         detector=settings.must_judge or chosen,
@@ -178,15 +181,20 @@ def _with_least(past: Past, grid: History) -> Past:
 def _on_grid(past: Past) -> History:
     """The newest points of a past on the grid of its cadence; one empty column where there is none."""
     if not len(past.timestamp):
-        return _history(np.zeros(1, np.int64), np.full(1, np.nan), UNKNOWN_CADENCE, past)
+        return _history(np.zeros(1, np.int64), np.full(1, np.nan), None, UNKNOWN_CADENCE, past)
     cadence = past.cadence or usual_cadence(past.timestamp) or UNKNOWN_CADENCE
     recent = past.timestamp > past.timestamp[-1] - MOST_COLUMNS * cadence
-    return _history(*on_grid(past.timestamp[recent], past.value[recent], cadence), cadence, past)
+    timestamp, values = on_grid(past.timestamp[recent], past.value[recent], cadence)
+    weights = None
+    if past.weight is not None:
+        _, weights = on_grid(past.timestamp[recent], past.weight[recent], cadence)
+    return _history(timestamp, values, weights, cadence, past)
 
 
-def _history(timestamp: Ints, values: Floats, cadence: int, past: Past) -> History:
+def _history(timestamp: Ints, values: Floats, weights: Floats | None, cadence: int, past: Past) -> History:
     local = local_seconds(timestamp, past.timezone)
-    return History(values[None, :], timestamp, local, cadence, kinds_of_day=kinds_of_day(local, past.country))
+    weight = None if weights is None else weights[None, :]
+    return History(values[None, :], timestamp, local, cadence, weight, kinds_of_day(local, past.country))
 
 
 def _stacked(pasts: Sequence[Past], grids: Sequence[History]) -> Iterator[tuple[list[int], History]]:
@@ -194,12 +202,13 @@ def _stacked(pasts: Sequence[Past], grids: Sequence[History]) -> Iterator[tuple[
     alike: dict[tuple[str | float, ...], list[int]] = {}
     for place, (past, grid) in enumerate(zip(pasts, grids, strict=True)):
         ends = (grid.timestamp[0], grid.timestamp[-1], grid.local[0], grid.local[-1])
-        judged_by = (past.detector, *(past.limits or ()))
+        judged_by = (past.detector, past.weight is not None, *(past.limits or ()))
         alike.setdefault((*judged_by, past.country, grid.cadence, *map(int, ends)), []).append(place)
     for places in alike.values():
         first = grids[places[0]]
         if all(np.array_equal(grids[place].local, first.local) for place in places):
             values = np.concatenate([grids[place].values for place in places])
-            yield places, replace(first, values=values)
+            weights = [each for place in places if (each := grids[place].weights) is not None]
+            yield places, replace(first, values=values, weights=np.concatenate(weights) if weights else None)
         else:
             yield from (([place], grids[place]) for place in places)

@@ -60,6 +60,19 @@ def test_series_that_are_stored_are_assessed_by_a_matcher(shared: Served) -> Non
     assert assessed(shared, {"matcher": {"metric": "no-such"}}) == []
 
 
+def test_the_events_behind_a_posted_ratio_count(shared: Served) -> None:
+    """What is seen is not the same where nobody says that the nights have few."""
+    hour = np.arange(WEEKS * 168)
+    events = np.where(hour % 24 < 6, 20, 20_000)
+    rate = np.random.default_rng(3).binomial(events, 0.05) / events
+    ratio = {"metric": "conversion", "timestamps": (MONDAY + HOUR * hour).tolist(), "values": rate.tolist()}
+    (known,), (unknown,) = (
+        assessed(shared, {"series": [each]}) for each in (ratio | {"weights": events.tolist()}, ratio)
+    )
+    shares = [one["smallest_changes"] for one in (known, unknown)]
+    assert shares[0] != shares[1]
+
+
 def test_white_noise_is_answered_with_a_fixed_limit(shared: Served) -> None:
     noise = weekly_orders() | {"values": np.random.default_rng(3).normal(100, 5, WEEKS * 168).tolist()}
     (one,) = assessed(shared, {"series": [noise]})

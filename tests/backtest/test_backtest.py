@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from app.backtest import Recorded, Replayed, UnreadableTable, backtest, replay, verify
+from app.backtest.tables import read_table
 from detectors.registry import DETECTORS
 from tests.detectors.checks import DAY, HOUR, START, WEEK, seasonal_values, times
 
@@ -119,6 +120,40 @@ def test_an_incident_does_not_teach_the_baseline() -> None:
     (clean,), (hit,) = replay([usual]), replay([dropped])
     after = slice(4 * 168 + 72, 4 * 168 + 168)
     assert np.abs(hit.expected[after] / clean.expected[after] - 1).max() < 0.1
+
+
+def _conversion(weeks: int = 6) -> Recorded:
+    """A ratio of one true rate, of 20 events in hours of the night and 20,000 at noon."""
+    timestamp = times(weeks * 168)
+    events = np.round(20 * 1_000 ** np.clip(np.sin(np.pi * (timestamp // HOUR % 24 - 5) / 14), 0, 1) ** 0.5)
+    value = np.random.default_rng(3).binomial(events.astype(int), 0.05) / events
+    return Recorded("conversion", timestamp, value, events)
+
+
+def test_a_ratio_is_replayed_with_the_events_behind_it() -> None:
+    """What few events do by chance in a night is as common as what many do at noon."""
+    one = _conversion()
+    (known,), (unknown,) = replay([one]), replay([Recorded("conversion", one.timestamp, one.value)])
+    judged = slice(4 * 168, None)
+    night = (one.timestamp // HOUR % 24 < 5)[judged]
+    width, ignorant = ((each.upper - each.lower)[judged] for each in (known, unknown))
+    assert np.median(width[night]) > 10 * np.median(width[~night])
+    assert np.median(ignorant[night]) < 10 * np.median(ignorant[~night])
+
+
+def test_a_ratio_beside_a_series_without_events_changes_neither() -> None:
+    pair = [_conversion(), _orders(6)]
+    for alone, together in zip([replay([one])[0] for one in pair], replay(pair), strict=True):
+        np.testing.assert_allclose(together.rarity, alone.rarity, rtol=1e-6, atol=1e-6)
+
+
+def test_the_weights_of_a_file_are_read(tmp_path: Path) -> None:
+    rows = [["0", "0.5", "10"], ["60", "0.4", ""], ["120", "", "3"]]
+    recorded = read_table(_write(tmp_path / "ratio.csv", rows, "timestamp,value,weight")).recorded
+    assert recorded.weight is not None
+    np.testing.assert_array_equal(recorded.weight, [10.0, np.nan, 3.0])
+    with pytest.raises(UnreadableTable, match="line 2: weight is a number of events"):
+        read_table(_write(tmp_path / "wrong.csv", [["0", "0.5", "-1"]], "timestamp,value,weight"))
 
 
 def _write(path: Path, rows: list[list[str]], header: str = "timestamp,value") -> Path:

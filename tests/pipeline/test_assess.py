@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from sqlalchemy.orm import Session
 
@@ -17,7 +18,7 @@ from app.pipeline.assess import Past, assess_pasts, pasts_of
 from app.pipeline.policies import Draft
 from app.store import choices
 from app.store.series import Matcher
-from tests.running import Shop, running
+from tests.running import HOUR, MONDAY, Shop, running
 
 
 @pytest.fixture
@@ -71,3 +72,17 @@ def test_a_policy_that_names_a_detector_and_its_limits_has_the_last_word(heed: H
 def test_a_series_that_the_fall_back_judges_is_assessed_by_it(heed: Heed) -> None:
     failed = partial(choices.record_fall_backs, trained=[1], failed={1: "no"}, detector="seasonal", reason="no past")
     assert past_of(heed, {}, failed).detector == "basic"
+
+
+def test_a_ratio_is_assessed_with_the_events_behind_it() -> None:
+    """Who knows that few events vary by chance, expects more of the many."""
+    timestamp = MONDAY + HOUR * np.arange(6 * 168)
+    events = np.round(20 * 1_000 ** np.clip(np.sin(np.pi * (timestamp // HOUR % 24 - 5) / 14), 0, 1) ** 0.5)
+    value = np.random.default_rng(3).binomial(events.astype(int), 0.05) / events
+    known, unknown = (Past("conversion", "UTC", timestamp, value, weight=weight) for weight in (events, None))
+    [one, other] = assess_pasts([known, unknown], alerts_per_week=1.0)
+    assert one.history.weights is not None
+    courses = [each.assessment.course for each in (one, other)]
+    width = [course.upper - course.lower for course in courses if course is not None]
+    noon = (timestamp // HOUR % 24 == 12)[-width[0].size :]
+    assert np.median(width[0][noon]) < 0.5 * np.median(width[1][noon])
