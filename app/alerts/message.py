@@ -452,7 +452,8 @@ def digest_title(count: int, still_on: int, since: datetime, timezone: str, told
     going_on = "1 goes on" if still_on == 1 else f"{still_on:,} go on"
     over = "1 is over" if count - still_on == 1 else f"{count - still_on:,} are over"
     state = ", ".join(said for said, some in ((going_on, still_on), (over, count - still_on)) if some)
-    return f"{count:,} alerts since {moment(since, timezone, told_at)}: {state}"
+    alerts = "1 alert" if count == 1 else f"{count:,} alerts"
+    return f"{alerts} since {moment(since, timezone, told_at)}: {state}"
 
 
 def _digested(digest: Digest) -> list[str]:

@@ -42,8 +42,10 @@ def test_what_lasts_for_a_day_is_asked_about_and_never_called_back_to_normal(
     assert anomaly["latest"] < 0.5 * anomaly["expected"]
     page = served.client.get(alert["url"]).text
     assert "is this the new normal?" in page
+    assert "Followed no longer" in page
     sent = served.client.get("/v1/notifications").json()["notifications"][0]
     digest = served.client.get(served.heed.links.digest_url(sent["id"], "shop", wall_now())).text
+    assert "<h1>1 alert since " in digest
     assert "the new normal?" in digest
     served.client.post(alert["links"]["real"])
     assert served.alert()["offer"] is None
