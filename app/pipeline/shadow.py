@@ -1,12 +1,14 @@
 """Count what a candidate detector would have told, beside the live ones.
 
-Every night each candidate is trained on what was known when it was last counted, then judges the points that have come
-since. So it judges nothing that it has learned from, its counts are rows of the database and outlive any restart, and
-without shadows nothing is done at all.
+Every night each candidate is trained on what was known two days before it was last counted, then judges all that has
+come since, and counts what it tells after the last count. Those two days tell it which runs go on from the night
+before: none counts twice, and no state of it need be kept. So it judges nothing that it has learned from, its counts
+are rows of the database and outlive any restart, and without shadows nothing is done at all.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 import numpy as np
@@ -30,6 +32,10 @@ from feedback.training_mask import Exclusions
 
 log = structlog.get_logger()
 
+WARM_SECONDS = 2 * training.DAY
+"""Longer than a run lasts before it ends by age, and its cool-down."""
+WARM_SHARE = 4
+"""Of a young series at most such a part of what it has is not learned."""
 BUDGET_MS = 60_000.0
 """What fitting one candidate may cost a night: 200,000 series by the default detector, 120 by the dearest."""
 
@@ -85,25 +91,39 @@ def _judge_portion(
     told = 0
     with committer.database.reading() as session:
         for grid in points.read_grids(session, number, start, end, series_ids=ids):
-            history = history_of(partition, grid, excluded)
+            history, learned = history_of(partition, grid, _of_all(excluded)), history_of(partition, grid, excluded)
             mine = partition.slots_of(grid.series_ids)
             up, down = (tolerance[mine] for tolerance in (partition.tolerance_up, partition.tolerance_down))
             first = int(np.searchsorted(history.timestamp, since.timestamp(), side="right"))
-            told += would_tell(candidate, history, first, partition.bars(mine), up, down)
+            told += would_tell(candidate, history, learned, first, partition.bars(mine), up, down)
     return told
 
 
-def would_tell(
-    candidate: Detector, history: History, first: int, bars: Bars, tolerance_up: Floats, tolerance_down: Floats
-) -> int:
-    """Runs that reach the threshold from column `first` on, by the candidate trained on the columns before it.
+def _of_all(excluded: Exclusions) -> Exclusions:
+    """Events and gaps alone: what labels and open alerts exclude is not learned from, but it is judged."""
+    return replace(Exclusions.none(), shared=excluded.shared, level_changes=excluded.level_changes)
 
-    bars, tolerance_up, tolerance_down (decades): of each series, (S,). Series that it can't be trained on count none.
+
+def would_tell(
+    candidate: Detector,
+    history: History,
+    learned: History,
+    first: int,
+    bars: Bars,
+    tolerance_up: Floats,
+    tolerance_down: Floats,
+) -> int:
+    """Runs that reach the threshold from column `first` on, by the candidate trained up to two days before it.
+
+    A run that reached it in those two days is not counted again. history: what it judges; learned: the same without
+    what must not be learned from. bars, tolerance_up, tolerance_down (decades): of each series, (S,). Series that it
+    can't be trained on count none.
     """
     columns = history.timestamp.size
     if first < 2 or first >= columns:
         return 0
-    past = history.within(slice(first))
+    begin = first - min(WARM_SECONDS // history.cadence, first // WARM_SHARE)
+    past = learned.within(slice(begin))
     fitted = training.fit_many(candidate, past, fall_back=registry.get(FALL_BACK))
     rows = np.flatnonzero(np.array(fitted.detector) == candidate.name)
     if not rows.size:
@@ -113,7 +133,7 @@ def would_tell(
     bars = bars.only(rows)
     up, down = bars.threshold + tolerance_up[rows], bars.threshold + tolerance_down[rows]
     told = 0
-    for column in range(first, columns):
+    for column in range(begin, columns):
         here = Points(
             row=np.arange(rows.size),
             timestamp=np.full(rows.size, history.timestamp[column]),
@@ -138,5 +158,5 @@ def would_tell(
             least_relative=bars.relative,
             least_absolute=bars.absolute,
         )
-        told += int(changes.told.sum())
+        told += int(changes.told.sum()) if column >= first else 0
     return told

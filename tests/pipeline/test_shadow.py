@@ -58,6 +58,19 @@ def test_counts_go_on_after_a_restart_and_nothing_is_counted_twice(database_url:
         assert shadow_of(heed, shadow_id).would_be_alerts == 2
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_what_goes_on_over_a_count_is_counted_once(heed: Heed) -> None:
+    shop = trained_shop(heed)
+    shadow_id = begin(heed, "seasonal")
+    shop.send(3, factor=0.2)
+    count_shadows(heed.committer, heed.clock.now())
+    assert shadow_of(heed, shadow_id).would_be_alerts == 1
+    shop.send(3, factor=0.2)
+    shop.send(6)
+    count_shadows(heed.committer, heed.clock.now())
+    assert shadow_of(heed, shadow_id).would_be_alerts == 1
+
+
 def test_the_night_counts_by_itself(heed: Heed) -> None:
     shop = trained_shop(heed)
     shadow_id = begin(heed, "basic")
