@@ -149,6 +149,18 @@ class MissedLink:
 
 
 @dataclass(frozen=True)
+class BudgetLink:
+    """A link that may give one policy the budget that the message of an alert offers, or take that back."""
+
+    alert_id: int
+    policy: str
+    before: float
+    wanted: float
+    origin: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True)
 class AlertLink:
     """A link that shows one alert, and offers its verdicts, to whoever holds it."""
 
@@ -217,6 +229,12 @@ class Links:
         """Link whose page takes a report of what was missed of the alert's series."""
         return self._url("m", [alert_id, origin, self._expiry(now)])
 
+    def budget_url(
+        self, alert_id: int, policy: str, before: float, wanted: float, *, origin: str, now: datetime
+    ) -> str:
+        """Link whose page gives the policy that many `alerts_per_week` in place of those before."""
+        return self._url("b", [alert_id, policy, before, wanted, origin, self._expiry(now)])
+
     def alert_url(self, alert_id: int, origin: str, now: datetime) -> str:
         """Link to the page of the alert: the `url` of a notification."""
         return self._url("a", [alert_id, origin, self._expiry(now)])
@@ -251,6 +269,11 @@ class Links:
         """As `read_verdict`, for the link by which a miss is reported."""
         alert_id, origin, expiry = self._read("m", token, now)
         return MissedLink(alert_id, origin, datetime.fromtimestamp(expiry, UTC))
+
+    def read_budget(self, token: str, now: datetime) -> BudgetLink:
+        """As `read_verdict`, for the link that sets a budget."""
+        alert_id, policy, before, wanted, origin, expiry = self._read("b", token, now)
+        return BudgetLink(alert_id, policy, before, wanted, origin, datetime.fromtimestamp(expiry, UTC))
 
     def read_press(self, token: str, now: datetime) -> VerdictLink | ActionLink:
         """What a button in a message hands back, whichever of the two it is. Raises as `read_verdict`."""

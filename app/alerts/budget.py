@@ -12,6 +12,7 @@ BY_CHANCE = 0.001
 """A policy that keeps its budget breaks it in one week of a thousand."""
 FEWEST = 5
 """So many alerts in a week nobody needs to be spared, however small the budget: a few series may fail for real."""
+SETTING = "alerts_per_week"
 LEAST = 0.001
 """The least budget that is offered: what is still told then is no matter of the budget."""
 
@@ -23,6 +24,32 @@ class Told:
     alert_id: int
     rarity: float
     series: str
+
+
+@dataclass(frozen=True)
+class Offer:
+    """The `alerts_per_week` of a series that would mend a policy, and what it is now."""
+
+    before: float
+    wanted: float
+
+    @property
+    def stored(self) -> str:
+        """As an alert keeps it."""
+        return f"{SETTING}:{self.before!r}:{self.wanted!r}"
+
+    @classmethod
+    def read(cls, stored: str | None) -> Offer | None:
+        """What an alert keeps, if it is this."""
+        name, _, numbers = (stored or "").partition(":")
+        before, _, wanted = numbers.partition(":")
+        return cls(float(before), float(wanted)) if name == SETTING else None
+
+
+def offer(told: list[Told], budget: float, *, alerts_per_week: float) -> Offer | None:
+    """What is offered; nothing where no budget would leave out what is told."""
+    wanted, _ = fitting(told, budget)
+    return Offer(alerts_per_week, wanted) if wanted >= LEAST else None
 
 
 def is_broken(told: int, budget: float) -> bool:

@@ -64,15 +64,17 @@ class Action(StrEnum):
     ACKNOWLEDGE = "acknowledge"
     SNOOZE = "snooze"
     MISSED = "missed"
+    BUDGET = "budget"
 
 
 ACTION_NAMES = {
+    Action.BUDGET: "Set this budget",
     Action.ACKNOWLEDGE: "I'm on it",
     Action.SNOOZE: "Snooze until it changes",
     Action.MISSED: "Something missed?",
 }
-ACTIONS_WHILE_ON = (Action.ACKNOWLEDGE, Action.SNOOZE)
-OPENS_A_PAGE = frozenset({"details", Action.MISSED.value})
+ACTIONS_WHILE_ON = (Action.ACKNOWLEDGE, Action.SNOOZE, Action.BUDGET)
+OPENS_A_PAGE = frozenset({"details", Action.MISSED.value, Action.BUDGET.value})
 """Buttons that are links even where the others act in place."""
 
 

@@ -37,7 +37,7 @@ from app.api.edge import AnswerHeaders, BodyLimit
 from app.api.metrics import Metrics, Timed
 from app.api.problems import Problem, answer_errors_with_problems
 from app.api.service import Service
-from app.web import leave, links, looking_after, pages
+from app.web import leave, links, looking_after, offers, pages
 
 DESCRIPTION = """Send `Authorization: Bearer <token>`. Scopes: `ingest` (write points only), `analyst` (read, label),
 `ops` (retrain, flags), `admin`; each includes those before it. Times are RFC 3339 or unix seconds in, RFC 3339 UTC out.
@@ -66,6 +66,7 @@ ROUTERS = (
     audit.router,
     links.router,
     looking_after.router,
+    offers.router,
     leave.router,
     slack.router,
     health.router,

@@ -10,15 +10,22 @@ import numpy as np
 import structlog
 from sqlalchemy.orm import Session
 
-from app.alerts.budget import Told, in_words, is_broken
+from app.alerts.budget import SETTING, Told, in_words, is_broken, offer
 from app.alerts.policy import DEFAULT
 from app.alerts.wording import name_in_words
 from app.clock import wall_now
+from app.errors import Conflict, NotFound
 from app.partitions.partition import Partition
+from app.pipeline import policies
 from app.pipeline.ingest import Committer
 from app.pipeline.notify import announce, enqueue
+from app.pipeline.policies import Draft
+from app.security import BudgetLink
 from app.store import alerts as stored
+from app.store import audit
+from app.store import policies as stored_policies
 from app.store import series as stored_series
+from app.store.series import Matcher
 from app.store.tables import Alert
 
 log = structlog.get_logger()
@@ -48,6 +55,36 @@ def watch_budgets(committer: Committer, now: datetime) -> int:
     return changed
 
 
+def take_offer(committer: Committer, link: BudgetLink, by: str) -> None:
+    """Let the policy say what was offered, from the next point on. Twice it is done once.
+
+    Raises NotFound where the policy is gone, Conflict where somebody has given it another budget meanwhile.
+    """
+
+    def change(session: Session) -> None:
+        row = stored_policies.named(session, link.policy)
+        if row is None:
+            raise NotFound("There is no policy of this name any more.")
+        now = row.settings.get(SETTING)
+        if now == link.wanted:
+            return
+        if now != link.before:
+            raise Conflict(f"Somebody has set another budget meanwhile, {now}. Nothing was changed.")
+        settings = {**row.settings, SETTING: link.wanted}
+        draft = Draft(row.name, Matcher(row.metric, row.dimensions), settings, row.continues)
+        policies.replace(session, row.id, draft, wall_now())
+        audit.record(session, "budget_set", actor=by, subject={"policy": row.id}, now=wall_now())
+        log.info("budget_set", policy=row.name, by=by, before=link.before, after=link.wanted)
+
+    committer.change_policies(change)
+
+
+def stands(session: Session, link: BudgetLink) -> float | None:
+    """The budget that the policy of a link gives a series now; None where it is gone."""
+    row = stored_policies.named(session, link.policy)
+    return row.settings.get(SETTING) if row else None
+
+
 def _budgets(partitions: Sequence[Partition], now: datetime) -> dict[str, float]:
     """By policy, the alerts a week that its series may give together: those that had points in the last one."""
     found: defaultdict[str, float] = defaultdict(float)
@@ -64,8 +101,11 @@ def _say_broken(committer: Committer, policy: str, alerts: Sequence[Alert], budg
     title = "The default budget" if policy == DEFAULT else f"Policy {policy}"
     per_series = committer.call(lambda: _alerts_per_week(committer.partitions, policy))
     with committer.database.writing() as session:
-        said = in_words(title, _told(session, alerts, per_series), budget, alerts_per_week=per_series)
-        announce(session, said, now, policy=policy, channels=alerts[-1].channels)
+        told = _told(session, alerts, per_series)
+        said = in_words(title, told, budget, alerts_per_week=per_series)
+        offered = None if policy == DEFAULT else offer(told, budget, alerts_per_week=per_series)
+        stored_offer = offered.stored if offered else None
+        announce(session, said, now, policy=policy, channels=alerts[-1].channels, offer=stored_offer)
     log.warning("budget_broken", policy=policy, told=len(alerts), budget=budget)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from app.alerts.budget import Offer
 from app.alerts.grouping import Extent
 from app.alerts.life import longest
 from app.alerts.message import (
@@ -101,7 +102,8 @@ def facts_of(
             actions={
                 each.value: url_of_action(links, alert.id, each, origin, now)
                 for each in _possible(alert, anomalies.get(alert.id, []), series, now)
-            },
+            }
+            | _budget_offered(links, alert, origin, now),
             escalates=_escalation(alert),
             given_up_after=_given_up_after(anomalies.get(alert.id, []), series),
         )
@@ -118,8 +120,19 @@ def _offered(alert: Alert, anomalies: Mapping[int, Sequence[Anomaly]], gaps: Map
 
 def _offer(alert: Alert, anomalies: Sequence[Anomaly]) -> str | None:
     """The verdict that Heed proposes while nobody has answered: what has lasted for a day may well stay so."""
+    if Offer.read(alert.offer):
+        return None
     aged = any(each.end_reason == End.AGED and each.outcome != "withdrawn" for each in anomalies)
     return alert.offer or (Verdict.NEW_NORMAL.value if aged else None)
+
+
+def _budget_offered(links: Links, alert: Alert, origin: str, now: datetime) -> dict[str, str]:
+    """Where what an alert of a broken budget offers can be taken."""
+    offer = Offer.read(alert.offer)
+    if offer is None or alert.policy is None or alert.status != "firing":
+        return {}
+    url = links.budget_url(alert.id, alert.policy, offer.before, offer.wanted, origin=origin, now=now)
+    return {Action.BUDGET.value: url}
 
 
 def url_of_action(links: Links, alert_id: int, action: Action, origin: str, now: datetime) -> str:

@@ -78,13 +78,14 @@ def announce(
     gap_id: int | None = None,
     policy: str | None = None,
     channels: list[str] | None = None,
+    offer: str | None = None,
     due: datetime | None = None,
 ) -> int:
     """Tell of something that is about no single anomaly, by an alert of its own; returns how many will hear of it.
 
     In the caller's transaction. now: when it became known. since: when it began, by default then. over: nothing lasts
-    that could end later. channels: names of those that are told, None for all. due: real time from which the messages
-    are, by default at once.
+    that could end later. channels: names of those that are told, None for all. offer: a change that Heed proposes. due:
+    real time from which the messages are, by default at once.
     """
     alert = Alert(
         kind="data",
@@ -98,6 +99,7 @@ def announce(
         gap_id=gap_id,
         policy=policy,
         channels=channels,
+        offer=offer,
     )
     session.add(alert)
     session.flush()

@@ -285,7 +285,7 @@ class Alert(Base):
     delivery: Mapped[str]  # live, digest, silent, stale, silenced: whether anybody is told, and why not
     event_id: Mapped[int | None] = mapped_column(index=True)  # the event that explains it
     gap_id: Mapped[int | None] = mapped_column(index=True)  # the gap that caused it, or of which it tells
-    offer: Mapped[str | None]  # the verdict that Heed itself proposes
+    offer: Mapped[str | None]  # the verdict, or the budget, that Heed itself proposes
     group_key: Mapped[str | None] = mapped_column(default=None)  # of its policy and what that groups by; null: alone
     newest_start: Mapped[datetime | None] = mapped_column(default=None)  # of its anomalies, when the last of them began
     lead_series_id: Mapped[int | None] = mapped_column(default=None)  # the series that its title names

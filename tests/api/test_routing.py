@@ -304,3 +304,41 @@ def test_a_policy_says_what_its_values_are_and_how_its_messages_are_worded(datab
         assert refused.status_code == 422
         assert "wording.firing: in braces there may stand {name}, {metric}," in refused.json()["detail"]
         assert "nmae" not in refused.text
+
+
+@on_sqlite
+def test_the_budget_that_is_offered_is_set_by_one_press_and_taken_back_by_another(
+    database_url: str, tmp_path: Path
+) -> None:
+    settings = {"critical_change": 5.0, "alerts_per_week": 0.5, "growth_to_repeat": 100.0}
+    with routed(database_url, tmp_path, **settings) as (served, shop, _oncall):
+        orders = Shop(served.heed)
+        orders.send(HISTORY, at_once=True, delivery=Delivery.SILENT)
+        served.retrain()
+        for _ in range(10):
+            orders.send(1, factor=0.85)
+            orders.send(15)
+        shop.wait_for(7)  # six alerts at least, and what is said of them
+        [url] = offered_budgets(shop)
+        wanted = float(re.findall(r"Set alerts_per_week to ([\d.]+)", httpx.get(url).text)[0])
+        assert wanted < 0.5
+        assert alerts_per_week(served) == 0.5
+        done = httpx.post(url)
+        assert (done.status_code, alerts_per_week(served)) == (200, wanted)
+        assert httpx.post(url).text.count("<button") == 1
+        assert served.client.get("/v1/audit").json()["entries"][0]["action"] == "budget_set"
+        [back] = re.findall(r'action="([^"]+)"', done.text)
+        assert (httpx.post(f"{served.url}/b/{back}").status_code, alerts_per_week(served)) == (200, 0.5)
+        served.client.patch("/v1/policies/1", json={"settings": {"alerts_per_week": 0.7}})
+        assert (httpx.post(url).status_code, alerts_per_week(served)) == (409, 0.7)
+        assert "changed the budget" in httpx.get(url).text
+        assert httpx.get(f"{url[:-3]}xxx").status_code == 404
+
+
+def offered_budgets(receiver: Receiver) -> set[str]:
+    found = (each.json["actions"] for each in receiver.requests if each.json["kind"] == "data")
+    return {each["budget"] for each in found if isinstance(each, dict) and "budget" in each}
+
+
+def alerts_per_week(served: Served) -> object:
+    return served.client.get("/v1/policies/1").json()["settings"]["alerts_per_week"]

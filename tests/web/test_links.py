@@ -102,6 +102,7 @@ def a_link_of_each_kind(served: Served, alert: dict[str, Any], now: datetime) ->
         *links.verdict_urls(alert_id, list(alert["links"]), "webhook", now).values(),
         *(links.action_url(alert_id, action.value, "webhook", now) for action in (Action.ACKNOWLEDGE, Action.SNOOZE)),
         links.missed_url(alert_id, "webhook", now),
+        links.budget_url(alert_id, "shop", 1.0, 0.5, origin="webhook", now=now),
         links.alert_url(alert_id, "webhook", now),
         links.chart_url(alert_id, int(datetime.fromisoformat(alert["started_at"]).timestamp()) + 21_600, now),
         links.undo_url(1, now),
@@ -110,7 +111,7 @@ def a_link_of_each_kind(served: Served, alert: dict[str, Any], now: datetime) ->
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-@pytest.mark.parametrize("count", [24, pytest.param(1_000, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("count", [26, pytest.param(1_000, marks=pytest.mark.soak)])
 def test_a_scanner_of_each_kind_opens_every_link_and_nothing_changes(served: Served, count: int) -> None:
     """Guarantee 15, with 1,000 links in the soak test."""
     served.client.post(
@@ -127,7 +128,7 @@ def test_a_scanner_of_each_kind_opens_every_link_and_nothing_changes(served: Ser
     assert len(set(links)) == count
 
     def scan(link: str) -> int:
-        with httpx.Client() as scanner:
+        with httpx.Client(timeout=60.0) as scanner:
             asked = [scanner.request(way, link, headers={"User-Agent": who}) for who, way in SCANNERS.items()]
         return sum(answer.status_code in (200, 405) for answer in asked)
 
