@@ -85,7 +85,7 @@ def test_a_revoked_token_is_refused_at_once(served: Served) -> None:
 
 
 def test_every_documented_call_says_what_it_means(shared: Served) -> None:
-    document = httpx.get(f"{shared.url}/openapi.json").json()
+    document = httpx.get(f"{shared.url}/openapi.json", timeout=60.0).json()  # the first one is made then
     operations = [(path, method, each) for path, those in document["paths"].items() for method, each in those.items()]
     assert {path for _, path, _ in documented_routes()} == set(document["paths"])
     for path, method, operation in operations:
