@@ -73,6 +73,7 @@ class Heed:
                     "timezone": settings.timezone,
                     "country": settings.country,
                 },
+                timedelta(days=settings.label_half_life_days),
             ),
             told=self.notifier.wake,
             committed=self._committed,

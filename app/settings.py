@@ -126,6 +126,14 @@ class Settings(BaseSettings):
         gt=0,
         le=100,
     )
+    label_half_life_days: float = _set_by(
+        180.0,
+        meaning="After how many days a label has half its weight. An analyst's holds in full for twice as long, one "
+        "given through a link as long; then what it taught fades.",
+        cure="Give a number of days of at least 1, up to 3650, such as 180.",
+        ge=1,
+        le=3650,
+    )
     timezone: str = _set_by(
         "UTC",
         meaning="Time zone of new series, as an IANA name. Their days and weeks follow it.",

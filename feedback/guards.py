@@ -6,6 +6,7 @@ All strengths of evidence are log10 weeks ("decades"), see `detectors.contract`.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy as np
 from detectors.contract import Floats
 
 HALF_LIFE = timedelta(days=180)
-"""Labels fade: after so long a label has half its weight."""
+"""Labels fade: after so long a label has half its weight, where nothing else is set."""
 
 FULL_STRENGTH = 0.25
 """Faded weight down to which a label still holds in full: one click from a link holds for one half-life."""
@@ -81,10 +82,17 @@ def most_labels_a_day(source: str) -> int:
     return MOST_A_DAY_BY_LINK if source == "link" else MOST_A_DAY
 
 
-def strength(weight: float, created_at: datetime, now: datetime) -> float:
-    """What is left of a label's weight after it has faded."""
-    half_lives = max((now - created_at) / HALF_LIFE, 0.0)
-    return float(weight * 0.5**half_lives)
+@dataclass(frozen=True)
+class Fading:
+    """How far labels have faded by now."""
+
+    now: datetime
+    half_life: timedelta = HALF_LIFE
+
+    def left(self, weight: float, created_at: datetime) -> float:
+        """What is left of a label's weight."""
+        half_lives = max((self.now - created_at) / self.half_life, 0.0)
+        return float(weight * 0.5**half_lives)
 
 
 def hold(strength_left: float) -> float:
@@ -128,6 +136,6 @@ def deafens(unlabelled: float, before: float, after: float) -> bool:
     return most >= WORTH_KEEPING and after < WORRYING_LOSS * most and after < before
 
 
-def full_days(weight: float) -> int:
+def full_days(weight: float, half_life: timedelta) -> int:
     """Days for which a label of this weight holds in full."""
-    return round(HALF_LIFE.days * math.log2(weight / FULL_STRENGTH))
+    return round(half_life / timedelta(days=1) * math.log2(weight / FULL_STRENGTH))

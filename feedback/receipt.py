@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Generic, TypeVar
 
@@ -167,6 +167,7 @@ class Receipt:
     replayed: Replayed | None = None
     undo_url: str | None = None
     weight: float = field(default=guards.ANALYST_WEIGHT)
+    half_life: timedelta = guards.HALF_LIFE
     beside: Sequence[SeriesName] = ()
 
     @property

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import accumulate
 
 import numpy as np
@@ -195,25 +195,27 @@ def fold(
     now: datetime,
     base_threshold: Callable[[int], float],
     unanswered: Iterable[Unanswered] = (),
+    half_life: timedelta = guards.HALF_LIFE,
 ) -> Tolerances:
     """What these labels teach, whatever order they came in.
 
     `base_threshold` is the rarity in log10 weeks that the alert budget of a series, by its id, alone asks for.
-    `unanswered` are anomalies that nobody said anything of.
+    `unanswered` are anomalies that nobody said anything of. half_life: in which labels fade.
     """
+    fading = guards.Fading(now, half_life)
     speaking = [label for label in decisive(labels) if label.rarity is not None]
     up = [label for label in speaking if label.direction > 0]
     down = [label for label in speaking if label.direction < 0]
     return Tolerances(
-        _fold_direction(up, now, base_threshold),
-        _fold_direction(down, now, base_threshold),
-        triage.learn(speaking, unanswered, now, base_threshold),
-        _judgements(speaking, now, base_threshold),
+        _fold_direction(up, fading, base_threshold),
+        _fold_direction(down, fading, base_threshold),
+        triage.learn(speaking, unanswered, fading, base_threshold),
+        _judgements(speaking, fading, base_threshold),
     )
 
 
 def _judgements(
-    labels: Sequence[LabelEvidence], now: datetime, base_threshold: Callable[[int], float]
+    labels: Sequence[LabelEvidence], fading: guards.Fading, base_threshold: Callable[[int], float]
 ) -> dict[int, tuple[Judgement, ...]]:
     by_series: defaultdict[int, list[Judgement]] = defaultdict(list)
     for label in labels:
@@ -227,7 +229,7 @@ def _judgements(
                 started_at=int(label.started_at.timestamp()),
                 ended_at=int(label.ended_at.timestamp()),
                 decades=max(guards.pin(label.rarity or 0.0) - base_threshold(label.series_id), -guards.MOST_LOWERED),
-                hold=guards.hold(guards.strength(label.weight, label.created_at, now)),
+                hold=guards.hold(fading.left(label.weight, label.created_at)),
                 larger=guards.GROWING_LARGER if label.was_growing else guards.LARGER,
             )
         )
@@ -235,12 +237,12 @@ def _judgements(
 
 
 def _fold_direction(
-    labels: Sequence[LabelEvidence], now: datetime, base_threshold: Callable[[int], float]
+    labels: Sequence[LabelEvidence], fading: guards.Fading, base_threshold: Callable[[int], float]
 ) -> DirectionTolerance:
     by_series: defaultdict[int, list[LabelEvidence]] = defaultdict(list)
     for label in labels:
         by_series[label.series_id].append(label)
-    lessons = {series: _lesson(mine, now, base_threshold(series)) for series, mine in by_series.items()}
+    lessons = {series: _lesson(mine, fading, base_threshold(series)) for series, mine in by_series.items()}
     by_metric: defaultdict[str, list[Lesson]] = defaultdict(list)
     for lesson in lessons.values():
         by_metric[lesson.metric].append(lesson)
@@ -256,10 +258,10 @@ def _fold_direction(
     return DirectionTolerance(everything, metrics, series, lessons, furthest, voices)
 
 
-def _lesson(labels: Sequence[LabelEvidence], now: datetime, base_threshold: float) -> Lesson:
+def _lesson(labels: Sequence[LabelEvidence], fading: guards.Fading, base_threshold: float) -> Lesson:
     calls, pins, strengths, voices = [], [], [], []
     for label in labels:
-        left = guards.strength(label.weight, label.created_at, now)
+        left = fading.left(label.weight, label.created_at)
         rarity = label.rarity or 0.0
         if label.verdict is Verdict.FALSE_ALARM:
             silenced = guards.reach(rarity, growing=label.was_growing) - base_threshold

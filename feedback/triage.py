@@ -169,7 +169,7 @@ class Examples:
 def learn(
     labels: Sequence[LabelEvidence],
     unanswered: Iterable[Unanswered],
-    now: datetime,
+    fading: guards.Fading,
     base_threshold: Callable[[int], float],
 ) -> Triage:
     """What the deciding labels of all subjects teach, and silence on what was over when somebody last spoke, a little.
@@ -191,7 +191,7 @@ def learn(
             seen=np.array([vector(each.features) for each in looks]),
             rarer=np.array([(each.rarity or 0.0) - base_threshold(each.series_id) for each in everything]),
             worth=np.array([WORTH[each.verdict] for each in said] + [0.0] * len(silent)),
-            weight=np.array([guards.strength(each.weight, each.created_at, now) * each.share for each in said] + told),
+            weight=np.array([fading.left(each.weight, each.created_at) * each.share for each in said] + told),
             is_said=np.arange(len(looks)) < len(said),
             direction=np.array([each.direction for each in everything], np.int64),
             series_id=np.array([each.series_id for each in everything], np.int64),

@@ -209,7 +209,7 @@ def _on_worth(receipt: Receipt) -> Iterator[str]:
 def _on_duration(receipt: Receipt) -> Iterator[str]:
     fades = receipt.effects.tolerance in (ToleranceEffect.RAISED, ToleranceEffect.PINNED, ToleranceEffect.LOWERED)
     if fades and receipt.action in (Action.LABELLED, Action.WOULD_LABEL):
-        days = guards.full_days(receipt.weight)
+        days = guards.full_days(receipt.weight, receipt.half_life)
         yield f"It holds from the next point on, in full for about {days} days; then it fades."
     else:
         yield "It holds from the next point on."

@@ -81,8 +81,9 @@ class Worlds:
         unanswered: Sequence[Unanswered] = (),
         *,
         widened: Change[dict[int, float]],
+        half_life: timedelta = guards.HALF_LIFE,
     ) -> Worlds:
-        taught = Change(*(fold(each, now, budgets, unanswered) for each in (before, after)))
+        taught = Change(*(fold(each, now, budgets, unanswered, half_life) for each in (before, after)))
         wider = Change(replace(taught.before, widened=widened.before), replace(taught.after, widened=widened.after))
         return cls(Change(before, after), taught, wider, Tolerances(widened=widened.before), budgets)
 

@@ -126,7 +126,7 @@ def _change_between_points(committer: Committer, change: Callable[[Session], obj
         states = stored.states(session)
         _turn(committer, session, states)
         policies = current_policies(session, committer.rules.policy_defaults)
-        tolerances = current_tolerances(session, committer.clock.now(), policies)
+        tolerances = current_tolerances(session, committer.clock.now(), policies, committer.rules.label_half_life)
         for partition in committer.partitions if policies_too else ():
             members[partition.number] = regulated(session, partition, policies, committer.rules.timezone)
         for partition in committer.partitions:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 import numpy as np
@@ -39,6 +39,7 @@ from app.store.flags import FLAGS, FlagName
 from app.store.points import PointBatch
 from app.store.series import SeriesIdentity
 from detectors.contract import Bools, Floats, Ints
+from feedback import guards
 from feedback.receipt import Band, Power
 from feedback.tolerance import Tolerances
 
@@ -58,6 +59,7 @@ class IngestRules:
     partition_count: int
     policy_defaults: Mapping[str, Any] = field(default_factory=dict)
     """Settings that hold where no policy says anything, less those that are Heed's own defaults."""
+    label_half_life: timedelta = guards.HALF_LIFE
 
 
 @dataclass(frozen=True)
@@ -218,7 +220,9 @@ class Committer:
         with self.database.writing() as session:
             changed = change(session)
             policies = current_policies(session, self.rules.policy_defaults)
-            tolerances = current_tolerances(session, self.clock.now(), policies)  # a budget is what labels count from
+            tolerances = current_tolerances(
+                session, self.clock.now(), policies, self.rules.label_half_life
+            )  # a budget is what labels count from
             everyone = {p.number: regulated(session, p, policies, self.rules.timezone) for p in self.partitions}
             for partition in self.partitions:
                 recover.save(session, partition)
@@ -258,7 +262,7 @@ class Committer:
         """Forget what is in memory of a partition and rebuild it from the database."""
         with self.database.reading() as session:
             policies = current_policies(session, self.rules.policy_defaults)
-            tolerances = current_tolerances(session, self.clock.now(), policies)
+            tolerances = current_tolerances(session, self.clock.now(), policies, self.rules.label_half_life)
             self.partitions[number] = recover.load(session, number, tolerances, policies, self.switches)
 
     @contextmanager
@@ -275,7 +279,7 @@ class Committer:
             for number in range(self.rules.partition_count):
                 self.clock.saw(recover.newest(session, number))  # first, since labels fade by this clock
             policies = current_policies(session, self.rules.policy_defaults)
-            tolerances = current_tolerances(session, self.clock.now(), policies)
+            tolerances = current_tolerances(session, self.clock.now(), policies, self.rules.label_half_life)
             self.flags = flags.states(session)
             self.partitions = [
                 recover.load(session, number, tolerances, policies, self.switches)
@@ -289,7 +293,7 @@ class Committer:
     def _labels_changed(self, released: Sequence[int]) -> None:
         with self.database.reading() as session:
             policies = current_policies(session, self.rules.policy_defaults)
-            tolerances = current_tolerances(session, self.clock.now(), policies)
+            tolerances = current_tolerances(session, self.clock.now(), policies, self.rules.label_half_life)
         for partition in self.partitions:
             partition.heed(tolerances)
         self._happenings_changed(Changed(released=list(released)))

@@ -57,6 +57,8 @@ NEWEST = 2**62
 class Rules(Protocol):
     @property
     def policy_defaults(self) -> Mapping[str, Any]: ...
+    @property
+    def label_half_life(self) -> timedelta: ...
 
 
 class Committer(Prober, Protocol):
@@ -110,7 +112,9 @@ class _Signature:
     now: datetime
 
 
-def current_tolerances(session: Session, now: datetime, policies: Policies) -> Tolerances:
+def current_tolerances(
+    session: Session, now: datetime, policies: Policies, half_life: timedelta = guards.HALF_LIFE
+) -> Tolerances:
     """What the labels that stand teach, each beside its series' alert budget; wider for those with a new normal.
 
     Nothing while a flag has feedback ignored; and no silence is learned from that came after learning was frozen.
@@ -121,7 +125,7 @@ def current_tolerances(session: Session, now: datetime, policies: Policies) -> T
     if frozen := flags.get(FlagName.LEARNING):
         silent = [each for each in silent if each.ended_at <= frozen.started_at]
     budgets = Budgets(session, policies, (each.series_id for those in (standing, silent) for each in those))
-    taught = fold(standing, now, budgets, silent)
+    taught = fold(standing, now, budgets, silent, half_life)
     return replace(taught, widened=desensitisations.widening(session))
 
 
@@ -356,7 +360,7 @@ def _receipt(
     made: Foretold = NOTHING_MADE,
 ) -> Receipt:
     series = session.get_one(Series, label.series_id)
-    return draw_up_receipt(
+    receipt = draw_up_receipt(
         session,
         heed.committer,
         worlds,
@@ -369,6 +373,7 @@ def _receipt(
         now=now,
         made=made,
     )
+    return replace(receipt, half_life=heed.committer.rules.label_half_life)
 
 
 def _worlds(
@@ -382,7 +387,7 @@ def _worlds(
     policies = current_policies(session, heed.committer.rules.policy_defaults)
     silent = unanswered(session, standing[0] + standing[1])
     budgets = Budgets(session, policies, (each.series_id for those in (*standing, silent) for each in those))
-    return Worlds.of(*standing, now, budgets, silent, widened=widened)
+    return Worlds.of(*standing, now, budgets, silent, widened=widened, half_life=heed.committer.rules.label_half_life)
 
 
 def _replayed(worlds: Worlds, witnessed: Witnessed, series: Series) -> Replayed:

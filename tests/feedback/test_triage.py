@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from feedback import triage
+from feedback import guards, triage
 from feedback.labels import LabelEvidence, Looks, Verdict
 from feedback.triage import FEATURES, Candidates, Triage, Unanswered
 from tests.feedback.factories import NOW, ONE_A_MONTH, a_label
@@ -24,7 +24,7 @@ def said(verdict: Verdict, features: dict[str, float], **changes: object) -> Lab
 
 
 def learned(*labels: LabelEvidence, unanswered: tuple[Unanswered, ...] = ()) -> Triage:
-    return triage.learn(labels, unanswered, NOW, lambda _series: ONE_A_MONTH)
+    return triage.learn(labels, unanswered, guards.Fading(NOW), lambda _series: ONE_A_MONTH)
 
 
 def decades(of: Triage, features: dict[str, float], series: int = 1, metric: str = "orders") -> float:

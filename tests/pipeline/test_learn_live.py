@@ -81,6 +81,23 @@ def test_a_twin_a_week_later_is_told_where_the_label_was_undone(heed: Heed, shop
     assert len(alerts(heed)) == 2
 
 
+@pytest.mark.parametrize(("days", "is_told"), [(2, True), (180, False)])
+def test_labels_fade_as_fast_as_is_set(tmp_path: Path, days: int, is_told: bool) -> None:
+    """The twin that is silent after one click is told a week after it where a label lasts for two days."""
+    with running(f"sqlite:///{tmp_path / 'heed.db'}", tmp_path, label_half_life_days=days) as heed:
+        shop = Shop(heed)
+        shop.has_history()
+        train.train(heed.committer, now=heed.clock.now(), reason="test", wanted=train.everything)
+        shop.send(24)
+        a_week_with(shop, 1.4)
+        text = press_false_alarm(heed).receipt["text"]
+        assert text[-1] == f"It holds from the next point on, in full for about {days} days; then it fades."
+        shop.send(WEEK_HOURS, at_once=True)
+        before = len(alerts(heed))
+        shop.send(3, factor=1.4)
+        assert len(alerts(heed)) == before + is_told
+
+
 def test_a_false_alarm_pressed_at_once_silences_the_rest_of_it(heed: Heed, shop: Shop) -> None:
     shop.send(1, factor=1.4)
     press_false_alarm(heed)

@@ -19,6 +19,7 @@ from app.store import labels as stored_labels
 from app.store import series as stored_series
 from app.store.database import Database
 from app.store.tables import Alert, Anomaly, Label
+from feedback import guards
 from feedback.receipt import Band, Power
 from feedback.tolerance import Tolerances
 
@@ -33,6 +34,7 @@ ANA: dict[str, Any] = {"author": "ana", "source": "api"}
 @dataclass(frozen=True)
 class Rules:
     policy_defaults: Mapping[str, Any] = field(default_factory=lambda: {"alerts_per_week": 10**-THRESHOLD})
+    label_half_life: timedelta = guards.HALF_LIFE
 
 
 @dataclass
