@@ -38,6 +38,13 @@ class NewDesensitisation(Input):
     reason: Annotated[Text, Field(min_length=1, max_length=500, examples=["prices were lowered"])]
 
 
+class ChangedDesensitisation(Input):
+    """What is to change; what is left out stays."""
+
+    max_duration_days: Annotated[float | None, Field(gt=0, le=MOST_DAYS)] = None
+    reason: Annotated[Text | None, Field(min_length=1, max_length=500)] = None
+
+
 class SettlingSeries(BaseModel):
     """How far one series has settled."""
 
@@ -113,6 +120,20 @@ def list_desensitisations(
 @router.get("/{desensitisation_id}")
 def get_desensitisation(desensitisation_id: Id, heed: Heed, _bearer: AnalystBearer) -> DesensitisationAnswer:
     """One desensitisation: how far each of its series has settled, and what is still missing."""
+    with heed.database.reading() as session:
+        return _answer(session, _existing(session, desensitisation_id))
+
+
+@router.patch("/{desensitisation_id}", responses={409: {"model": Problem}, 422: {"model": Problem}})
+def change_desensitisation(
+    desensitisation_id: Id, changes: ChangedDesensitisation, heed: Heed, _bearer: OpsBearer
+) -> DesensitisationAnswer:
+    """Change its reason, or for how long it lasts at most, counted from its start. Only while it goes on."""
+    with heed.database.reading() as session:
+        _existing(session, desensitisation_id)
+    days = changes.max_duration_days
+    longest = timedelta(days=days) if days is not None else None
+    desensitise.change(heed.committer, desensitisation_id, reason=changes.reason, longest=longest)
     with heed.database.reading() as session:
         return _answer(session, _existing(session, desensitisation_id))
 

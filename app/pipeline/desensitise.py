@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from app.alerts.message import Reason
 from app.alerts.wording import name_in_words
 from app.clock import wall_now
-from app.errors import Unprocessable
+from app.errors import Conflict, Unprocessable
 from app.partitions.partition import UNKNOWN, Partition
 from app.pipeline.consequences import status_under
 from app.pipeline.ingest import Committer
@@ -214,6 +214,21 @@ def end(committer: Committer, desensitisation_id: int, *, by: str, now: datetime
         return ()
 
     committer.relabel(store)
+
+
+def change(committer: Committer, desensitisation_id: int, *, reason: str | None, longest: timedelta | None) -> None:
+    """Another reason, or another time after which its series count as settled. Raises Conflict where it is over."""
+    with committer.database.writing() as session:
+        row = session.get_one(Desensitisation, desensitisation_id, with_for_update=True)
+        if row.ended_at is not None or not stored.is_standing(session, row):
+            raise Conflict("This desensitisation is over. Send a new one with POST /v1/desensitisations.")
+        if reason is not None:
+            row.reason = reason
+        if longest is not None:
+            row.longest_seconds = int(longest.total_seconds())
+            for member in stored.members_of(session, [row.id]):
+                if member.ended_at is None:
+                    member.until = row.created_at + longest
 
 
 def take_back(committer: Committer, desensitisation_id: int, *, by: str, now: datetime) -> None:

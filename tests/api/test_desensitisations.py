@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -34,6 +35,23 @@ def test_a_new_normal_closes_the_alert_and_is_listed_followed_and_undone(served:
     assert served.alert()["status"] != "closed"
 
 
+def test_its_reason_and_its_longest_may_be_changed_while_it_goes_on(served: Served) -> None:
+    alert = served.has_an_alert()
+    series_id = alert["anomalies"][0]["series"]["id"]
+    begun = served.client.post("/v1/desensitisations", json={"series_id": series_id, "reason": "prices"}).json()
+    path = f"/v1/desensitisations/{begun['id']}"
+    with served.as_scope(Scope.ANALYST) as analyst:
+        assert analyst.patch(path, json={"reason": "no"}).status_code == 403
+    changed = served.client.patch(path, json={"reason": "new prices", "max_duration_days": 3}).json()
+    assert changed["reason"] == "new prices"
+    created, until = (datetime.fromisoformat(each) for each in (begun["created_at"], changed["series"][0]["until"]))
+    assert until - created == timedelta(days=3)
+    assert served.client.patch(path, json={}).json() == changed
+    assert served.client.patch(path, json={"max_duration_days": 0}).status_code == 422
+    served.client.delete(path)
+    assert served.client.patch(path, json={"reason": "late"}).status_code == 409
+
+
 @pytest.mark.parametrize(
     ("body", "cure"),
     [
@@ -54,3 +72,4 @@ def test_what_makes_no_sense_is_refused_with_the_cure(shared: Served, body: dict
 def test_an_unknown_one_is_a_404(shared: Served) -> None:
     assert shared.client.get("/v1/desensitisations/99").status_code == 404
     assert shared.client.delete("/v1/desensitisations/99").status_code == 404
+    assert shared.client.patch("/v1/desensitisations/99", json={}).status_code == 404
