@@ -161,14 +161,15 @@ def draw_up_receipt(
     comment: str | None,
     now: datetime,
     made: Foretold,
+    unmade: Collection[int] = (),
 ) -> Receipt:
     """The receipt of what lies between two worlds that differ by `label`, which is about the series `beside` too.
 
-    made: what the label creates.
+    made: what the label creates. unmade: ids of alerts that are no longer explained by what it had created.
     """
     who = (series.id, series.metric, label.direction)
     further = [name_of(each) for each in beside]
-    no_longer_sent, now_sent = _hindsight(session, worlds, label, now, made.alert_ids)
+    no_longer_sent, now_sent = _hindsight(session, worlds, label, now, Change(unmade, made.alert_ids))
     return Receipt(
         action=action,
         label_id=label.label_id,
@@ -284,28 +285,30 @@ def _power(prober: Prober, worlds: Worlds, series: Sequence[Series]) -> list[Pow
 
 
 def _hindsight(
-    session: Session, worlds: Worlds, label: LabelEvidence, now: datetime, explained: Collection[int]
+    session: Session, worlds: Worlds, label: LabelEvidence, now: datetime, explained: Change[Collection[int]]
 ) -> tuple[Hindsight, Hindsight]:
     """Anomalies of the last weeks that would no longer be told, and that now would be.
 
-    explained: ids of alerts that what the label creates explains or takes back.
+    explained: ids of alerts that what the label created explains or takes back, before and after.
     """
     lost, won = _decided_otherwise(session, worlds, label, now)
-    known = {anomaly.alert_id for anomaly, _ in lost}
-    lost += _told_of(session, [each for each in explained if each not in known], now)
-    return _listed(sorted(lost, key=lambda each: each[0].started_at, reverse=True)), _listed(won)
+    return _listed(_and_of(session, lost, explained.after, now)), _listed(_and_of(session, won, explained.before, now))
 
 
-def _told_of(session: Session, alert_ids: Collection[int], now: datetime) -> list[tuple[Anomaly, Series]]:
-    """The rarest anomaly of each of these alerts, of those that were sent in the last weeks."""
+def _and_of(
+    session: Session, known: list[tuple[Anomaly, Series]], alert_ids: Collection[int], now: datetime
+) -> list[tuple[Anomaly, Series]]:
+    """And the rarest anomaly of each of these alerts, of those that were sent in the last weeks; newest first."""
+    there = {anomaly.alert_id for anomaly, _ in known}
     sent = [
         alert.id
-        for alert in stored_alerts.by_id(session, alert_ids).values()
-        if alert.delivery in stored_alerts.SENT and alert.started_at >= now - HINDSIGHT and alert.status != "withdrawn"
+        for alert in stored_alerts.by_id(session, [each for each in alert_ids if each not in there]).values()
+        if alert.delivery in stored_alerts.SENT and alert.started_at >= now - HINDSIGHT
     ]
     rarest = [runs[0] for runs in stored_alerts.anomalies_of(session, sent).values()]
     series = stored_series.get_many(session, {each.series_id for each in rarest})
-    return [(each, series[each.series_id]) for each in rarest]
+    found = [*known, *((each, series[each.series_id]) for each in rarest)]
+    return sorted(found, key=lambda each: each[0].started_at, reverse=True)
 
 
 def _decided_otherwise(

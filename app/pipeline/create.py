@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -15,9 +16,10 @@ from app.pipeline import desensitise, events, gaps
 from app.pipeline.creations import NOTHING_MADE, NOTHING_SAID, Foretold, Made, Wanted
 from app.pipeline.ingest import Committer
 from app.store import alerts as stored_alerts
+from app.store import desensitisations as stored_desensitisations
 from app.store import happenings, labels
 from app.store import series as stored_series
-from app.store.tables import Desensitisation, Event, Gap, Label, Series
+from app.store.tables import Alert, Anomaly, Desensitisation, Event, Gap, Label, Series
 from feedback.desensitise import LONGEST, widened
 from feedback.labels import EFFECTS, Creates, Verdict
 from feedback.receipt import Band
@@ -57,6 +59,21 @@ class Creator:
                 return self._foretold_of_new_normal(_new_normal(session, label, wanted), session, series)
             case Creates.NOTHING:
                 return NOTHING_MADE
+
+    def explained(self, session: Session, label: Label) -> set[int]:
+        """Ids of the alerts that what a label made explains or took back."""
+        found: list[Alert] = []
+        for event_id in happenings.made_by(session, Event, label.id):
+            found += stored_alerts.explained_by_event(session, event_id)
+        for gap_id in happenings.made_by(session, Gap, label.id):
+            found += [each for each in stored_alerts.caused_by_gap(session, gap_id) if each.kind != "data"]
+        for member in stored_desensitisations.members_of(
+            session, happenings.made_by(session, Desensitisation, label.id)
+        ):
+            since, before = member.started_at, label.created_at
+            told = stored_alerts.told_of_series(session, [member.series_id], since=since, before=before)
+            found += [alert for alert, _ in told]
+        return {each.id for each in found}
 
     def make(self, label: Label, wanted: Wanted) -> Made | None:
         """Make it for a label that is stored; on the committer's thread, so that no point comes in between."""
@@ -105,7 +122,7 @@ class Creator:
         return len(lacking)
 
     def _foretold_of_event(self, session: Session, event: Event, series: Series, now: datetime) -> Foretold:
-        explained = {alert.id for alert, _ in events.explained(session, event, now)}
+        explained = _still_sent(events.explained(session, event, now))
         words = [_event_in_words(event, series, now)]
         if series.id not in happenings.series_ids_of(session, event):
             return Foretold(words, explained)
@@ -120,7 +137,7 @@ class Creator:
             f"{wanted.longest.days} days at most, and says when it has."
         )
         told = stored_alerts.told_of_series(session, ids, since=start, before=wanted.now)
-        foretold = Foretold([words], {alert.id for alert, _ in told}, dict.fromkeys(ids, widened(0.0)))
+        foretold = Foretold([words], _still_sent(told), dict.fromkeys(ids, widened(0.0)))
         if series.id not in ids:
             return foretold
         return replace(foretold, band=desensitise.band_after(self._committer, series.id, start))
@@ -158,13 +175,18 @@ def _gap_of_alert(session: Session, label: Label) -> Gap | None:
 
 def _foretold_of_gap(session: Session, gap: Gap, series: Series, now: datetime) -> Foretold:
     ids = happenings.series_ids_of(session, gap)
-    caused = {alert.id for alert, _ in gaps.caused(session, gap, ids, told_by=now)}
+    caused = _still_sent(gaps.caused(session, gap, ids, told_by=now))
 
     def band(before: Band) -> Band | None:
         lost = gap.started_at <= before.timestamp and (gap.ended_at is None or before.timestamp < gap.ended_at)
         return None if lost and series.id in ids else before
 
     return Foretold([_gap_in_words(gap, series, now)], caused, band=band)
+
+
+def _still_sent(told: Iterable[tuple[Alert, list[Anomaly]]]) -> set[int]:
+    """Ids of those that nothing else took back."""
+    return {alert.id for alert, _ in told if alert.status != "withdrawn"}
 
 
 def _verdict_on_gap_in_words(verdict: Verdict) -> str:

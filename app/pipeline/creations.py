@@ -72,6 +72,10 @@ class Maker(Protocol):
         """What it will make; raises Unprocessable where it can't."""
         ...
 
+    def explained(self, session: Session, label: Label) -> set[int]:
+        """Ids of the alerts that what a label made explains or took back."""
+        ...
+
     def make(self, label: Label, wanted: Wanted) -> Made | None:
         """Make it for a label that is stored; on the committer's thread, so that no point comes in between."""
         ...

@@ -5,7 +5,7 @@ What was learned is a fold over the labels that stand, so a dry run, a label and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeVar
@@ -219,7 +219,8 @@ def revoke_label(heed: Heed, label_id: int, *, by: str, now: datetime, dry_run: 
         known = stored_series.get_many(session, beside)
         widened = Change(*(desensitisations.widening(session, each) for each in (None, label_id)))
         worlds = _worlds(heed, session, (before, after), widened, now)
-        receipt = _receipt(heed, session, label, [known[each] for each in beside], worlds, action, now)
+        unmade = heed.maker.explained(session, label)
+        receipt = _receipt(heed, session, label, [known[each] for each in beside], worlds, action, now, unmade=unmade)
         answer = Answer(receipt_json(receipt), label_id, repeated=label.revoked_at is not None)
     if dry_run or answer.repeated:
         return answer
@@ -358,6 +359,7 @@ def _receipt(
     action: Action,
     now: datetime,
     made: Foretold = NOTHING_MADE,
+    unmade: Collection[int] = (),
 ) -> Receipt:
     series = session.get_one(Series, label.series_id)
     receipt = draw_up_receipt(
@@ -372,6 +374,7 @@ def _receipt(
         comment=label.comment,
         now=now,
         made=made,
+        unmade=unmade,
     )
     return replace(receipt, half_life=heed.committer.rules.label_half_life)
 

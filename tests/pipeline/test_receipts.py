@@ -74,6 +74,15 @@ def test_the_receipt_of_bad_data_says_that_the_next_point_is_not_judged_and_whic
     assert no_longer_sent(receipt) == {2}
 
 
+@pytest.mark.parametrize("verdict", ["event", "bad_data", "new_normal"])
+def test_the_receipt_of_an_undo_names_the_alert_that_is_then_explained_by_nothing(
+    heed: Heed, shop: Shop, verdict: str
+) -> None:
+    given = say(heed, verdict, dry_run=False)
+    undone = revoke_label(heed, given["label_id"], by="ana", now=heed.clock.now(), dry_run=True).receipt
+    assert [each["alert_id"] for each in undone["alerts_now_sent"]["alerts"]] == [2]
+
+
 def test_the_receipt_of_a_new_normal_shows_how_much_more_is_tolerated_and_the_level_that_is_then_expected(
     heed: Heed, shop: Shop
 ) -> None:

@@ -67,6 +67,9 @@ class MakesNothing:
     def foretell(self, session: Session, label: Label, wanted: Wanted) -> Foretold:
         return NOTHING_MADE
 
+    def explained(self, session: Session, label: Label) -> set[int]:
+        return set()
+
     def make(self, label: Label, wanted: Wanted) -> Made | None:
         return None
 
