@@ -29,8 +29,10 @@ from detectors.peaks import (
     fit_peaks,
 )
 from detectors.profile import HOUR, WEEK_HOURS, fit_profile, phase
+from detectors.trend import grown_since, weekly_growth
 from detectors.rarity import DECADE, RAREST, WEEK_SECONDS
 from detectors.robust import mean, median, spread
+from detectors.transform import back, fit_transform, forth, hardened, is_skewed, linear, softened
 from detectors.weights import Chance, evened, unweighted
 
 Reals = NDArray[np.floating]
@@ -82,6 +84,9 @@ class Seasonal:
             "blocks": np.zeros(count),
             "daily": np.zeros(count),
             "weekly": np.zeros(count),
+            "growth": np.zeros(count),
+            "grown_at": np.zeros(count, np.int64),
+            **linear(count),
             **unweighted(count),
             **unknown_occasions(count),
         }
@@ -97,7 +102,8 @@ class Seasonal:
             return baseline, state
         with np.errstate(all="ignore"):
             occasions = fit_occasions(history.of_series(enough))
-            learned, after = _fit(values[enough], recent.of_series(enough), occasions)
+            scale = fit_transform(recent.of_series(enough))
+            learned, after = _fit(values[enough], recent.of_series(enough), occasions, scale)
         for fields, new in ((baseline, learned), (state, after)):
             for name, array in new.items():
                 fields[name][enough] = array
@@ -133,10 +139,11 @@ class _Season:
         usual = (1 - weight) * profile[points.row, hour] + weight * profile[points.row, following]
         spread = baseline["spread"]
         rough = (spread[points.row, hour % 24] * spread[points.row, 24 + hour // 24]).astype(np.float64)
+        grown = grown_since(points.timestamp, points.row, baseline)
         if points.kinds_of_day is None:
-            return _Season(usual, rough)
+            return _Season(usual, rough, grown)
         occasion = occasion_at(points.kinds_of_day, points.row, points.local, points.cadence, usual, baseline)
-        return _Season(usual, _rougher(rough, occasion, baseline["noise"][points.row]), occasion.shift)
+        return _Season(usual, _rougher(rough, occasion, baseline["noise"][points.row]), occasion.shift + grown)
 
 
 def _rougher(rough: Reals, occasion: Occasion, noise: Reals) -> Reals:
@@ -150,8 +157,9 @@ def _rougher(rough: Reals, occasion: Occasion, noise: Reals) -> Reals:
 def _score(points: Points, steps: int, season: _Season, rows: Fields, state: Fields) -> tuple[Scores, Fields]:
     """Scores of `steps` times B points, and the states of the B series after each step."""
     center, unit = rows["center"], rows["unit"]
-    value = np.where(np.isfinite(points.value), points.value, np.nan)
+    value = forth(np.where(np.isfinite(points.value), points.value, np.nan), rows["log_floor"])
     y = np.clip(value / unit - center / unit, -LARGEST, LARGEST) - season.shift
+    y = season.usual + softened(y - season.usual, unit, rows)
     chance = Chance.at(rows, points.weight, season.usual + season.shift + center / unit)
     if chance is not None:
         y = season.usual + chance.evened(y - season.usual, rows)
@@ -171,8 +179,10 @@ def _score(points: Points, steps: int, season: _Season, rows: Fields, state: Fie
     edges: tuple[Floats, ...] = _band(points, season, rows, before)
     if chance is not None:
         edges = tuple(season.usual + chance.back(edge - season.usual, rows) for edge in edges)
+    edges = tuple(season.usual + hardened(edge - season.usual, unit, rows) for edge in edges)
     expected, lower, upper = (
-        np.where(rows["trained"], center + unit * (edge + season.shift), np.nan) for edge in edges
+        np.where(rows["trained"], back(center + unit * (edge + season.shift), rows["log_floor"]), np.nan)
+        for edge in edges
     )
     return (
         Scores(
@@ -316,18 +326,23 @@ def _recent(history: History) -> History:
     return history.within(slice(-columns, None))
 
 
-def _fit(values: Floats, history: History, occasions: Fields) -> tuple[Fields, Fields]:
+def _fit(values: Floats, history: History, occasions: Fields, scale: Fields) -> tuple[Fields, Fields]:
     cadence, series = history.cadence, len(values)
+    values = forth(values, scale["log_floor"][:, None])
     center, unit = _center_and_unit(values)
     y = np.clip(values / unit[:, None] - (center / unit)[:, None], -LARGEST, LARGEST)
     y, weighed = evened(y, history, -center / unit)
+    growth = weekly_growth(y, history)
+    y = y - growth[:, None] * (history.timestamp - history.timestamp[-1]) / WEEK_SECONDS
     season = fit_profile(ordinary(y, history, occasions), history.local, cadence)
     hour, following, weight = phase(history.local, cadence)
     hours = season.hours
     usual = hours[:, hour] * (1 - weight) + hours[:, following] * weight
     occasion = occasions_in(history, usual, occasions | {"profile": hours, "center": center, "unit": unit})
     y = y - occasion.shift
-    residual = y - usual
+    scale["skewed"] = is_skewed(y - usual, unit, scale["log_floor"])
+    residual = softened(y - usual, unit[:, None], {name: array[:, None] for name, array in scale.items()})
+    y = usual + residual
     middle = np.nan_to_num(median(residual, 1))[:, None]
     hours, residual = (hours + middle).astype(np.float32), residual - middle
     rough = _spread_by_phase(residual, hour, cadence)
@@ -350,7 +365,10 @@ def _fit(values: Floats, history: History, occasions: Fields) -> tuple[Fields, F
         "day_rate": np.full(series, 1.0 / max(DAY / cadence, LEVEL_POINTS)),
         "daily": season.daily,
         "weekly": season.weekly,
+        "growth": growth,
+        "grown_at": np.full(series, history.timestamp[-1]),
         **weighed,
+        **scale,
         **occasions,
     }
     rough_there = _rougher(rough_there, occasion, noise[:, None])
