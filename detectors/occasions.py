@@ -34,6 +34,7 @@ BORNE_OUT, DISTINCT = 4.0, 2.5  # standard errors, and noises of a single day, t
 MONTHLY_BORNE_OUT = 5.0  # more: there are 44 kinds of days in a month to be misled by
 MOST_MONTHLY = 4
 LARGEST_EFFECT = 1_000.0
+LEAST_SHARE = 0.01  # of the usual value that is left on a day that takes nearly all of it, where logarithms are judged
 LARGEST, SMALLEST = 1e9, 1e-6  # in robust units
 SUNDAY = 72  # hour of the week, as the profile counts from Thursday, at which it begins
 _MONTHLY = KINDS - DAY_OF_MONTH
@@ -105,11 +106,14 @@ def occasion_at(kinds: Ints, row: Ints, local: Ints, cadence: Ints, usual: Float
     ordinary_level = usual + baseline["center"][row] / unit
     level = np.clip(ordinary_level + shift, 0.0, LARGEST)
     size = np.where(proportional, level, np.minimum(baseline["occasion_unit"][row] / unit, LARGEST))
+    logged = baseline["log_floor"][row] > 0
+    size = np.where(logged, 1.0 / unit, size)
     effect = baseline["occasion_effect"][row[:, None], kinds].astype(np.float64).sum(axis=1)
     doubt = np.square(baseline["occasion_doubt"][row[:, None], kinds].astype(np.float64)).sum(axis=1)
-    found.shift[at] = shift + np.where(proportional, np.maximum(effect, -1.0), effect) * size
+    effect = np.where(proportional, np.maximum(effect, -1.0), effect)
+    found.shift[at] = shift + np.where(logged, np.log(np.maximum(1.0 + effect, LEAST_SHARE)), effect) * size
     growth = 1.0 + found.shift[at] / np.maximum(ordinary_level, SMALLEST)
-    found.louder[at] = np.where(proportional, _louder(growth), 1.0)
+    found.louder[at] = np.where(proportional & ~logged, _louder(growth), 1.0)
     found.doubt[at] = np.sqrt(doubt * size**2 + np.square(baseline["sunday_doubt"][row] * to_sunday))
     return found
 

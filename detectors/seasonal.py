@@ -38,7 +38,8 @@ from detectors.weights import Chance, evened, unweighted
 Reals = NDArray[np.floating]
 """float64 when scoring, float32 when a history is replayed."""
 
-KINDS = ("step", "level", "run", "profile", "day", "jump")
+KINDS = ("step", "level", "run", "profile", "day", "jump", "drift")
+TOGETHER_KINDS = 6
 _BY_KIND = ("slope", "offset")
 _OF_THE_DAY = ("day_mean", "day_square")
 _LAST = {"y": "last", "deviation": "last_deviation"}
@@ -53,6 +54,7 @@ RELATIVE_FLOOR = 0.003  # noise is never taken to be less than this share of the
 QUIET = -1.0  # a kind that sees nothing speaks against the others no louder than this
 JOINT_LEVEL, JOINT_EXCESS = 0.05, 0.5  # largest mean of the kinds in six hours of plain noise; see benchmarks
 SPREAD_BELIEVED = 0.5  # share of the log ratio of spreads; 1 costs recall on real series, 0 on heteroscedastic ones
+ZMAX, LEAK, REF, ALONE = 3.0, 0.97, 0.5, 1.0
 _CACHED = 16_384
 """Points of a replay that are judged together: as many as stay in the cache."""
 LARGEST, SMALLEST = 1e9, 1e-6  # in robust units; they keep squares, sums and quotients finite
@@ -76,6 +78,8 @@ class Seasonal:
             "spread": np.ones((count, 24 + 7), np.float32),
             "noise": np.ones(count),
             "floor": np.full(count, 1e-3),
+            "sigma": np.ones(count),
+            "slow_rate": np.full(count, 1 / 48),
             "level_rate": np.full(count, 1 / LEVEL_POINTS),
             "day_rate": np.full(count, 0.05),
             "slope": np.ones(kinds),
@@ -173,7 +177,9 @@ def _score(points: Points, steps: int, season: _Season, rows: Fields, state: Fie
 
     excess = excess_of(np.abs(signed) * rows["slope"] - rows["offset"], rows["trust"][:, None])
     log_rate = rows["blocks"]
-    rarity = np.minimum((_joint(excess) - JOINT_LEVEL) / (JOINT_EXCESS * DECADE) - log_rate, RAREST)
+    rarity = (_joint(excess[:, :TOGETHER_KINDS]) - JOINT_LEVEL) / (JOINT_EXCESS * DECADE) - log_rate
+    alone = excess[:, TOGETHER_KINDS] / DECADE - log_rate - ALONE
+    rarity = np.minimum(np.maximum(rarity, alone), RAREST)
     known &= rows["trained"].astype(bool)
     loudest = np.take_along_axis(signed, np.argmax(np.nan_to_num(excess), axis=1)[:, None], axis=1)[:, 0]
     edges: tuple[Floats, ...] = _band(points, season, rows, before)
@@ -220,11 +226,16 @@ def _remembered(
         "trusted": TRUSTED * noise,
         "known": known,
         "teach": learn & known,
+        "sigma": rows["sigma"] * season.rough,
+        "slow_rate": np.where(learn & known, np.minimum(rows["slow_rate"] * pause, 1.0), 0.0),
         "level_rate": np.where(known, np.minimum(rows["level_rate"] * pause, 1.0), 0.0),
         "day_rate": np.where(learn & known, np.minimum(rows["day_rate"] * pause, 1.0), 0.0),
     }
     at = {name: array.reshape(steps, -1) for name, array in flat.items()}
-    course = {name: np.empty((steps + 1, at["y"].shape[1]), y.dtype) for name in ("level", "held", "run", *_OF_THE_DAY)}
+    course = {
+        name: np.empty((steps + 1, at["y"].shape[1]), y.dtype)
+        for name in ("level", "held", "run", "slow", "up", "down", *_OF_THE_DAY)
+    }
     for name, array in course.items():
         array[0] = state[name]
     for step in range(steps):
@@ -243,6 +254,10 @@ def _follow(at: Mapping[str, Reals], course: Mapping[str, Reals], step: int) -> 
     level = level_before + at["level_rate"] * np.where(known, believed, 0.0)
     from_day = np.where(known, at["y"] - course["day_mean"][step], 0.0)
     day_rate = at["day_rate"]
+    z = np.where(known, _within((at["deviation"] - course["slow"][step]) / at["sigma"], ZMAX), 0.0)
+    course["up"][step + 1] = np.maximum(LEAK * course["up"][step] + z - REF, 0.0)
+    course["down"][step + 1] = np.maximum(LEAK * course["down"][step] - z - REF, 0.0)
+    course["slow"][step + 1] = course["slow"][step] + at["slow_rate"] * z * at["sigma"]
     course["level"][step + 1] = level
     course["held"][step + 1] = np.where(teach, level, course["held"][step])
     course["run"][step + 1] = np.where(known, added, course["run"][step])
@@ -280,6 +295,9 @@ def _evidence(y: Reals, season: _Season, pause: Reals, before: Mapping[str, Real
     signed[:, 2] = _added(before["run"], from_level, LOUDEST * (rows["noise"] * rough), rough)
     signed[:, 3] = deviation / rough
     signed[:, 4] = (y - before["day_mean"]) / np.sqrt(before["day_square"] + rows["floor"] ** 2)
+    z = _within((deviation - before["slow"]) / (rows["sigma"] * rough), ZMAX)
+    up, down = LEAK * before["up"] + z - REF, LEAK * before["down"] - z - REF
+    signed[:, 6] = np.where(up > down, np.maximum(up, 0), -np.maximum(down, 0))
     signed[:, 5] = (y - before["last"]) / (rough * waited)
     return signed
 
@@ -296,12 +314,12 @@ def _band(points: Points, season: _Season, rows: Fields, before: Mapping[str, Re
     near = slope[:, 0] + slope[:, 1] + slope[:, 2] + slope[:, 5]
     total = near + slope[:, 3] + slope[:, 4]
     middle = (near * level + slope[:, 3] * season.usual) / (near + slope[:, 3])
-    silent = rows["offset"].sum(axis=1)
+    silent = rows["offset"][:, :TOGETHER_KINDS].sum(axis=1)
 
     def half(threshold: Floats) -> Floats:
         mean_excess = JOINT_LEVEL + JOINT_EXCESS * DECADE * (np.minimum(threshold, RAREST) + rows["blocks"])
         return np.asarray(
-            np.maximum((len(KINDS) * evidence_for_excess(mean_excess, rows["trust"]) + silent) / total, 1e-12)
+            np.maximum((TOGETHER_KINDS * evidence_for_excess(mean_excess, rows["trust"]) + silent) / total, 1e-12)
         )
 
     return middle, middle - half(points.threshold_down), middle + half(points.threshold_up)
@@ -314,6 +332,9 @@ def _quiet_state(count: int) -> Fields:
         "last": np.zeros(count),
         "last_deviation": np.zeros(count),
         "run": np.zeros(count),
+        "slow": np.zeros(count),
+        "up": np.zeros(count),
+        "down": np.zeros(count),
         "day_mean": np.zeros(count),
         "day_square": np.ones(count),
         "timestamp": np.zeros(count, np.int64),
@@ -338,13 +359,13 @@ def _fit(values: Floats, history: History, occasions: Fields, scale: Fields) -> 
     hour, following, weight = phase(history.local, cadence)
     hours = season.hours
     usual = hours[:, hour] * (1 - weight) + hours[:, following] * weight
-    occasion = occasions_in(history, usual, occasions | {"profile": hours, "center": center, "unit": unit})
+    occasion = occasions_in(history, usual, occasions | scale | {"profile": hours, "center": center, "unit": unit})
     y = y - occasion.shift
+    middle = np.nan_to_num(median(y - usual, 1))[:, None]
+    hours, usual = (hours + middle).astype(np.float32), usual + middle
     scale["skewed"] = is_skewed(y - usual, unit, scale["log_floor"])
     residual = softened(y - usual, unit[:, None], {name: array[:, None] for name, array in scale.items()})
     y = usual + residual
-    middle = np.nan_to_num(median(residual, 1))[:, None]
-    hours, residual = (hours + middle).astype(np.float32), residual - middle
     rough = _spread_by_phase(residual, hour, cadence)
     rough_there = rough[:, hour % 24] * rough[:, 24 + hour // 24]
 
@@ -361,6 +382,8 @@ def _fit(values: Floats, history: History, occasions: Fields, scale: Fields) -> 
         "spread": rough,
         "noise": noise,
         "floor": floor,
+        "sigma": np.maximum(spread(residual) * stretch, floor),
+        "slow_rate": np.full(series, 1.0 / max(3 * DAY / cadence, 48)),
         "level_rate": np.full(series, 1.0 / max(LEVEL_HOURS * HOUR / cadence, LEVEL_POINTS)),
         "day_rate": np.full(series, 1.0 / max(DAY / cadence, LEVEL_POINTS)),
         "daily": season.daily,
@@ -374,7 +397,7 @@ def _fit(values: Floats, history: History, occasions: Fields, scale: Fields) -> 
     rough_there = _rougher(rough_there, occasion, noise[:, None])
     evidence, state = _replay(y, residual * stretch[:, None], rough_there, cadence, baseline)
     evidence[:, 3] *= ((1.0 - absorbed) / (1.0 - season.leverage)).astype(np.float32)[:, None]
-    floors = np.stack([floor, floor, floor / RUN_POINTS, floor, np.full(series, 0.1), floor], axis=1)
+    floors = np.stack([floor, floor, floor / RUN_POINTS, floor, np.full(series, 0.1), floor, np.full(series, 0.05)], axis=1)
     length = block_length(cadence)
     tails = fit_peaks(block_maxima(evidence, length), evidence, floors, length=length)
     baseline |= {
@@ -383,7 +406,7 @@ def _fit(values: Floats, history: History, occasions: Fields, scale: Fields) -> 
         "trust": tails.trust,
         "blocks": np.full(series, np.log10(WEEK_SECONDS / (length * cadence))),
     }
-    for name in ("level", "held", "last_deviation"):
+    for name in ("level", "held", "last_deviation", "slow"):
         state[name] = state[name] / stretch
     state["timestamp"] = _last_known(values, history)
     return baseline, state
@@ -461,13 +484,14 @@ def _replay(
     values, deviations, spreads = side_by_side(y), side_by_side(residual), side_by_side(rough)
     spreads = np.where(np.isnan(spreads), np.float32(1), spreads)
     owner = np.repeat(np.arange(series), lanes)
-    rows = {name: baseline[name][owner].astype(np.float32) for name in ("noise", "floor", "level_rate", "day_rate")}
+    rows = {name: baseline[name][owner].astype(np.float32) for name in ("noise", "floor", "level_rate", "day_rate", "sigma", "slow_rate")}
     state = {name: array.astype(np.float32) for name, array in _quiet_state(len(owner)).items()}
     state["level"] = np.nan_to_num(median(np.ascontiguousarray(deviations[: max(warm, 3)].T), 1)).astype(np.float32)
     state["last_deviation"] = state["held"] = state["level"]
     state["last"] = np.nan_to_num(values[0])
     starts = np.arange(lanes) * length - missing
     state["day_mean"], state["day_square"] = _day_before(y, starts, max(DAY // cadence, 4))
+    state["slow"], _ = _day_before(residual, starts, max(3 * DAY // cadence, 48))
     pauses = _pauses(values)
     always = np.ones(values.size, bool)
     evidence = np.empty((len(KINDS), length, len(owner)), np.float32)

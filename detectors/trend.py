@@ -25,10 +25,10 @@ def weekly_growth(y: Floats, history: History) -> Floats:
     weeks = y.shape[1] // columns if columns else 0
     if weeks < FEWEST_WEEKS or columns < 7:
         return np.zeros(len(y))
-    by_week = y[:, y.shape[1] - weeks * columns :].reshape(len(y), weeks, columns)
-    known = (~np.isnan(by_week)).mean(axis=2) >= 0.5
-    level = np.where(known, median(by_week, 2), np.nan)
-    gain = np.diff(level, axis=1)
+    recent = y[:, y.shape[1] - weeks * columns :]
+    change = (recent[:, columns:] - recent[:, :-columns]).reshape(len(y), weeks - 1, columns)
+    known = (~np.isnan(change)).mean(axis=2) >= 0.5
+    gain = np.where(known, median(change, 2), np.nan)
     count = (~np.isnan(gain)).sum(axis=1)
     mean = median(gain, 1)
     error = (1.4826 * median(np.abs(gain - mean[:, None]), 1)) ** 2 * 1.57 / np.maximum(count, 1)
