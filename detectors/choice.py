@@ -23,7 +23,7 @@ CLEARLY_BETTER = 0.9
 CLIPPED = 4.0
 """Errors are cut at so many robust units of the series: an incident must not decide."""
 FALSE_ALARMS = 3.0
-"""Points told at a budget of one alert a week, per week, beyond which a detector does not know its own errors."""
+"""Runs of points told at a budget of one alert a week, per week, beyond which a detector does not know its errors."""
 FEW_EVENTS = 5.0
 COST_MS = {"basic": 0.2, "static": 0.1, "counts": 1.0, "seasonal": 0.3, "decomposed": 100.0}
 """Cost of a fit of five weeks hourly, measured by benchmarks/fit.py; a trial costs about as much again."""
@@ -40,7 +40,7 @@ class Choice:
 @dataclass(frozen=True)
 class Trial:
     """How a detector did on the held-out end. error: mean cut |value - expected| in robust units, (S,), inf where it
-    had nothing to say. told: points a week whose rarity reached once a week, (S,)."""
+    had nothing to say. told: how often a week the rarity rose to once a week, (S,)."""
 
     error: Floats
     told: Floats
@@ -89,7 +89,8 @@ def _tried(detector: Detector, history: History, rows: Ints) -> Trial:
     spoke = known > 0.5 * (~np.isnan(value)).sum(axis=1)
     error[rows] = np.where(spoke & (known > 0), mean(size, 1), np.inf)
     weeks = (columns - held) * history.cadence / WEEK_SECONDS
-    told[rows] = (rarity >= 0.0).sum(axis=1) / weeks
+    rare = rarity >= 0.0
+    told[rows] = (rare[:, :1].sum(axis=1) + (rare[:, 1:] & ~rare[:, :-1]).sum(axis=1)) / weeks
     return Trial(error, told)
 
 

@@ -1,4 +1,4 @@
-"""The default detector: six kinds of evidence, each measured against its own past, then averaged.
+"""The default detector: seven kinds of evidence, each measured against its own past, and six of them averaged.
 
 A point is compared with the point before it, with a level that follows within hours, with what has added up over a
 dozen points, with the static profile of the week, with the day before, and once more with the point before it as
@@ -7,7 +7,9 @@ the model than the measure: `fit` runs the very recursion that `score` runs over
 off how strong each kind of evidence gets in six ordinary hours, and rarity is counted from there.
 
 The average over the kinds beats their maximum and each of them: something real shows in most kinds, an error of the
-model (a season that the profile misses, one glitch that only the difference sees) in few.
+model (a season that the profile misses, one glitch that only the difference sees) in few. What is small and lasts shows
+in none of them. So the seventh, the drift, may speak by itself: a cumulative sum (Page 1954) of deviations from a level
+that follows within days, which tells a fall of 10 % in ten hours as well as one of a single hour.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from numpy.typing import NDArray
 from detectors.contract import Bools, Fields, Floats, History, Ints, Points, Scores
 from detectors.occasions import Occasion, fit_occasions, occasion_at, occasions_in, ordinary, unknown_occasions
 from detectors.peaks import (
+    SAMPLE,
     block_length,
     block_maxima,
     evidence_for_excess,
@@ -29,19 +32,29 @@ from detectors.peaks import (
     fit_peaks,
 )
 from detectors.profile import HOUR, WEEK_HOURS, fit_profile, phase
-from detectors.trend import grown_since, weekly_growth
 from detectors.rarity import DECADE, RAREST, WEEK_SECONDS
 from detectors.robust import mean, median, spread
-from detectors.transform import back, fit_transform, forth, hardened, is_skewed, linear, softened
+from detectors.transform import (
+    as_shares,
+    back,
+    fit_transform,
+    from_shares,
+    is_even_in_logs,
+    transformed,
+    untransformed,
+)
+from detectors.trend import grown_since, no_growth, weekly_growth
 from detectors.weights import Chance, evened, unweighted
 
 Reals = NDArray[np.floating]
 """float64 when scoring, float32 when a history is replayed."""
 
 KINDS = ("step", "level", "run", "profile", "day", "jump", "drift")
-TOGETHER_KINDS = 6
+TOGETHER = len(KINDS) - 1
+"""How many of the kinds are averaged, the first ones; the drift may speak by itself."""
 _BY_KIND = ("slope", "offset")
 _OF_THE_DAY = ("day_mean", "day_square")
+_FOLLOWED = ("level", "held", "run", "slow", "rise", "fall", *_OF_THE_DAY)
 _LAST = {"y": "last", "deviation": "last_deviation"}
 DAY = 86_400
 FEWEST_POINTS = 14
@@ -54,7 +67,11 @@ RELATIVE_FLOOR = 0.003  # noise is never taken to be less than this share of the
 QUIET = -1.0  # a kind that sees nothing speaks against the others no louder than this
 JOINT_LEVEL, JOINT_EXCESS = 0.05, 0.5  # largest mean of the kinds in six hours of plain noise; see benchmarks
 SPREAD_BELIEVED = 0.5  # share of the log ratio of spreads; 1 costs recall on real series, 0 on heteroscedastic ones
-ZMAX, LEAK, REF, ALONE = 3.0, 0.97, 0.5, 1.0
+DRIFT_LARGEST, DRIFT_SLACK = 3.0, 0.5  # standard deviations: what a point adds at most, and what is none of a drift
+DRIFT_KEPT = 0.97  # of a drift at each point, so that it is soon over when it is over
+DRIFT_ALONE = 1.0  # decades by which it must be rarer than the others together, which is its share of the alerts
+SLOW_DAYS, SLOW_POINTS = 3.0, 48.0  # memory of the level that it is measured from: the longer of the two
+LEAST_DRIFT = 0.05
 _CACHED = 16_384
 """Points of a replay that are judged together: as many as stay in the cache."""
 LARGEST, SMALLEST = 1e9, 1e-6  # in robust units; they keep squares, sums and quotients finite
@@ -64,7 +81,7 @@ class Seasonal:
     """Season found from the data, a level, and rarity from the series' own six-hour peaks."""
 
     name = "seasonal"
-    version = 4
+    version = 5
     evidence: tuple[str, ...] = KINDS
 
     def cold(self, count: int) -> tuple[Fields, Fields]:
@@ -79,7 +96,7 @@ class Seasonal:
             "noise": np.ones(count),
             "floor": np.full(count, 1e-3),
             "sigma": np.ones(count),
-            "slow_rate": np.full(count, 1 / 48),
+            "slow_rate": np.full(count, 1 / SLOW_POINTS),
             "level_rate": np.full(count, 1 / LEVEL_POINTS),
             "day_rate": np.full(count, 0.05),
             "slope": np.ones(kinds),
@@ -88,9 +105,8 @@ class Seasonal:
             "blocks": np.zeros(count),
             "daily": np.zeros(count),
             "weekly": np.zeros(count),
-            "growth": np.zeros(count),
-            "grown_at": np.zeros(count, np.int64),
-            **linear(count),
+            **no_growth(count),
+            **untransformed(count),
             **unweighted(count),
             **unknown_occasions(count),
         }
@@ -106,8 +122,7 @@ class Seasonal:
             return baseline, state
         with np.errstate(all="ignore"):
             occasions = fit_occasions(history.of_series(enough))
-            scale = fit_transform(recent.of_series(enough))
-            learned, after = _fit(values[enough], recent.of_series(enough), occasions, scale)
+            learned, after = _fit(values[enough], recent.of_series(enough), occasions)
         for fields, new in ((baseline, learned), (state, after)):
             for name, array in new.items():
                 fields[name][enough] = array
@@ -161,9 +176,9 @@ def _rougher(rough: Reals, occasion: Occasion, noise: Reals) -> Reals:
 def _score(points: Points, steps: int, season: _Season, rows: Fields, state: Fields) -> tuple[Scores, Fields]:
     """Scores of `steps` times B points, and the states of the B series after each step."""
     center, unit = rows["center"], rows["unit"]
-    value = forth(np.where(np.isfinite(points.value), points.value, np.nan), rows["log_floor"])
+    value = transformed(np.where(np.isfinite(points.value), points.value, np.nan), rows["log_floor"])
     y = np.clip(value / unit - center / unit, -LARGEST, LARGEST) - season.shift
-    y = season.usual + softened(y - season.usual, unit, rows)
+    y = season.usual + as_shares(y - season.usual, unit, rows)
     chance = Chance.at(rows, points.weight, season.usual + season.shift + center / unit)
     if chance is not None:
         y = season.usual + chance.evened(y - season.usual, rows)
@@ -177,15 +192,15 @@ def _score(points: Points, steps: int, season: _Season, rows: Fields, state: Fie
 
     excess = excess_of(np.abs(signed) * rows["slope"] - rows["offset"], rows["trust"][:, None])
     log_rate = rows["blocks"]
-    rarity = (_joint(excess[:, :TOGETHER_KINDS]) - JOINT_LEVEL) / (JOINT_EXCESS * DECADE) - log_rate
-    alone = excess[:, TOGETHER_KINDS] / DECADE - log_rate - ALONE
-    rarity = np.minimum(np.maximum(rarity, alone), RAREST)
+    together = (_joint(excess) - JOINT_LEVEL) / (JOINT_EXCESS * DECADE) - log_rate
+    drifted = excess[:, TOGETHER] / DECADE - log_rate - DRIFT_ALONE
+    rarity = np.minimum(np.maximum(together, drifted), RAREST)
     known &= rows["trained"].astype(bool)
     loudest = np.take_along_axis(signed, np.argmax(np.nan_to_num(excess), axis=1)[:, None], axis=1)[:, 0]
     edges: tuple[Floats, ...] = _band(points, season, rows, before)
     if chance is not None:
         edges = tuple(season.usual + chance.back(edge - season.usual, rows) for edge in edges)
-    edges = tuple(season.usual + hardened(edge - season.usual, unit, rows) for edge in edges)
+    edges = tuple(season.usual + from_shares(edge - season.usual, unit, rows) for edge in edges)
     expected, lower, upper = (
         np.where(rows["trained"], back(center + unit * (edge + season.shift), rows["log_floor"]), np.nan)
         for edge in edges
@@ -205,7 +220,7 @@ def _score(points: Points, steps: int, season: _Season, rows: Fields, state: Fie
 
 def _joint(excess: Floats) -> Floats:
     """What the kinds say together: the mean of their excesses (B, K), a geometric mean of return periods."""
-    return np.asarray(np.maximum(excess, QUIET).mean(axis=-1), dtype=np.float64)
+    return np.asarray(np.maximum(excess[:, :TOGETHER], QUIET).mean(axis=-1), dtype=np.float64)
 
 
 def _remembered(
@@ -227,15 +242,12 @@ def _remembered(
         "known": known,
         "teach": learn & known,
         "sigma": rows["sigma"] * season.rough,
-        "slow_rate": np.where(learn & known, np.minimum(rows["slow_rate"] * pause, 1.0), 0.0),
+        "slow_rate": np.where(learn & known, rows["slow_rate"], 0.0),
         "level_rate": np.where(known, np.minimum(rows["level_rate"] * pause, 1.0), 0.0),
         "day_rate": np.where(learn & known, np.minimum(rows["day_rate"] * pause, 1.0), 0.0),
     }
     at = {name: array.reshape(steps, -1) for name, array in flat.items()}
-    course = {
-        name: np.empty((steps + 1, at["y"].shape[1]), y.dtype)
-        for name in ("level", "held", "run", "slow", "up", "down", *_OF_THE_DAY)
-    }
+    course = {name: np.empty((steps + 1, at["y"].shape[1]), y.dtype) for name in _FOLLOWED}
     for name, array in course.items():
         array[0] = state[name]
     for step in range(steps):
@@ -254,10 +266,11 @@ def _follow(at: Mapping[str, Reals], course: Mapping[str, Reals], step: int) -> 
     level = level_before + at["level_rate"] * np.where(known, believed, 0.0)
     from_day = np.where(known, at["y"] - course["day_mean"][step], 0.0)
     day_rate = at["day_rate"]
-    z = np.where(known, _within((at["deviation"] - course["slow"][step]) / at["sigma"], ZMAX), 0.0)
-    course["up"][step + 1] = np.maximum(LEAK * course["up"][step] + z - REF, 0.0)
-    course["down"][step + 1] = np.maximum(LEAK * course["down"][step] - z - REF, 0.0)
-    course["slow"][step + 1] = course["slow"][step] + at["slow_rate"] * z * at["sigma"]
+    off = np.where(known, _within((at["deviation"] - course["slow"][step]) / at["sigma"], DRIFT_LARGEST), 0.0)
+    rise, fall = _drifted(course["rise"][step], course["fall"][step], off)
+    course["rise"][step + 1] = np.where(known, rise, course["rise"][step])
+    course["fall"][step + 1] = np.where(known, fall, course["fall"][step])
+    course["slow"][step + 1] = course["slow"][step] + at["slow_rate"] * off * at["sigma"]
     course["level"][step + 1] = level
     course["held"][step + 1] = np.where(teach, level, course["held"][step])
     course["run"][step + 1] = np.where(known, added, course["run"][step])
@@ -270,7 +283,15 @@ def _added(run: Reals, from_level: Reals, loud: Reals, rough: Reals) -> Reals:
     return np.asarray(run + (_within(from_level, loud) / rough - run) / RUN_POINTS)
 
 
-def _within(values: Reals, limit: Reals) -> Reals:
+def _drifted(rise: Reals, fall: Reals, off: Reals) -> tuple[Reals, Reals]:
+    """The drifts to both sides with one point more, which is so many standard deviations off the slow level."""
+    return (
+        np.maximum(DRIFT_KEPT * rise + off - DRIFT_SLACK, 0.0),
+        np.maximum(DRIFT_KEPT * fall - off - DRIFT_SLACK, 0.0),
+    )
+
+
+def _within(values: Reals, limit: Reals | float) -> Reals:
     """Cut at a limit to both sides; what np.clip does in a third of its time for few values."""
     return np.minimum(np.maximum(values, -limit), limit)
 
@@ -295,10 +316,10 @@ def _evidence(y: Reals, season: _Season, pause: Reals, before: Mapping[str, Real
     signed[:, 2] = _added(before["run"], from_level, LOUDEST * (rows["noise"] * rough), rough)
     signed[:, 3] = deviation / rough
     signed[:, 4] = (y - before["day_mean"]) / np.sqrt(before["day_square"] + rows["floor"] ** 2)
-    z = _within((deviation - before["slow"]) / (rows["sigma"] * rough), ZMAX)
-    up, down = LEAK * before["up"] + z - REF, LEAK * before["down"] - z - REF
-    signed[:, 6] = np.where(up > down, np.maximum(up, 0), -np.maximum(down, 0))
     signed[:, 5] = (y - before["last"]) / (rough * waited)
+    off = _within((deviation - before["slow"]) / (rows["sigma"] * rough), DRIFT_LARGEST)
+    rise, fall = _drifted(before["rise"], before["fall"], off)
+    signed[:, 6] = np.where(rise > fall, rise, -fall)
     return signed
 
 
@@ -314,12 +335,12 @@ def _band(points: Points, season: _Season, rows: Fields, before: Mapping[str, Re
     near = slope[:, 0] + slope[:, 1] + slope[:, 2] + slope[:, 5]
     total = near + slope[:, 3] + slope[:, 4]
     middle = (near * level + slope[:, 3] * season.usual) / (near + slope[:, 3])
-    silent = rows["offset"][:, :TOGETHER_KINDS].sum(axis=1)
+    silent = rows["offset"][:, :TOGETHER].sum(axis=1)
 
     def half(threshold: Floats) -> Floats:
         mean_excess = JOINT_LEVEL + JOINT_EXCESS * DECADE * (np.minimum(threshold, RAREST) + rows["blocks"])
         return np.asarray(
-            np.maximum((TOGETHER_KINDS * evidence_for_excess(mean_excess, rows["trust"]) + silent) / total, 1e-12)
+            np.maximum((TOGETHER * evidence_for_excess(mean_excess, rows["trust"]) + silent) / total, 1e-12)
         )
 
     return middle, middle - half(points.threshold_down), middle + half(points.threshold_up)
@@ -333,8 +354,8 @@ def _quiet_state(count: int) -> Fields:
         "last_deviation": np.zeros(count),
         "run": np.zeros(count),
         "slow": np.zeros(count),
-        "up": np.zeros(count),
-        "down": np.zeros(count),
+        "rise": np.zeros(count),
+        "fall": np.zeros(count),
         "day_mean": np.zeros(count),
         "day_square": np.ones(count),
         "timestamp": np.zeros(count, np.int64),
@@ -347,9 +368,11 @@ def _recent(history: History) -> History:
     return history.within(slice(-columns, None))
 
 
-def _fit(values: Floats, history: History, occasions: Fields, scale: Fields) -> tuple[Fields, Fields]:
+def _fit(values: Floats, history: History, occasions: Fields) -> tuple[Fields, Fields]:
     cadence, series = history.cadence, len(values)
-    values = forth(values, scale["log_floor"][:, None])
+    transform = fit_transform(history)
+    floor = _floor(values) / np.where(transform["log_floor"] > 0, median(np.abs(values), 1), 1.0)
+    values = transformed(values, transform["log_floor"][:, None])
     center, unit = _center_and_unit(values)
     y = np.clip(values / unit[:, None] - (center / unit)[:, None], -LARGEST, LARGEST)
     y, weighed = evened(y, history, -center / unit)
@@ -359,12 +382,12 @@ def _fit(values: Floats, history: History, occasions: Fields, scale: Fields) -> 
     hour, following, weight = phase(history.local, cadence)
     hours = season.hours
     usual = hours[:, hour] * (1 - weight) + hours[:, following] * weight
-    occasion = occasions_in(history, usual, occasions | scale | {"profile": hours, "center": center, "unit": unit})
+    occasion = occasions_in(history, usual, occasions | transform | {"profile": hours, "center": center, "unit": unit})
     y = y - occasion.shift
     middle = np.nan_to_num(median(y - usual, 1))[:, None]
     hours, usual = (hours + middle).astype(np.float32), usual + middle
-    scale["skewed"] = is_skewed(y - usual, unit, scale["log_floor"])
-    residual = softened(y - usual, unit[:, None], {name: array[:, None] for name, array in scale.items()})
+    transform["log_noise"] = is_even_in_logs(y - usual, unit, transform["log_floor"])
+    residual = as_shares(y - usual, unit[:, None], {name: array[:, None] for name, array in transform.items()})
     y = usual + residual
     rough = _spread_by_phase(residual, hour, cadence)
     rough_there = rough[:, hour % 24] * rough[:, 24 + hour // 24]
@@ -372,7 +395,7 @@ def _fit(values: Floats, history: History, occasions: Fields, scale: Fields) -> 
     # a profile fits its own past too well: by its leverage, of which a point finer than an hour has only a share
     absorbed = season.leverage / max(HOUR / cadence, 1.0)
     stretch = 1.0 / (1.0 - absorbed)
-    floor = np.maximum(_floor(values) / unit, SMALLEST)
+    floor = np.maximum(floor / unit, SMALLEST)
     noise = np.maximum(spread(np.diff(residual, axis=1) / rough_there[:, 1:]) * stretch, floor)
     baseline: Fields = {
         "trained": np.ones(series, bool),
@@ -382,8 +405,8 @@ def _fit(values: Floats, history: History, occasions: Fields, scale: Fields) -> 
         "spread": rough,
         "noise": noise,
         "floor": floor,
-        "sigma": np.maximum(spread(residual) * stretch, floor),
-        "slow_rate": np.full(series, 1.0 / max(3 * DAY / cadence, 48)),
+        "sigma": np.maximum(spread(residual[:, :: residual.shape[1] // SAMPLE | 1]) * stretch, floor),
+        "slow_rate": np.full(series, 1.0 / max(SLOW_DAYS * DAY / cadence, SLOW_POINTS)),
         "level_rate": np.full(series, 1.0 / max(LEVEL_HOURS * HOUR / cadence, LEVEL_POINTS)),
         "day_rate": np.full(series, 1.0 / max(DAY / cadence, LEVEL_POINTS)),
         "daily": season.daily,
@@ -391,13 +414,14 @@ def _fit(values: Floats, history: History, occasions: Fields, scale: Fields) -> 
         "growth": growth,
         "grown_at": np.full(series, history.timestamp[-1]),
         **weighed,
-        **scale,
+        **transform,
         **occasions,
     }
     rough_there = _rougher(rough_there, occasion, noise[:, None])
     evidence, state = _replay(y, residual * stretch[:, None], rough_there, cadence, baseline)
     evidence[:, 3] *= ((1.0 - absorbed) / (1.0 - season.leverage)).astype(np.float32)[:, None]
-    floors = np.stack([floor, floor, floor / RUN_POINTS, floor, np.full(series, 0.1), floor, np.full(series, 0.05)], axis=1)
+    constant = np.ones(series)
+    floors = np.stack([floor, floor, floor / RUN_POINTS, floor, 0.1 * constant, floor, LEAST_DRIFT * constant], axis=1)
     length = block_length(cadence)
     tails = fit_peaks(block_maxima(evidence, length), evidence, floors, length=length)
     baseline |= {
@@ -484,14 +508,15 @@ def _replay(
     values, deviations, spreads = side_by_side(y), side_by_side(residual), side_by_side(rough)
     spreads = np.where(np.isnan(spreads), np.float32(1), spreads)
     owner = np.repeat(np.arange(series), lanes)
-    rows = {name: baseline[name][owner].astype(np.float32) for name in ("noise", "floor", "level_rate", "day_rate", "sigma", "slow_rate")}
+    needed = ("noise", "floor", "sigma", "level_rate", "slow_rate", "day_rate")
+    rows = {name: baseline[name][owner].astype(np.float32) for name in needed}
     state = {name: array.astype(np.float32) for name, array in _quiet_state(len(owner)).items()}
     state["level"] = np.nan_to_num(median(np.ascontiguousarray(deviations[: max(warm, 3)].T), 1)).astype(np.float32)
     state["last_deviation"] = state["held"] = state["level"]
     state["last"] = np.nan_to_num(values[0])
     starts = np.arange(lanes) * length - missing
     state["day_mean"], state["day_square"] = _day_before(y, starts, max(DAY // cadence, 4))
-    state["slow"], _ = _day_before(residual, starts, max(3 * DAY // cadence, 48))
+    state["slow"] = _mean_before(residual, starts, int(max(SLOW_DAYS * DAY / cadence, SLOW_POINTS)))
     pauses = _pauses(values)
     always = np.ones(values.size, bool)
     evidence = np.empty((len(KINDS), length, len(owner)), np.float32)
@@ -526,13 +551,28 @@ def _pauses(values: NDArray[np.float32]) -> NDArray[np.float32]:
 def _day_before(y: Floats, starts: Ints, columns: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Mean and variance of the day of columns that ends at each start, or begins with the history: (S * starts,)."""
     known = ~np.isnan(y)
-    number, total, square = (
-        np.concatenate([np.zeros((len(y), 1)), np.cumsum(array, axis=1)], axis=1)
-        for array in (known, np.where(known, y, 0.0), np.where(known, y * y, 0.0))
-    )
-    low = np.clip(starts - columns, 0, y.shape[1])
-    high = np.clip(np.maximum(starts, low + columns), 0, y.shape[1])
-    n = np.maximum(number[:, high] - number[:, low], 1.0)
-    average = (total[:, high] - total[:, low]) / n
-    variance = np.maximum((square[:, high] - square[:, low]) / n - average * average, 0.0)
+    low, high = _ahead_of(starts, columns, y.shape[1])
+    n = np.maximum(_between(known, low, high), 1.0)
+    average = _between(np.where(known, y, 0.0), low, high) / n
+    variance = np.maximum(_between(np.where(known, y * y, 0.0), low, high) / n - average * average, 0.0)
     return average.ravel().astype(np.float32), variance.ravel().astype(np.float32)
+
+
+def _mean_before(y: Floats, starts: Ints, columns: int) -> NDArray[np.float32]:
+    """Mean of so many columns before each start, or from the beginning of the history: (S * starts,)."""
+    known = ~np.isnan(y)
+    low, high = _ahead_of(starts, columns, y.shape[1])
+    average = _between(np.where(known, y, 0.0), low, high) / np.maximum(_between(known, low, high), 1.0)
+    return average.ravel().astype(np.float32)
+
+
+def _ahead_of(starts: Ints, columns: int, length: int) -> tuple[Ints, Ints]:
+    low = np.clip(starts - columns, 0, length)
+    return low, np.clip(np.maximum(starts, low + columns), 0, length)
+
+
+def _between(values: NDArray[Any], low: Ints, high: Ints) -> Floats:
+    """Sums of the columns [low, high) of (S, N) values, (S, len(low))."""
+    total = np.zeros((len(values), values.shape[1] + 1))
+    np.cumsum(values, axis=1, out=total[:, 1:])
+    return total[:, high] - total[:, low]

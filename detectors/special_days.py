@@ -12,6 +12,7 @@ from detectors.days import DAY_OF_MONTH, place_in_month
 from detectors.occasions import fit_occasions, is_holiday, occasions_in, ordinary
 from detectors.profile import fit_profile, phase
 from detectors.robust import center_and_unit, median
+from detectors.transform import untransformed
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,9 @@ def _usual_and_shift(history: History, learned: Fields) -> tuple[Floats, Floats]
     hours = fit_profile(ordinary(y, history, learned), history.local, history.cadence).hours
     hour, following, weight = phase(history.local, history.cadence)
     usual = hours[:, hour] * (1 - weight) + hours[:, following] * weight
-    found = occasions_in(history, usual, learned | {"profile": hours, "center": center, "unit": unit})
+    found = occasions_in(
+        history, usual, learned | untransformed(len(usual)) | {"profile": hours, "center": center, "unit": unit}
+    )
     return center[:, None] + unit[:, None] * usual, unit[:, None] * found.shift
 
 

@@ -1,103 +1,121 @@
-"""Additive or multiplicative: where a series swings and errs in proportion to its level, it is judged by its logarithm."""
+"""Additive or multiplicative: a series whose noise and season grow with its level is judged in shares of its level.
+
+Its season and growth are learned from logarithms, where they add up. A deviation is then a share of what was expected,
+as noise of so many per cent is even in shares; only where logarithms make the noise even, as with the lognormal, is it
+judged as a difference of logarithms. Everything else is judged as it is.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
 from detectors.contract import Bools, Fields, Floats, History
+from detectors.profile import DAY, slots_of_day
 from detectors.robust import mean, median
 
-DAY, HOUR = 86_400, 3_600
-FEWEST_DAYS = 10
+FEWEST_WEEKS = 2
+FEWEST_CELLS = 12
 LEAST_RANGE = 0.08
-MULTIPLICATIVE = 0.7
+"""Standard deviation of the logarithm of the level between phases and weeks; where it varies less, nothing is seen."""
+LEAST_POWER, MOST_POWER = 0.7, 1.5
+"""Noise that grows as a power of the level: 0 is additive, 1 multiplicative."""
+SURE = 4.0  # standard errors of that power
+LOWEST_SHARE = 0.05  # of the usual value: what is less counts as that where a logarithm is taken
+LARGEST_LOG = 20.0
+EVEN, LEANING, PLAIN_TAIL = 0.15, 0.25, 1.9
 
 
-def linear(count: int) -> Fields:
-    """Fields of series that are judged as they are."""
-    return {"log_floor": np.zeros(count), "skewed": np.zeros(count, bool)}
+def untransformed(count: int) -> Fields:
+    """Baseline fields of series that are judged as they are.
+
+    log_floor: 0, or the least value whose logarithm is taken. log_noise: whether deviations are differences of
+    logarithms and not shares.
+    """
+    return {"log_floor": np.zeros(count), "log_noise": np.zeros(count, bool)}
 
 
 def fit_transform(history: History) -> Fields:
-    fields = linear(len(history.values))
-    if history.weights is not None or not history.cadence:
+    """Which series of a history are multiplicative; ratios with weights and series that reach zero never are."""
+    fields = untransformed(len(history.values))
+    if history.weights is not None or not history.cadence or DAY % history.cadence:
         return fields
     values = np.where(np.isfinite(history.values), history.values, np.nan)
-    lowest = np.nanmin(np.where(np.isnan(values), np.inf, values), axis=1)
-    usual = median(values, 1)
-    logged = (lowest > 0) & is_multiplicative(values, history.cadence)
-    fields["log_floor"][logged] = np.minimum(lowest, usual * 0.05)[logged]
+    lowest = np.where(np.isnan(values), np.inf, values).min(axis=1, initial=np.inf)
+    positive = np.flatnonzero((lowest > 0) & np.isfinite(lowest))
+    if positive.size:
+        found = positive[_is_multiplicative(values[positive], history.cadence)]
+        fields["log_floor"][found] = np.minimum(lowest[found], LOWEST_SHARE * median(values[found], 1))
     return fields
 
 
-def is_multiplicative(values: Floats, cadence: int) -> Bools:
-    slots = int(np.clip(DAY // cadence, 1, 24))
-    width = DAY // slots // cadence
-    if width < 1 or DAY % cadence:
+def _is_multiplicative(values: Floats, cadence: int) -> Bools:
+    """Whether the change from day to day grows with the level, over phases of the day and weeks, for (S, N) values."""
+    slots, per_week = slots_of_day(cadence), 7 * DAY // cadence
+    weeks = values.shape[1] // per_week
+    if weeks < FEWEST_WEEKS:
         return np.zeros(len(values), bool)
-    per_day = DAY // cadence
-    days = values.shape[1] // per_day
-    if days < FEWEST_DAYS:
-        return np.zeros(len(values), bool)
-    recent = values[:, values.shape[1] - days * per_day :].reshape(len(values), days, per_day)
-    by_slot = recent[:, :, : slots * width].reshape(len(values), days, slots, width).mean(axis=3)
-    weeks = days // 7 or 1
-    used = by_slot[:, days - 7 * weeks :] if days >= 7 else by_slot
-    cells = used.reshape(len(values), weeks, -1, slots)
-    level = median(np.moveaxis(cells, 2, -1).reshape(-1, cells.shape[2]), 1).reshape(len(values), -1)
-    change = np.diff(cells, axis=2)
-    size = median(np.abs(np.moveaxis(change, 2, -1)).reshape(-1, change.shape[2]), 1).reshape(len(values), -1)
-    x, y = np.log(level), np.log(np.maximum(size, 1e-3 * level))
-    good = np.isfinite(x) & np.isfinite(y)
-    n = good.sum(axis=1)
-    x0, y0 = np.where(good, x, np.nan), np.where(good, y, np.nan)
-    x0 = x0 - mean(x0, 1)[:, None]
-    y0 = y0 - mean(y0, 1)[:, None]
-    xx, xy, yy = mean(x0 * x0, 1), mean(x0 * y0, 1), mean(y0 * y0, 1)
-    slope = xy / xx
-    error = np.sqrt(np.maximum(yy - slope * xy, 1e-12) / xx / np.maximum(n - 2, 1))
-    with np.errstate(all="ignore"):
-        found = (np.sqrt(xx) > LEAST_RANGE) & (slope > MULTIPLICATIVE) & (slope < 1.5) & (slope > 4 * error)
-    return np.asarray(found & (n >= 12))
+    recent = values[:, values.shape[1] - weeks * per_week :]
+    cells = mean(recent.reshape(len(values), weeks, 7, slots, -1), 4)
+    level = median(cells, 2).reshape(len(values), -1)
+    change = median(np.abs(np.diff(cells, axis=2)), 2).reshape(len(values), -1)
+    x, y = np.log(level), np.log(np.maximum(change, 1e-3 * level))
+    known = np.isfinite(x) & np.isfinite(y)
+    x, y = (np.where(known, each, np.nan) for each in (x, y))
+    x, y = x - mean(x, 1)[:, None], y - mean(y, 1)[:, None]
+    varied, together = mean(x * x, 1), mean(x * y, 1)
+    power = together / varied
+    count = known.sum(axis=1)
+    error = np.sqrt(np.maximum(mean(y * y, 1) - power * together, 0.0) / varied / np.maximum(count - 2, 1))
+    usable = (count >= FEWEST_CELLS) & (np.sqrt(varied) > LEAST_RANGE)
+    return np.asarray(usable & (power > LEAST_POWER) & (power < MOST_POWER) & (power > SURE * error))
 
 
-def forth(values: Floats, log_floor: Floats) -> Floats:
+def transformed(values: Floats, log_floor: Floats) -> Floats:
+    """The logarithm of values where `log_floor`, which broadcasts against them, is not 0."""
     logged = log_floor > 0
     if not logged.any():
         return values
-    return np.where(logged, np.log(np.maximum(values, log_floor)), values)
+    return np.where(logged, np.log(np.where(logged, np.maximum(values, log_floor), 1.0)), values)
 
 
 def back(values: Floats, log_floor: Floats) -> Floats:
+    """The inverse of `transformed`."""
     logged = log_floor > 0
     if not logged.any():
         return values
     return np.where(logged, np.exp(np.minimum(values, 700.0)), values)
 
 
-def softened(deviation: Floats, unit: Floats, rows: Fields) -> Floats:
-    share = (rows["log_floor"] > 0) & ~rows["skewed"]
-    if not share.any():
+def as_shares(deviation: Floats, unit: Floats, fields: Fields) -> Floats:
+    """Deviations in logarithms, in robust units, as shares of what was expected where those are even."""
+    shared = _is_shared(fields)
+    if not shared.any():
         return deviation
-    return np.where(share, np.expm1(np.minimum(deviation * unit, 20.0)) / unit, deviation)
+    return np.where(shared, np.expm1(np.minimum(deviation * unit, LARGEST_LOG)) / unit, deviation)
 
 
-def hardened(deviation: Floats, unit: Floats, rows: Fields) -> Floats:
-    share = (rows["log_floor"] > 0) & ~rows["skewed"]
-    if not share.any():
+def from_shares(deviation: Floats, unit: Floats, fields: Fields) -> Floats:
+    """The inverse of `as_shares`."""
+    shared = _is_shared(fields)
+    if not shared.any():
         return deviation
-    return np.where(share, np.log(np.maximum(1 + deviation * unit, 1e-9)) / unit, deviation)
+    return np.where(shared, np.log(np.maximum(1.0 + deviation * unit, np.exp(-LARGEST_LOG))) / unit, deviation)
 
 
-def is_skewed(deviation: Floats, unit: Floats, log_floor: Floats) -> Bools:
-    """Whether the logarithm makes residuals (S, N) even that as shares reach further up than down."""
-    skewed = np.zeros(len(deviation), bool)
+def _is_shared(fields: Fields) -> Bools:
+    return np.asarray((fields["log_floor"] > 0) & ~fields["log_noise"])
+
+
+def is_even_in_logs(deviation: Floats, unit: Floats, log_floor: Floats) -> Bools:
+    """Whether residuals (S, N), in logarithms, are as even and as short-tailed as those of a lognormal series are."""
+    even = np.zeros(len(deviation), bool)
     for row in np.flatnonzero(log_floor > 0):
         known = deviation[row][~np.isnan(deviation[row])] * unit[row]
-        low, middle, high, far = np.quantile(known, (0.05, 0.5, 0.95, 0.995)) if known.size else (0, 0, 0, 0)
-        even = np.log((high - middle) / (middle - low))
-        lean = np.log((np.exp(high) - np.exp(middle)) / (np.exp(middle) - np.exp(low)))
-        skewed[row] = abs(even) < 0.15 and abs(lean) > 0.25 and (far - middle) < 1.9 * (high - middle)
-        print("SKEW", len(deviation), round(even, 2), round(lean, 2), round((far - middle) / (high - middle), 2), skewed[row]) if TALK else 0
-    return skewed
-TALK = 0
+        if not known.size:
+            continue
+        low, middle, high, far = np.quantile(known, (0.05, 0.5, 0.95, 0.995))
+        lean = np.log((high - middle) / (middle - low))
+        lean_of_shares = np.log(np.expm1(high - middle) / -np.expm1(low - middle))
+        short = far - middle < PLAIN_TAIL * (high - middle)
+        even[row] = abs(lean) < EVEN and abs(lean_of_shares) > LEANING and short
+    return even

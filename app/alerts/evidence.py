@@ -15,6 +15,7 @@ IN_WORDS = {
     "profile": "it is far from what is usual at this time of the week",
     "day": "it is far from the level of the last day",
     "jump": "the value itself jumped, whatever the time of day",
+    "drift": "many points, each little off, have added up to one side",
     "point": "it is far from what was expected",
     "short": "about five points in a row are off",
     "silence": "nothing has happened for too long",

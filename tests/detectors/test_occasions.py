@@ -14,6 +14,7 @@ from detectors.calendar import DAY, HOUR
 from detectors.contract import Bools, Fields, Floats, History, Ints
 from detectors.occasions import fit_occasions
 from detectors.seasonal import Seasonal
+from detectors.transform import back
 from tests.detectors.german_shop import COUNTRY, history, instants, points, sales
 
 BUDGET, ONCE_IN_30_WEEKS = 0.6, 1.5
@@ -111,7 +112,8 @@ def test_holidays_do_not_bend_the_ordinary_weeks() -> None:
 def usual_thursday(past: History) -> Floats:
     """What is expected of each hour of a Thursday, (S, 24)."""
     learned, _ = Seasonal().fit(past)
-    return np.asarray(learned["center"][:, None] + learned["unit"][:, None] * learned["profile"][:, :24])
+    hours = learned["center"][:, None] + learned["unit"][:, None] * learned["profile"][:, :24]
+    return back(hours, learned["log_floor"][:, None])
 
 
 @pytest.mark.parametrize("cadence", [HOUR, DAY])
