@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
@@ -35,18 +37,25 @@ def grown(by: float, weeks: int) -> Floats:
     return np.asarray((1 + by) ** ((times(weeks) - MONDAY) / WEEK))
 
 
+def counted(weeks: int) -> Floats:
+    return np.random.default_rng(5).poisson(shape(weeks), (SERIES, len(times(weeks)))).astype(np.float64)
+
+
 def history(values: Floats) -> History:
     timestamp = times(values.shape[1] // 168)
     return History(values, timestamp, timestamp, HOUR)
 
 
-KINDS = {
+KINDS: dict[str, tuple[Callable[[int], Floats], bool]] = {
     "noise in per cent": (lambda weeks: shape(weeks) * (1 + 0.05 * noise(weeks)), True),
     "lognormal": (lambda weeks: np.exp(4 + 1.5 * np.sin(2 * np.pi * times(weeks) / DAY) + 0.4 * noise(weeks)), True),
     "5 % more a week": (lambda weeks: shape(weeks) * grown(0.05, weeks) * (1 + 0.05 * noise(weeks)), True),
     "10 % more a week": (lambda weeks: shape(weeks) * grown(0.1, weeks) * (1 + 0.05 * noise(weeks)), True),
     "noise of one size": (lambda weeks: shape(weeks) + 5 * noise(weeks), False),
-    "counts": (lambda weeks: np.random.default_rng(5).poisson(shape(weeks), (SERIES, len(times(weeks)))), False),
+    "counts": (
+        lambda weeks: counted(weeks),
+        False,
+    ),
     "no season": (lambda weeks: 100 + 5 * noise(weeks), False),
     "to zero": (lambda weeks: np.maximum(shape(weeks) * (1 + 0.05 * noise(weeks)) - 60, 0.0), False),
 }
@@ -55,7 +64,7 @@ KINDS = {
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_logarithm_is_taken_where_noise_grows_with_the_level(kind: str) -> None:
     values, multiplicative = KINDS[kind]
-    logged = fit_transform(history(np.asarray(values(8), float)))["log_floor"] > 0
+    logged = fit_transform(history(np.asarray(values(8), np.float64)))["log_floor"] > 0
     assert logged.mean() > 0.8 if multiplicative else logged.mean() < 0.1
 
 
