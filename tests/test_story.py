@@ -160,7 +160,7 @@ def test_kill_9_in_the_middle_of_the_replay_changes_nothing(
 ) -> None:
     """Guarantees 1 and 2 on the whole loop: the same alerts, none twice, no acknowledged point lost."""
     with telling(database_url, tmp_path) as story:
-        last = replay(story, taxi, kill_at=(40, 88, 134), days=70)
+        last = replay(story, taxi, kill_at=(40, 88, 134, 183), days=95)
         wait_for_quiet(story)
         ended = [facts_of(alert) for alert in story.alerts() if alert["status"] != "firing"]
         assert ended == [facts for facts in map(facts_of, undisturbed.alerts()) if facts[1] and unix(facts[1]) <= last]

@@ -52,10 +52,7 @@ KINDS: dict[str, tuple[Callable[[int], Floats], bool]] = {
     "5 % more a week": (lambda weeks: shape(weeks) * grown(0.05, weeks) * (1 + 0.05 * noise(weeks)), True),
     "10 % more a week": (lambda weeks: shape(weeks) * grown(0.1, weeks) * (1 + 0.05 * noise(weeks)), True),
     "noise of one size": (lambda weeks: shape(weeks) + 5 * noise(weeks), False),
-    "counts": (
-        lambda weeks: counted(weeks),
-        False,
-    ),
+    "counts": (counted, False),
     "no season": (lambda weeks: 100 + 5 * noise(weeks), False),
     "to zero": (lambda weeks: np.maximum(shape(weeks) * (1 + 0.05 * noise(weeks)) - 60, 0.0), False),
 }
