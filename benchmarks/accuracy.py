@@ -31,7 +31,7 @@ LOWEST = 10.0
 """Added to the rarity (log10 weeks), so that all scores are positive, which is what `recall_at` searches."""
 DELAY_POINTS = 7
 FINER = 400
-"""Thresholds tried beside the 80 that `recall_at` tries by itself, which may miss the best one by two or three spans."""
+"""Thresholds tried beside the 80 that `recall_at` tries by itself, which may miss the best by two or three spans."""
 CHOSEN = "chosen"
 """Not one detector, but for each series the one that did best on its own past."""
 
