@@ -23,7 +23,7 @@ from tests.running import Shop
 from tests.serving import Served, serving
 
 HISTORY = 5 * 168 + 5
-SEEN = {"level", "last", "last_deviation", "run", "timestamp"}
+SEEN = {"level", "last", "last_deviation", "run", "rise", "fall", "timestamp"}
 """What a detector remembers of the points before the next one, learned or not."""
 
 
