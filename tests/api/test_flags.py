@@ -189,7 +189,7 @@ def test_frozen_learning_leaves_every_baseline_as_it_is(served: Served) -> None:
     shop = has_learned(served)
     put(served, "learning", "frozen")
     before = learned(served.heed)
-    shop.send(30, factor=1.1)
+    shop.send(30, factor=1.02)
     assert served.client.post("/v1/retrains", json={"reason": "now"}).status_code == 409
     after = learned(served.heed)
     assert {name for name in before if not np.array_equal(before[name], after[name], equal_nan=True)} <= SEEN
