@@ -68,7 +68,7 @@ QUIET = -1.0  # a kind that sees nothing speaks against the others no louder tha
 JOINT_LEVEL, JOINT_EXCESS = 0.05, 0.5  # largest mean of the kinds in six hours of plain noise; see benchmarks
 SPREAD_BELIEVED = 0.5  # share of the log ratio of spreads; 1 costs recall on real series, 0 on heteroscedastic ones
 DRIFT_LARGEST, DRIFT_SLACK = 3.0, 0.5  # standard deviations: what a point adds at most, and what is none of a drift
-DRIFT_KEPT = 0.97  # of a drift at each point, so that it is soon over when it is over
+DRIFT_KEPT, DRIFT_MOST = 0.97, 10.0  # of a drift at each point, and its end, so that it is soon over when it is over
 DRIFT_ALONE = 1.0  # decades by which it must be rarer than the others together, which is its share of the alerts
 SLOW_DAYS, SLOW_POINTS = 3.0, 48.0  # memory of the level that it is measured from: the longer of the two
 LEAST_DRIFT = 0.05
@@ -286,8 +286,8 @@ def _added(run: Reals, from_level: Reals, loud: Reals, rough: Reals) -> Reals:
 def _drifted(rise: Reals, fall: Reals, off: Reals) -> tuple[Reals, Reals]:
     """The drifts to both sides with one point more, which is so many standard deviations off the slow level."""
     return (
-        np.maximum(DRIFT_KEPT * rise + off - DRIFT_SLACK, 0.0),
-        np.maximum(DRIFT_KEPT * fall - off - DRIFT_SLACK, 0.0),
+        np.clip(DRIFT_KEPT * rise + off - DRIFT_SLACK, 0.0, DRIFT_MOST),
+        np.clip(DRIFT_KEPT * fall - off - DRIFT_SLACK, 0.0, DRIFT_MOST),
     )
 
 

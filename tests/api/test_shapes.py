@@ -24,7 +24,7 @@ def shifts(orders: Shop) -> None:
 
 
 def drifts(orders: Shop) -> None:
-    for factor in np.linspace(1.0, 0.6, 40).tolist():
+    for factor in np.linspace(1.0, 0.6, 20).tolist():
         orders.send(1, factor=factor)
 
 
