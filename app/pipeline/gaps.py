@@ -20,12 +20,14 @@ from app.errors import NotFound, Unprocessable
 from app.partitions import checkpoint
 from app.partitions.partition import UNKNOWN, Partition
 from app.pipeline import retrain
+from app.pipeline.consequences import status_under
 from app.pipeline.happenings import Changed
 from app.pipeline.ingest import Committer
 from app.pipeline.notify import announce, enqueue
 from app.pipeline.rescore import score_again
 from app.store import alerts as stored_alerts
 from app.store import happenings as stored
+from app.store import labels as stored_labels
 from app.store import points
 from app.store.points import PointBatch
 from app.store.tables import Alert, Anomaly, Gap
@@ -198,6 +200,7 @@ def take_back(committer: Committer, gap_id: int, *, by: str, now: datetime) -> G
             _resolve(session, gap, now)
             for alert in stored_alerts.caused_by_gap(session, gap_id):
                 alert.gap_id = None
+                _let_stand_again(committer, session, alert)
             ids = stored.series_ids_of(session, gap)
             return Changed([], ids, int(gap.started_at.timestamp()))
 
@@ -354,9 +357,11 @@ def _withdraw_caused(session: Session, gap: Gap, ids: Ints, told_by: datetime | 
     """
     released: list[int] = []
     for alert, runs in caused(session, gap, ids, told_by or gap.created_at):
-        alert.gap_id = gap.id
         released += [run.series_id for run in stored_alerts.latest_of_their_series(session, runs)]
-        if alert.status in ("closed", "withdrawn"):
+        if alert.status == "withdrawn":
+            continue
+        alert.gap_id = gap.id
+        if alert.status == "closed":
             continue
         for run in runs:
             run.outcome, run.ended_at = Outcome.WITHDRAWN, run.ended_at or run.last_abnormal_at
@@ -366,6 +371,31 @@ def _withdraw_caused(session: Session, gap: Gap, ids: Ints, told_by: datetime | 
         if alert.delivery == Delivery.LIVE:
             enqueue(session, alert.id, "withdrawn", wall_now())
     return released
+
+
+def _let_stand_again(committer: Committer, session: Session, alert: Alert) -> None:
+    """An alert withdrawn for a gap that was none, where scoring again does not reach it: before a training."""
+    if alert.kind == "data" or alert.status != "withdrawn":
+        return
+    runs = stored_alerts.anomalies_of(session, [alert.id])[alert.id]
+    if any(run.last_abnormal_at.timestamp() > _trained_to(committer, run.series_id) for run in runs):
+        return
+    for run in runs:
+        run.outcome = Outcome.TOLD
+    stored_alerts.resolve(alert, max(run.ended_at or run.last_abnormal_at for run in runs))
+    alert.status = status_under(stored_labels.standing_evidence(session, alert_id=alert.id), alert, runs)
+    session.flush()
+    if alert.delivery == Delivery.LIVE:
+        enqueue(session, alert.id, "updated", wall_now())
+
+
+def _trained_to(committer: Committer, series_id: int) -> int:
+    """Where a scoring again of the series begins, unix seconds."""
+    for partition in committer.partitions:
+        slots = _slots(partition, np.array([series_id]))
+        if slots.size:
+            return int(partition.columns["anchor_at"][slots[0]])
+    return 0
 
 
 def _declared_in_words(gap: Gap, series: int) -> str:

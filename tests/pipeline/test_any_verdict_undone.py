@@ -154,3 +154,13 @@ def test_whatever_verdicts_were_given_and_taken_back_only_those_that_stand_have_
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
         ),
     )
+
+
+def test_an_alert_from_before_a_training_stands_again_when_bad_data_is_taken_back(past: Path, tmp_path: Path) -> None:
+    shutil.copytree(past, tmp_path, dirs_exist_ok=True)
+    with running(f"sqlite:///{tmp_path / 'heed.db'}", tmp_path) as heed:
+        before = state(heed)
+        label_id = say(heed, (Verdict.BAD_DATA.value, 1))
+        assert [each.status for each in alerts_of(heed)] == ["withdrawn", "resolved", "resolved"]
+        revoke_label(heed, label_id, by="ana", now=heed.clock.now())
+        assert state(heed) == before
