@@ -37,11 +37,12 @@ def untransformed(count: int) -> Fields:
 def fit_transform(history: History) -> Fields:
     """Which series of a history are multiplicative; ratios with weights and series that reach zero never are."""
     fields = untransformed(len(history.values))
-    if history.weights is not None or not history.cadence or DAY % history.cadence:
+    if not history.cadence or DAY % history.cadence:
         return fields
     values = np.where(np.isfinite(history.values), history.values, np.nan)
     lowest = np.where(np.isnan(values), np.inf, values).min(axis=1, initial=np.inf)
-    positive = np.flatnonzero((lowest > 0) & np.isfinite(lowest))
+    weighted = np.zeros(len(values), bool) if history.weights is None else ~np.isnan(history.weights).all(axis=1)
+    positive = np.flatnonzero((lowest > 0) & np.isfinite(lowest) & ~weighted)
     if positive.size:
         found = positive[_is_multiplicative(values[positive], history.cadence)]
         fields["log_floor"][found] = np.minimum(lowest[found], LOWEST_SHARE * median(values[found], 1))
