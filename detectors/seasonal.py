@@ -68,7 +68,11 @@ QUIET = -1.0  # a kind that sees nothing speaks against the others no louder tha
 JOINT_LEVEL, JOINT_EXCESS = 0.05, 0.5  # largest mean of the kinds in six hours of plain noise; see benchmarks
 SPREAD_BELIEVED = 0.5  # share of the log ratio of spreads; 1 costs recall on real series, 0 on heteroscedastic ones
 DRIFT_LARGEST, DRIFT_SLACK = 3.0, 0.5  # standard deviations: what a point adds at most, and what is none of a drift
-DRIFT_KEPT, DRIFT_MOST = 0.97, 10.0  # of a drift at each point, and its end, so that it is soon over when it is over
+DRIFT_KEPT = 0.97  # of a drift at each point
+DRIFT_RAREST, DRIFT_LONGEST = (
+    2.0,
+    30.0,
+)  # it grows no rarer (log10 weeks), so that it is soon over; in a history no longer
 DRIFT_ALONE = 1.0  # decades by which it must be rarer than the others together, which is its share of the alerts
 SLOW_DAYS, SLOW_POINTS = 3.0, 48.0  # memory of the level that it is measured from: the longer of the two
 LEAST_DRIFT = 0.05
@@ -97,6 +101,7 @@ class Seasonal:
             "floor": np.full(count, 1e-3),
             "sigma": np.ones(count),
             "slow_rate": np.full(count, 1 / SLOW_POINTS),
+            "drift_most": np.full(count, DRIFT_LONGEST),
             "level_rate": np.full(count, 1 / LEVEL_POINTS),
             "day_rate": np.full(count, 0.05),
             "slope": np.ones(kinds),
@@ -243,6 +248,7 @@ def _remembered(
         "teach": learn & known,
         "sigma": rows["sigma"] * season.rough,
         "slow_rate": np.where(learn & known, rows["slow_rate"], 0.0),
+        "drift_most": np.broadcast_to(rows["drift_most"], y.shape),
         "level_rate": np.where(known, np.minimum(rows["level_rate"] * pause, 1.0), 0.0),
         "day_rate": np.where(learn & known, np.minimum(rows["day_rate"] * pause, 1.0), 0.0),
     }
@@ -267,7 +273,7 @@ def _follow(at: Mapping[str, Reals], course: Mapping[str, Reals], step: int) -> 
     from_day = np.where(known, at["y"] - course["day_mean"][step], 0.0)
     day_rate = at["day_rate"]
     off = np.where(known, _within((at["deviation"] - course["slow"][step]) / at["sigma"], DRIFT_LARGEST), 0.0)
-    rise, fall = _drifted(course["rise"][step], course["fall"][step], off)
+    rise, fall = _drifted(course["rise"][step], course["fall"][step], off, at["drift_most"])
     course["rise"][step + 1] = np.where(known, rise, course["rise"][step])
     course["fall"][step + 1] = np.where(known, fall, course["fall"][step])
     course["slow"][step + 1] = course["slow"][step] + at["slow_rate"] * off * at["sigma"]
@@ -283,11 +289,11 @@ def _added(run: Reals, from_level: Reals, loud: Reals, rough: Reals) -> Reals:
     return np.asarray(run + (_within(from_level, loud) / rough - run) / RUN_POINTS)
 
 
-def _drifted(rise: Reals, fall: Reals, off: Reals) -> tuple[Reals, Reals]:
+def _drifted(rise: Reals, fall: Reals, off: Reals, most: Reals) -> tuple[Reals, Reals]:
     """The drifts to both sides with one point more, which is so many standard deviations off the slow level."""
     return (
-        np.clip(DRIFT_KEPT * rise + off - DRIFT_SLACK, 0.0, DRIFT_MOST),
-        np.clip(DRIFT_KEPT * fall - off - DRIFT_SLACK, 0.0, DRIFT_MOST),
+        np.minimum(np.maximum(DRIFT_KEPT * rise + off - DRIFT_SLACK, 0.0), most),
+        np.minimum(np.maximum(DRIFT_KEPT * fall - off - DRIFT_SLACK, 0.0), most),
     )
 
 
@@ -318,7 +324,7 @@ def _evidence(y: Reals, season: _Season, pause: Reals, before: Mapping[str, Real
     signed[:, 4] = (y - before["day_mean"]) / np.sqrt(before["day_square"] + rows["floor"] ** 2)
     signed[:, 5] = (y - before["last"]) / (rough * waited)
     off = _within((deviation - before["slow"]) / (rows["sigma"] * rough), DRIFT_LARGEST)
-    rise, fall = _drifted(before["rise"], before["fall"], off)
+    rise, fall = _drifted(before["rise"], before["fall"], off, rows["drift_most"])
     signed[:, 6] = np.where(rise > fall, rise, -fall)
     return signed
 
@@ -407,6 +413,7 @@ def _fit(values: Floats, history: History, occasions: Fields) -> tuple[Fields, F
         "floor": floor,
         "sigma": np.maximum(spread(residual[:, :: residual.shape[1] // SAMPLE | 1]) * stretch, floor),
         "slow_rate": np.full(series, 1.0 / max(SLOW_DAYS * DAY / cadence, SLOW_POINTS)),
+        "drift_most": np.full(series, DRIFT_LONGEST),
         "level_rate": np.full(series, 1.0 / max(LEVEL_HOURS * HOUR / cadence, LEVEL_POINTS)),
         "day_rate": np.full(series, 1.0 / max(DAY / cadence, LEVEL_POINTS)),
         "daily": season.daily,
@@ -424,11 +431,14 @@ def _fit(values: Floats, history: History, occasions: Fields) -> tuple[Fields, F
     floors = np.stack([floor, floor, floor / RUN_POINTS, floor, 0.1 * constant, floor, LEAST_DRIFT * constant], axis=1)
     length = block_length(cadence)
     tails = fit_peaks(block_maxima(evidence, length), evidence, floors, length=length)
+    blocks = np.full(series, np.log10(WEEK_SECONDS / (length * cadence)))
+    rarest = evidence_for_excess((DRIFT_RAREST + DRIFT_ALONE + blocks) * DECADE, tails.trust)
     baseline |= {
         "slope": tails.slope,
         "offset": tails.offset,
         "trust": tails.trust,
-        "blocks": np.full(series, np.log10(WEEK_SECONDS / (length * cadence))),
+        "blocks": blocks,
+        "drift_most": (rarest + tails.offset[:, TOGETHER]) / tails.slope[:, TOGETHER],
     }
     for name in ("level", "held", "last_deviation", "slow"):
         state[name] = state[name] / stretch
@@ -508,7 +518,7 @@ def _replay(
     values, deviations, spreads = side_by_side(y), side_by_side(residual), side_by_side(rough)
     spreads = np.where(np.isnan(spreads), np.float32(1), spreads)
     owner = np.repeat(np.arange(series), lanes)
-    needed = ("noise", "floor", "sigma", "level_rate", "slow_rate", "day_rate")
+    needed = ("noise", "floor", "sigma", "drift_most", "level_rate", "slow_rate", "day_rate")
     rows = {name: baseline[name][owner].astype(np.float32) for name in needed}
     state = {name: array.astype(np.float32) for name, array in _quiet_state(len(owner)).items()}
     state["level"] = np.nan_to_num(median(np.ascontiguousarray(deviations[: max(warm, 3)].T), 1)).astype(np.float32)
