@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from datetime import timedelta
 
@@ -209,8 +208,8 @@ def test_what_is_kept_by_name_is_learned_from_again() -> None:
     assert triage.vector(triage.named(seen)) == pytest.approx(seen, abs=1e-4)
 
 
-def test_five_thousand_labels_are_learned_from_at_once() -> None:
-    """Asked: 50 ms on a quiet machine; here with room for a busy one."""
+def test_what_decides_is_found_among_five_thousand_labels() -> None:
+    """How long that takes is measured by benchmarks/receipt.py."""
     rng = np.random.default_rng(1)
     seen = np.column_stack([np.ones(5_000), rng.normal(0, 0.6, (5_000, len(FEATURES) - 1))])
     series = rng.integers(0, 500, 5_000)
@@ -224,9 +223,8 @@ def test_five_thousand_labels_are_learned_from_at_once() -> None:
         direction=rng.choice([-1, 1], 5_000),
         metric=[f"metric{each % 50}" for each in series],
     )
-    seconds = []
-    for _ in range(5):
-        begin = time.perf_counter()
-        triage.fit(examples)
-        seconds.append(time.perf_counter() - begin)
-    assert min(seconds) < 0.25
+    told = (
+        triage.fit(examples).worth(seen, examples.rarer, series, examples.metric, examples.direction.astype(np.float64))
+        > 0.5
+    )
+    assert (told == (examples.worth > 0)).mean() > 0.8
