@@ -33,7 +33,7 @@ from detectors.peaks import (
 )
 from detectors.profile import HOUR, WEEK_HOURS, fit_profile, phase
 from detectors.rarity import DECADE, RAREST, WEEK_SECONDS
-from detectors.robust import mean, median, spread
+from detectors.robust import center_and_unit, mean, median, spread
 from detectors.transform import (
     as_shares,
     back,
@@ -69,10 +69,8 @@ JOINT_LEVEL, JOINT_EXCESS = 0.05, 0.5  # largest mean of the kinds in six hours 
 SPREAD_BELIEVED = 0.5  # share of the log ratio of spreads; 1 costs recall on real series, 0 on heteroscedastic ones
 DRIFT_LARGEST, DRIFT_SLACK = 3.0, 0.5  # standard deviations: what a point adds at most, and what is none of a drift
 DRIFT_KEPT = 0.97  # of a drift at each point
-DRIFT_RAREST, DRIFT_LONGEST = (
-    2.0,
-    30.0,
-)  # it grows no rarer (log10 weeks), so that it is soon over; in a history no longer
+DRIFT_RAREST = 2.0  # log10 weeks: it grows no rarer by itself, so that it is soon over
+DRIFT_LONGEST = 30.0  # while how rare that is has not been learned
 DRIFT_ALONE = 1.0  # decades by which it must be rarer than the others together, which is its share of the alerts
 SLOW_DAYS, SLOW_POINTS = 3.0, 48.0  # memory of the level that it is measured from: the longer of the two
 LEAST_DRIFT = 0.05
@@ -192,7 +190,7 @@ def _score(points: Points, steps: int, season: _Season, rows: Fields, state: Fie
     pause = np.clip((points.timestamp - times[:-1].ravel()) / np.maximum(points.cadence, 1), 1.0, 1e4)
     course = _remembered(y, season, pause, known & ~points.frozen, steps, rows, state)
     before = {name: array[:-1].ravel() for name, array in course.items()}
-    signed = _evidence(y, season, pause, before, rows)
+    signed = _evidence(y, season, pause, course, rows)
     after = {name: array[1:] for name, array in course.items()} | {"timestamp": times[1:]}
 
     excess = excess_of(np.abs(signed) * rows["slope"] - rows["offset"], rows["trust"][:, None])
@@ -273,9 +271,9 @@ def _follow(at: Mapping[str, Reals], course: Mapping[str, Reals], step: int) -> 
     from_day = np.where(known, at["y"] - course["day_mean"][step], 0.0)
     day_rate = at["day_rate"]
     off = np.where(known, _within((at["deviation"] - course["slow"][step]) / at["sigma"], DRIFT_LARGEST), 0.0)
-    rise, fall = _drifted(course["rise"][step], course["fall"][step], off, at["drift_most"])
-    course["rise"][step + 1] = np.where(known, rise, course["rise"][step])
-    course["fall"][step + 1] = np.where(known, fall, course["fall"][step])
+    for side, further in (("rise", off), ("fall", -off)):
+        drift = np.maximum(DRIFT_KEPT * course[side][step] + further - DRIFT_SLACK, 0.0)
+        course[side][step + 1] = np.where(known, np.minimum(drift, at["drift_most"]), course[side][step])
     course["slow"][step + 1] = course["slow"][step] + at["slow_rate"] * off * at["sigma"]
     course["level"][step + 1] = level
     course["held"][step + 1] = np.where(teach, level, course["held"][step])
@@ -287,14 +285,6 @@ def _follow(at: Mapping[str, Reals], course: Mapping[str, Reals], step: int) -> 
 def _added(run: Reals, from_level: Reals, loud: Reals, rough: Reals) -> Reals:
     """The run with one point more."""
     return np.asarray(run + (_within(from_level, loud) / rough - run) / RUN_POINTS)
-
-
-def _drifted(rise: Reals, fall: Reals, off: Reals, most: Reals) -> tuple[Reals, Reals]:
-    """The drifts to both sides with one point more, which is so many standard deviations off the slow level."""
-    return (
-        np.minimum(np.maximum(DRIFT_KEPT * rise + off - DRIFT_SLACK, 0.0), most),
-        np.minimum(np.maximum(DRIFT_KEPT * fall - off - DRIFT_SLACK, 0.0), most),
-    )
 
 
 def _within(values: Reals, limit: Reals | float) -> Reals:
@@ -311,8 +301,9 @@ def _carried(values: NDArray[Any], known: Bools, before: NDArray[Any]) -> NDArra
     return np.asarray(np.take_along_axis(every, place, axis=0))
 
 
-def _evidence(y: Reals, season: _Season, pause: Reals, before: Mapping[str, Reals], rows: Fields) -> Reals:
-    """Signed evidence (N, K) of the points `y` (N,), NaN where missing, by what was remembered before each of them."""
+def _evidence(y: Reals, season: _Season, pause: Reals, course: Mapping[str, Reals], rows: Fields) -> Reals:
+    """Signed evidence (N, K) of the points `y` (N,), NaN where missing, by what was remembered along their course."""
+    before = {name: array[:-1].ravel() for name, array in course.items()}
     deviation, rough = y - season.usual, season.rough
     from_level = deviation - before["level"]
     waited = np.sqrt(np.minimum(pause, LONGEST_GAP))
@@ -323,9 +314,8 @@ def _evidence(y: Reals, season: _Season, pause: Reals, before: Mapping[str, Real
     signed[:, 3] = deviation / rough
     signed[:, 4] = (y - before["day_mean"]) / np.sqrt(before["day_square"] + rows["floor"] ** 2)
     signed[:, 5] = (y - before["last"]) / (rough * waited)
-    off = _within((deviation - before["slow"]) / (rows["sigma"] * rough), DRIFT_LARGEST)
-    rise, fall = _drifted(before["rise"], before["fall"], off, rows["drift_most"])
-    signed[:, 6] = np.where(rise > fall, rise, -fall)
+    rise, fall = (course[side][1:].ravel() for side in ("rise", "fall"))
+    signed[:, 6] = np.where(np.isnan(y), np.nan, np.where(rise > fall, rise, -fall))
     return signed
 
 
@@ -376,10 +366,11 @@ def _recent(history: History) -> History:
 
 def _fit(values: Floats, history: History, occasions: Fields) -> tuple[Fields, Fields]:
     cadence, series = history.cadence, len(values)
-    transform = fit_transform(history)
-    floor = _floor(values) / np.where(transform["log_floor"] > 0, median(np.abs(values), 1), 1.0)
+    transform = fit_transform(values, history)
+    size = median(np.abs(values), 1)
+    floor = _floor(values, size) / np.where(transform["log_floor"] > 0, size, 1.0)
     values = transformed(values, transform["log_floor"][:, None])
-    center, unit = _center_and_unit(values)
+    center, unit = center_and_unit(values)
     y = np.clip(values / unit[:, None] - (center / unit)[:, None], -LARGEST, LARGEST)
     y, weighed = evened(y, history, -center / unit)
     growth = weekly_growth(y, history)
@@ -446,18 +437,8 @@ def _fit(values: Floats, history: History, occasions: Fields) -> tuple[Fields, F
     return baseline, state
 
 
-def _center_and_unit(values: Floats) -> tuple[Floats, Floats]:
-    """Median, and robust scale about it; where most values are equal the mean distance, or a share of the size."""
-    center = median(values, 1)
-    distance = np.abs(values - center[:, None])
-    unit = 1.4826 * median(distance, 1)
-    unit = np.where(unit > 0, unit, mean(distance, 1))
-    return center, np.asarray(np.where((unit > 0) & np.isfinite(unit), unit, np.maximum(np.abs(center) * 0.01, 1e-12)))
-
-
-def _floor(values: Floats) -> Floats:
+def _floor(values: Floats, usual: Floats) -> Floats:
     """Least noise to believe in, in the series' unit: a share of the usual size; one, for counts."""
-    usual = median(np.abs(values), 1)
     known = np.nan_to_num(values)
     count = ((known >= 0) & (known == np.round(known)) & (known < 1e6)).all(axis=1) & (known > 0).any(axis=1)
     return np.maximum(RELATIVE_FLOOR * usual, np.where(count, 0.5, 0.0))
@@ -525,8 +506,11 @@ def _replay(
     state["last_deviation"] = state["held"] = state["level"]
     state["last"] = np.nan_to_num(values[0])
     starts = np.arange(lanes) * length - missing
-    state["day_mean"], state["day_square"] = _day_before(y, starts, max(DAY // cadence, 4))
-    state["slow"] = _mean_before(residual, starts, int(max(SLOW_DAYS * DAY / cadence, SLOW_POINTS)))
+    day_mean, day_square = _means_before(y, starts, max(DAY // cadence, 4), powers=(1, 2))
+    [slow] = _means_before(residual, starts, int(max(SLOW_DAYS * DAY / cadence, SLOW_POINTS)))
+    state["day_mean"] = day_mean.ravel().astype(np.float32)
+    state["day_square"] = np.maximum(day_square - day_mean * day_mean, 0.0).ravel().astype(np.float32)
+    state["slow"] = slow.ravel().astype(np.float32)
     pauses = _pauses(values)
     always = np.ones(values.size, bool)
     evidence = np.empty((len(KINDS), length, len(owner)), np.float32)
@@ -542,8 +526,7 @@ def _replay(
         judged = max(warm - begin, 0)
         if judged >= steps:
             continue
-        before = {name: array[:-1].ravel() for name, array in course.items()}
-        signed = np.abs(_evidence(point, season, pause, before, repeated)).reshape(steps, len(owner), -1)[judged:]
+        signed = np.abs(_evidence(point, season, pause, course, repeated)).reshape(steps, len(owner), -1)[judged:]
         evidence[:, max(begin - warm, 0) : begin + steps - warm] = signed.transpose(2, 0, 1)
     by_lane = evidence.reshape(len(KINDS), length, series, lanes).transpose(2, 0, 3, 1)
     by_series = by_lane.reshape(series, len(KINDS), lanes * length)
@@ -558,31 +541,16 @@ def _pauses(values: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(place - np.concatenate([np.zeros_like(newest[:1]), newest[:-1]]))
 
 
-def _day_before(y: Floats, starts: Ints, columns: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Mean and variance of the day of columns that ends at each start, or begins with the history: (S * starts,)."""
+def _means_before(y: Floats, starts: Ints, columns: int, *, powers: tuple[int, ...] = (1,)) -> list[Floats]:
+    """Means of powers of so many columns before each start, or from the beginning of the history: (S, starts) each."""
     known = ~np.isnan(y)
-    low, high = _ahead_of(starts, columns, y.shape[1])
-    n = np.maximum(_between(known, low, high), 1.0)
-    average = _between(np.where(known, y, 0.0), low, high) / n
-    variance = np.maximum(_between(np.where(known, y * y, 0.0), low, high) / n - average * average, 0.0)
-    return average.ravel().astype(np.float32), variance.ravel().astype(np.float32)
+    low = np.clip(starts - columns, 0, y.shape[1])
+    high = np.clip(np.maximum(starts, low + columns), 0, y.shape[1])
 
+    def total(values: NDArray[Any]) -> Floats:
+        running = np.zeros((len(y), y.shape[1] + 1))
+        np.cumsum(values, axis=1, out=running[:, 1:])
+        return np.asarray(running[:, high] - running[:, low])
 
-def _mean_before(y: Floats, starts: Ints, columns: int) -> NDArray[np.float32]:
-    """Mean of so many columns before each start, or from the beginning of the history: (S * starts,)."""
-    known = ~np.isnan(y)
-    low, high = _ahead_of(starts, columns, y.shape[1])
-    average = _between(np.where(known, y, 0.0), low, high) / np.maximum(_between(known, low, high), 1.0)
-    return average.ravel().astype(np.float32)
-
-
-def _ahead_of(starts: Ints, columns: int, length: int) -> tuple[Ints, Ints]:
-    low = np.clip(starts - columns, 0, length)
-    return low, np.clip(np.maximum(starts, low + columns), 0, length)
-
-
-def _between(values: NDArray[Any], low: Ints, high: Ints) -> Floats:
-    """Sums of the columns [low, high) of (S, N) values, (S, len(low))."""
-    total = np.zeros((len(values), values.shape[1] + 1))
-    np.cumsum(values, axis=1, out=total[:, 1:])
-    return total[:, high] - total[:, low]
+    number = np.maximum(total(known), 1.0)
+    return [total(np.where(known, y if power == 1 else y**power, 0.0)) / number for power in powers]

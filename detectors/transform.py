@@ -34,12 +34,14 @@ def untransformed(count: int) -> Fields:
     return {"log_floor": np.zeros(count), "log_noise": np.zeros(count, bool)}
 
 
-def fit_transform(history: History) -> Fields:
-    """Which series of a history are multiplicative; ratios with weights and series that reach zero never are."""
-    fields = untransformed(len(history.values))
+def fit_transform(values: Floats, history: History) -> Fields:
+    """Which of the values (S, N) of a history are multiplicative, NaN where missing.
+
+    Ratios with weights and series that reach zero never are.
+    """
+    fields = untransformed(len(values))
     if not history.cadence or DAY % history.cadence:
         return fields
-    values = np.where(np.isfinite(history.values), history.values, np.nan)
     lowest = np.where(np.isnan(values), np.inf, values).min(axis=1, initial=np.inf)
     weighted = np.zeros(len(values), bool) if history.weights is None else ~np.isnan(history.weights).all(axis=1)
     positive = np.flatnonzero((lowest > 0) & np.isfinite(lowest) & ~weighted)

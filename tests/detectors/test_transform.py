@@ -61,7 +61,8 @@ KINDS: dict[str, tuple[Callable[[int], Floats], bool]] = {
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_logarithm_is_taken_where_noise_grows_with_the_level(kind: str) -> None:
     values, multiplicative = KINDS[kind]
-    logged = fit_transform(history(np.asarray(values(8), np.float64)))["log_floor"] > 0
+    past = history(np.asarray(values(8), np.float64))
+    logged = fit_transform(past.values, past)["log_floor"] > 0
     assert logged.mean() > 0.8 if multiplicative else logged.mean() < 0.1
 
 
