@@ -378,7 +378,7 @@ def _let_stand_again(committer: Committer, session: Session, alert: Alert) -> No
     if alert.kind == "data" or alert.status != "withdrawn":
         return
     runs = stored_alerts.anomalies_of(session, [alert.id])[alert.id]
-    if any(run.last_abnormal_at.timestamp() > _trained_to(committer, run.series_id) for run in runs):
+    if any(_is_scored_again(committer, run) for run in runs):
         return
     for run in runs:
         run.outcome = Outcome.TOLD
@@ -389,13 +389,10 @@ def _let_stand_again(committer: Committer, session: Session, alert: Alert) -> No
         enqueue(session, alert.id, "updated", wall_now())
 
 
-def _trained_to(committer: Committer, series_id: int) -> int:
-    """Where a scoring again of the series begins, unix seconds."""
-    for partition in committer.partitions:
-        slots = _slots(partition, np.array([series_id]))
-        if slots.size:
-            return int(partition.columns["anchor_at"][slots[0]])
-    return 0
+def _is_scored_again(committer: Committer, run: Anomaly) -> bool:
+    """Whether a scoring again of its series reaches a run."""
+    partition, slot = committer.partition_of(run.series_id)
+    return bool(run.last_abnormal_at.timestamp() > partition.columns["anchor_at"][slot])
 
 
 def _declared_in_words(gap: Gap, series: int) -> str:
