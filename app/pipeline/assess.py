@@ -17,7 +17,7 @@ from app.alerts.policy import Policies, PolicySettings
 from app.partitions.partition import DEFAULT_DETECTOR
 from app.partitions.regime import bar_of, limits_of
 from app.pipeline.fall_back import FALL_BACK
-from app.pipeline.score import CANDIDATE_MARGIN, RULES
+from app.pipeline.score import advance
 from app.store import choices, points
 from app.store import series as stored_series
 from app.store.series import Matcher
@@ -44,17 +44,7 @@ class AsLive:
         return lives.newborn(count, kinds)
 
     def advance(self, runs: Fields, points: Points, scores: Scores, bars: Bars) -> tuple[Fields, Bools]:
-        after, changes = lives.advance(
-            runs,
-            points,
-            scores,
-            candidate=bars.threshold - CANDIDATE_MARGIN,
-            threshold_up=np.where(bars.up, bars.threshold, np.inf),
-            threshold_down=np.where(bars.down, bars.threshold, np.inf),
-            rules=RULES,
-            least_relative=bars.relative,
-            least_absolute=bars.absolute,
-        )
+        after, changes = advance(runs, points, scores, bars, (bars.threshold, bars.threshold))
         return after, changes.told
 
     def frozen(self, runs: Fields) -> Bools:

@@ -9,7 +9,7 @@ import numpy as np
 
 from app.alerts import life as lives
 from app.partitions.partition import Partition
-from app.pipeline.score import CANDIDATE_MARGIN, RULES
+from app.pipeline.score import RULES, advance
 from app.pipeline.worth import Taught
 from detectors.calendar import local_seconds
 from detectors.contract import Floats, Points, Scores, take
@@ -61,18 +61,8 @@ def _told(
     column = {name: partition.columns[name][[slot]].astype(np.int64) for name in ("series_id", "metric")}
     taught = Taught(tolerances, column["series_id"], column["metric"], partition.metrics.names, bars.threshold)
     detector = partition.judge_of(slot)[0].detector
-    up, down = taught.thresholds(who, life, injected, scores, detector.evidence, RULES)
-    _, changes = lives.advance(
-        life,
-        injected,
-        scores,
-        candidate=bars.threshold - CANDIDATE_MARGIN,
-        threshold_up=np.where(bars.up, up, np.inf),
-        threshold_down=np.where(bars.down, down, np.inf),
-        rules=RULES,
-        least_relative=bars.relative,
-        least_absolute=bars.absolute,
-    )
+    asked = taught.thresholds(who, life, injected, scores, detector.evidence, RULES)
+    _, changes = advance(life, injected, scores, bars, asked)
     return float(np.mean(changes.told & (scores.direction == np.sign(change))))
 
 

@@ -586,24 +586,41 @@ class _SeriesFacts:
         may_alert: NDArray[np.bool_],
         asked: tuple[Floats, Floats],
     ) -> tuple[Fields, lives.Changes]:
-        """A series still warming up may run, but is never told; nor is a side that nobody watches.
+        """A series still warming up may run, but is never told.
 
         asked: thresholds of rises and of falls, log10 weeks.
         """
         held = ~may_alert
         bars = self.bars.only(who)
-        return lives.advance(
-            life,
-            points,
-            scores,
-            candidate=bars.threshold - CANDIDATE_MARGIN,
-            threshold_up=np.where(held | ~bars.up, np.inf, asked[0]),
-            threshold_down=np.where(held | ~bars.down, np.inf, asked[1]),
-            rules=RULES,
-            untolerated=np.where(held, np.inf, bars.threshold),
-            least_relative=bars.relative,
-            least_absolute=bars.absolute,
-        )
+        up, down = (np.where(held, np.inf, each) for each in asked)
+        return advance(life, points, scores, bars, (up, down), untolerated=np.where(held, np.inf, bars.threshold))
+
+
+def advance(
+    life: Fields,
+    points: Points,
+    scores: Scores,
+    bars: Bars,
+    asked: tuple[Floats, Floats],
+    *,
+    untolerated: Floats | None = None,
+) -> tuple[Fields, lives.Changes]:
+    """What one judged point each makes of the runs of series with these bars; a side that nobody watches is never told.
+
+    asked: thresholds of rises and of falls, log10 weeks. untolerated: as of `life.advance`.
+    """
+    return lives.advance(
+        life,
+        points,
+        scores,
+        candidate=bars.threshold - CANDIDATE_MARGIN,
+        threshold_up=np.where(bars.up, asked[0], np.inf),
+        threshold_down=np.where(bars.down, asked[1], np.inf),
+        rules=RULES,
+        untolerated=untolerated,
+        least_relative=bars.relative,
+        least_absolute=bars.absolute,
+    )
 
 
 def _days_seen(partition: Partition, slots: Ints) -> Ints:

@@ -18,7 +18,7 @@ from app.alerts import life as lives
 from app.partitions.partition import GROUND, KINDS, UNKNOWN, Partition
 from app.pipeline.fall_back import FALL_BACK
 from app.pipeline.ingest import Committer
-from app.pipeline.score import CANDIDATE_MARGIN, RULES
+from app.pipeline.score import advance
 from app.pipeline.train import fold, history_of, portions, window
 from app.store import points, shadows
 from app.store import series as stored_series
@@ -147,16 +147,6 @@ def would_tell(
             kinds_of_day=history.kinds_at(np.full(rows.size, column)),
         )
         scores, state = candidate.score(here, baseline, state)
-        life, changes = lives.advance(
-            life,
-            here,
-            scores,
-            candidate=bars.threshold - CANDIDATE_MARGIN,
-            threshold_up=np.where(bars.up, up, np.inf),
-            threshold_down=np.where(bars.down, down, np.inf),
-            rules=RULES,
-            least_relative=bars.relative,
-            least_absolute=bars.absolute,
-        )
+        life, changes = advance(life, here, scores, bars, (up, down))
         told += int(changes.told.sum()) if column >= first else 0
     return told
