@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from app.main import Heed
-from app.pipeline import train
 from app.pipeline.learn import Answer, label_alert, revoke_label
 from feedback import guards
 from tests.running import Shop, alerts, running
@@ -26,9 +25,7 @@ def heed(database_url: str, tmp_path: Path) -> Iterator[Heed]:
 def shop(heed: Heed) -> Shop:
     """Five weeks of trained history, and a quiet day."""
     shop = Shop(heed)
-    shop.has_history()
-    train.train(heed.committer, now=heed.clock.now(), reason="test", wanted=train.everything)
-    shop.send(24)
+    shop.is_known()
     return shop
 
 
@@ -86,9 +83,7 @@ def test_labels_fade_as_fast_as_is_set(tmp_path: Path, days: int, is_told: bool)
     """The twin that is silent after one click is told a week after it where a label lasts for two days."""
     with running(f"sqlite:///{tmp_path / 'heed.db'}", tmp_path, label_half_life_days=days) as heed:
         shop = Shop(heed)
-        shop.has_history()
-        train.train(heed.committer, now=heed.clock.now(), reason="test", wanted=train.everything)
-        shop.send(24)
+        shop.is_known()
         a_week_with(shop, 1.4)
         text = press_false_alarm(heed).receipt["text"]
         assert text[-1] == f"It holds from the next point on, in full for about {days} days; then it fades."

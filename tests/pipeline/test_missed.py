@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from app.main import Heed
-from app.pipeline import train
 from app.pipeline.learn import label_alert, label_span
 from app.store.tables import Anomaly
 from feedback import guards
@@ -31,9 +30,7 @@ def heed(tmp_path: Path) -> Iterator[Heed]:
 def shop(heed: Heed) -> Shop:
     """Five weeks of trained history, and a quiet day."""
     shop = Shop(heed)
-    shop.has_history()
-    train.train(heed.committer, now=heed.clock.now(), reason="test", wanted=train.everything)
-    shop.send(24)
+    shop.is_known()
     return shop
 
 

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from app.main import Heed
-from app.pipeline import train
 from app.pipeline.creations import NOTHING_SAID, Wanted
 from app.pipeline.learn import label_alert, revoke_label
 from feedback.desensitise import WIDEST
@@ -27,9 +26,7 @@ def heed(tmp_path: Path) -> Iterator[Heed]:
 def shop(heed: Heed) -> Shop:
     """Five weeks of trained history; a rise by two fifths that was over a week ago, and one that goes on."""
     shop = Shop(heed)
-    shop.has_history()
-    train.train(heed.committer, now=heed.clock.now(), reason="test", wanted=train.everything)
-    shop.send(24)
+    shop.is_known()
     shop.send(3, factor=1.4)
     shop.send(165, at_once=True)
     shop.send(3, factor=1.4)
