@@ -46,9 +46,9 @@ format: $(VENV)/.installed-dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-## make soak      the tests that take minutes
+## make soak      the tests that take minutes, and examples that no run has tried yet
 soak: $(VENV)/.installed-dev
-	$(BIN)/pytest -q -m soak --timeout 3600
+	$(BIN)/pytest -q -m "soak or hypothesis" --hypothesis-profile exploring --timeout 3600
 
 ## make bench     measure the speed and the accuracy, printed as tables
 bench: $(VENV)/.installed-dev

@@ -1,4 +1,7 @@
-"""Real databases for every test that asks: SQLite and PostgreSQL, migrated once and copied for each test."""
+"""Real databases for every test that asks: SQLite and PostgreSQL, migrated once and copied for each test.
+
+What Hypothesis tries is the same in every run of `make test`, and new in every `make soak`.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,15 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from hypothesis import settings
 
 from app.store.database import Database
 from app.store.migrate import upgrade
 from tests.services.postgres import running_postgresql
+
+settings.register_profile("repeatable", derandomize=True)
+settings.register_profile("exploring", derandomize=False, print_blob=True)
+settings.load_profile("repeatable")
 
 _copies = itertools.count(1)
 

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from itertools import count
 from pathlib import Path
 
+import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -84,6 +85,7 @@ class Labelling(RuleBasedStateMachine):
         database.close()
 
 
+@pytest.mark.hypothesis
 def test_any_order_of_labels_and_undos_ends_in_the_state_of_those_that_stand(
     database: Database, sqlite_template: Path, tmp_path: Path
 ) -> None:

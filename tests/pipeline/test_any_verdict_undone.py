@@ -22,7 +22,7 @@ from app.pipeline import train
 from app.pipeline.learn import label_alert, label_span, revoke_label
 from app.store import desensitisations, happenings
 from app.store.happenings import exclusions
-from app.store.tables import Alert, Anomaly, DesensitisedSeries, Event, Gap
+from app.store.tables import Alert, Anomaly, Event, Gap
 from feedback.labels import Verdict
 from tests.pipeline.fleet import Fleet
 from tests.running import HOUR, MONDAY, running
@@ -75,8 +75,7 @@ def state(heed: Heed) -> dict[str, Any]:
         excluded = exclusions(session, heed.clock.now())
         alone = zip(excluded.series_id.tolist(), excluded.start.tolist(), excluded.end.tolist(), strict=True)
         shared = [(s.series_id.tolist(), s.start.tolist(), s.end.tolist()) for s in excluded.shared]
-        members = session.scalars(sa.select(DesensitisedSeries)).all()
-        standing = {each.series_id for each in desensitisations.still_settling(session)}
+        settling = desensitisations.still_settling(session)
         live = session.scalars(sa.select(Alert).where(Alert.delivery == Delivery.LIVE, Alert.kind == "anomaly"))
         runs = session.scalars(sa.select(Anomaly).where(Anomaly.alert_id.is_not(None), Anomaly.outcome != "missed"))
         return {
@@ -84,7 +83,7 @@ def state(heed: Heed) -> dict[str, Any]:
             "levels": sorted((each.series_id, each.start) for each in excluded.level_changes),
             "events": sorted((e.started_at, e.ended_at) for e in happenings.standing(session, Event)),
             "gaps": sorted((g.started_at, g.ended_at) for g in happenings.standing(session, Gap)),
-            "settling": sorted((m.series_id, m.started_at) for m in members if m.series_id in standing),
+            "settling": sorted((each.series_id, each.started_at) for each in settling),
             "statuses": [(each.id, each.status) for each in live],
             "runs": sorted((each.series_id, each.started_at, each.direction) for each in runs),
             "tolerances": (partition.tolerance_up.tolist(), partition.tolerance_down.tolist()),
@@ -136,6 +135,7 @@ class Answering(RuleBasedStateMachine):
             assert state(self.heed) == state(other), list(self.given.values())
 
 
+@pytest.mark.hypothesis
 def test_whatever_verdicts_were_given_and_taken_back_only_those_that_stand_have_made_and_done_anything(
     past: Path,
 ) -> None:
@@ -164,3 +164,16 @@ def test_an_alert_from_before_a_training_stands_again_when_bad_data_is_taken_bac
         assert [each.status for each in alerts_of(heed)] == ["withdrawn", "resolved", "resolved"]
         revoke_label(heed, label_id, by="ana", now=heed.clock.now())
         assert state(heed) == before
+
+
+def test_a_verdict_that_was_taken_back_and_given_again_is_as_if_given_once(past: Path, tmp_path: Path) -> None:
+    said = Verdict.NEW_NORMAL.value, 1
+    states = []
+    for name, doubts in (("once", 0), ("again", 1)):
+        folder = shutil.copytree(past, tmp_path / name)
+        with running(f"sqlite:///{folder / 'heed.db'}", folder) as heed:
+            for _ in range(doubts):
+                revoke_label(heed, say(heed, said), by="ana", now=heed.clock.now())
+            say(heed, said)
+            states.append(state(heed))
+    assert states[0] == states[1]
