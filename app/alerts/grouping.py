@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from hashlib import blake2b
+from itertools import chain, combinations, islice
 from typing import Any
 
 from app.alerts.policy import Resolved
@@ -21,6 +22,8 @@ from app.alerts.rules import freshness
 
 JOINS_AFTER_ITS_END = timedelta(hours=6)
 """So long after its end an alert still takes in what began with it, as a run of one series reopens."""
+MOST_TOTALS = 31
+"""All that a series has where five dimensions split it; of more, the nearest."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,32 @@ def group_key(policy: Resolved, member: Member, direction: int) -> str:
     own = {"metric": member.metric, "direction": "down" if direction < 0 else "up", "series": str(member.series_id)}
     values = [[name, own[name] if name in own else member.dimensions.get(name)] for name in policy.settings.group_by]
     return blake2b(json.dumps([policy.policies, values]).encode(), digest_size=16).hexdigest()
+
+
+def split_by(policy: Resolved) -> tuple[str, ...]:
+    """Dimensions by which the policy tells a total and its parts apart; none where every series stays alone."""
+    names = policy.settings.group_by
+    return () if "series" in names else tuple(name for name in names if name not in ("metric", "direction"))
+
+
+def groups_of_totals(policy: Resolved, member: Member, direction: int) -> list[str]:
+    """Keys of the groups of totals of a series that lack what the policy splits them by, the nearest first."""
+    present = [name for name in split_by(policy) if name in member.dimensions]
+    lacking = chain.from_iterable(combinations(present, count) for count in range(1, len(present) + 1))
+    return [
+        group_key(policy, replace(member, dimensions=_without(member.dimensions, names)), direction)
+        for names in islice(lacking, MOST_TOTALS)
+    ]
+
+
+def _without(dimensions: Mapping[str, str], names: Collection[str]) -> dict[str, str]:
+    return {name: value for name, value in dimensions.items() if name not in names}
+
+
+def are_apart(policy: Resolved, one: Member, other: Member) -> bool:
+    """Whether both have a dimension by which the policy splits them, and not the same value of it."""
+    names = one.dimensions.keys() & other.dimensions.keys() & set(split_by(policy))
+    return any(one.dimensions[name] != other.dimensions[name] for name in names)
 
 
 def goes_with(began: datetime, newest: datetime, started_at: datetime, cadence_seconds: int) -> bool:

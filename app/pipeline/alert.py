@@ -6,17 +6,16 @@ Everything is keyed by series and start, so that writing the same thing twice ch
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import structlog
 from sqlalchemy.orm import Session
 
-from app.alerts.grouping import JOINS_AFTER_ITS_END, Member, goes_with, group_key, lead_of, may_have_grown, off_by
-from app.alerts.message import title_of, title_of_several
-from app.alerts.policy import PolicySettings, Resolved, resolved
+from app.alerts.grouping import group_key, lead_of, may_have_grown, off_by
+from app.alerts.message import title_of_several
+from app.alerts.policy import Resolved, resolved
 from app.alerts.rules import (
     Critical,
     Delivery,
@@ -24,12 +23,12 @@ from app.alerts.rules import (
     Outcome,
     Severity,
     Silencing,
-    freshness,
     outcome_of_untold,
     severity_of,
     silence_of,
     worse,
 )
+from app.pipeline.groups import HEARD, Groups, Newcomer, member_of
 from app.pipeline.notify import enqueue_all, held_until, put_off
 from app.pipeline.score import Transition
 from app.store import alerts as stored
@@ -44,7 +43,6 @@ KEPT = ("features", "triage")
 """Of a told run, what triage saw and made of it when it was told, however it goes on."""
 NO_POLICY = resolved((), {})
 SENT = "sent"
-HEARD = (Delivery.LIVE, Delivery.DIGEST)
 UNTOLD_DELIVERIES = (Delivery.SILENT, Delivery.STALE)
 
 
@@ -94,98 +92,34 @@ class Book:
         return silence_of(series.metric, series.dimensions, self.recording.silences)
 
 
-@dataclass(frozen=True)
-class Newcomer:
-    """An anomaly that is told now, as far as it decides which alert tells of it.
-
-    told_at: event time. timezone: of those who read of it. may_be_heard: nobody wanted quiet about it, though it may
-    have to wait for them.
-    """
-
-    member: Member
-    settings: PolicySettings
-    policy: str
-    group_key: str
-    delivery: Delivery
-    started_at: datetime
-    told_at: datetime
-    direction: int
-    rarity: float
-    severity: Severity
-    cadence_seconds: int
-    timezone: str
-    silence_id: int | None = None
-    may_be_heard: bool = False
-
-    @classmethod
-    def of(cls, book: Book, series: Series, transition: Transition, over_budget: Collection[str]) -> Newcomer:
-        """over_budget: policies that tell of too much."""
-        member, run = member_of(series), transition.run
-        policy = book.recording.policy(transition.slot)
-        band = (none_if_unknown(each) for each in (run.peak_expected, run.peak_lower, run.peak_upper))
-        change = off_by(run.peak_value, *band)
-        critical = Critical(policy.settings.critical_change, policy.settings.critical_impact)
-        severity = severity_of(run.peak_rarity, change=change, impact=run.impact, critical=critical)
-        delivery = book.recording.delivery(transition)
-        silence_id = book.silence_of(series) if delivery in HEARD else None
-        zone = policy.settings.timezone or series.timezone
-        may_be_heard = delivery is Delivery.LIVE and silence_id is None
-        if delivery is Delivery.LIVE and severity is not Severity.CRITICAL:
-            delivery = delivery_by(policy, zone, book.recording.now, over_budget)
-        return cls(
-            member=member,
-            settings=policy.settings,
-            policy=policy.origin["alerts_per_week"],
-            group_key=group_key(policy, member, run.direction),
-            delivery=delivery if silence_id is None else Delivery.SILENCED,
-            started_at=as_time(run.opened_at),
-            told_at=as_time(transition.timestamp),
-            direction=run.direction,
-            rarity=run.peak_rarity,
-            severity=severity,
-            cadence_seconds=series.cadence_seconds or 0,
-            timezone=zone,
-            silence_id=silence_id,
-            may_be_heard=may_be_heard,
-        )
-
-    def goes_into(self, alert: Alert) -> bool:
-        """Whether an alert of its group, still open or hardly over, is about the same."""
-        newest = alert.newest_start or alert.started_at
-        over_for = self.told_at - alert.ended_at if alert.ended_at is not None else timedelta()
-        return (
-            (alert.delivery == self.delivery or (self.may_be_heard and alert.delivery in HEARD))
-            and over_for < JOINS_AFTER_ITS_END
-            and goes_with(alert.started_at, newest, self.started_at, self.cadence_seconds)
-        )
-
-    def alert(self, now: datetime) -> Alert:
-        """A new one about it."""
-        waits = self.settings.escalate_after_minutes if self.settings.escalate_to else None
-        return Alert(
-            kind="anomaly",
-            status="firing",
-            severity=self.severity,
-            title=title_of(self.member.metric, self.member.dimensions, self.direction),
-            started_at=self.started_at,
-            created_at=self.told_at,
-            delivery=self.delivery,
-            group_key=self.group_key,
-            newest_start=self.started_at,
-            lead_series_id=self.member.series_id,
-            series_count=1,
-            growth_to_repeat=self.settings.growth_to_repeat,
-            policy=self.policy,
-            critical_change=self.settings.critical_change,
-            critical_impact=self.settings.critical_impact,
-            channels=None if self.settings.channels is None else list(self.settings.channels),
-            active_hours=self.settings.active_hours.json() if self.settings.active_hours else None,
-            timezone=self.timezone,
-            escalate_to=list(self.settings.escalate_to) or None,
-            escalate_after_seconds=None if waits is None else round(60 * waits),
-            escalate_at=None if waits is None else now + timedelta(minutes=waits),
-            silence_id=self.silence_id,
-        )
+def newcomer_of(book: Book, series: Series, transition: Transition, over_budget: Collection[str]) -> Newcomer:
+    """over_budget: policies that tell of too much."""
+    member, run = member_of(series), transition.run
+    policy = book.recording.policy(transition.slot)
+    band = (none_if_unknown(each) for each in (run.peak_expected, run.peak_lower, run.peak_upper))
+    change = off_by(run.peak_value, *band)
+    critical = Critical(policy.settings.critical_change, policy.settings.critical_impact)
+    severity = severity_of(run.peak_rarity, change=change, impact=run.impact, critical=critical)
+    delivery = book.recording.delivery(transition)
+    silence_id = book.silence_of(series) if delivery in HEARD else None
+    zone = policy.settings.timezone or series.timezone
+    may_be_heard = delivery is Delivery.LIVE and silence_id is None
+    if delivery is Delivery.LIVE and severity is not Severity.CRITICAL:
+        delivery = delivery_by(policy, zone, book.recording.now, over_budget)
+    return Newcomer(
+        member=member,
+        policy=policy,
+        group_key=group_key(policy, member, run.direction),
+        delivery=delivery if silence_id is None else Delivery.SILENCED,
+        started_at=as_time(run.opened_at),
+        told_at=as_time(transition.timestamp),
+        direction=run.direction,
+        severity=severity,
+        cadence_seconds=series.cadence_seconds or 0,
+        timezone=zone,
+        silence_id=silence_id,
+        may_be_heard=may_be_heard,
+    )
 
 
 def delivery_by(policy: Resolved, zone: str, now: datetime, over_budget: Collection[str]) -> Delivery:
@@ -240,20 +174,19 @@ def give_alerts(book: Book, told: Sequence[tuple[Anomaly, Transition]]) -> None:
     """Put each anomaly that is told now into the alert of its cause, or into a new one; in their order."""
     series = stored_series.get_many(book.session, {anomaly.series_id for anomaly, _ in told})
     over = stored.over_budget(book.session)
-    newcomers = [Newcomer.of(book, series[anomaly.series_id], transition, over) for anomaly, transition in told]
-    groups = _groups(book.session, newcomers)
+    newcomers = [newcomer_of(book, series[anomaly.series_id], transition, over) for anomaly, transition in told]
+    groups = Groups(book.session, newcomers)
     alerts, opened = [], []
     for newcomer in newcomers:
-        group = groups[newcomer.group_key]
-        alert = next((each for each in reversed(group) if newcomer.goes_into(each)), None)
-        if alert is None:
-            alert = newcomer.alert(book.recording.now)
+        known = groups.alert_of(newcomer)
+        alert = known or newcomer.alert(book.recording.now)
+        if known is None:
             if alert.delivery == Delivery.DIGEST and book.recording.may_wait:
                 put_off(alert, book.recording.now)
-            group.append(alert)
             opened.append(alert)
         alert.started_at = min(alert.started_at, newcomer.started_at)
         alert.newest_start = max(alert.newest_start or newcomer.started_at, newcomer.started_at)
+        groups.take_in(newcomer, alert, is_new=known is None)
         alerts.append(alert)
     book.session.add_all(opened)
     book.session.flush()
@@ -264,21 +197,6 @@ def give_alerts(book: Book, told: Sequence[tuple[Anomaly, Transition]]) -> None:
         book.joined.setdefault(alert.id, []).append(newcomer)
         what = "alert_opened" if len(book.joined[alert.id]) == 1 and alert.id in book.opened else "alert_joined"
         log.info(what, alert=alert.id, series=anomaly.series_id, delivery=alert.delivery)
-
-
-def _groups(session: Session, newcomers: Sequence[Newcomer]) -> defaultdict[str, list[Alert]]:
-    """Alerts that newcomers may belong to, by their group, the oldest first."""
-    stored.lock_groups(session)
-    longest = freshness(max(each.cadence_seconds for each in newcomers))
-    found: defaultdict[str, list[Alert]] = defaultdict(list)
-    for alert in stored.of_groups(
-        session,
-        {each.group_key for each in newcomers},
-        newest_since=min(each.started_at for each in newcomers) - longest,
-        ended_since=min(each.told_at for each in newcomers) - JOINS_AFTER_ITS_END,
-    ):
-        found[alert.group_key or ""].append(alert)
-    return found
 
 
 def _follow(book: Book, transition: Transition) -> None:
@@ -380,7 +298,7 @@ def _name_anew(book: Book, alerts: Sequence[Alert]) -> None:
         known = leads.get(alert.lead_series_id or 0)
         lead = lead_of(member_of(known) if known else None, [each.member for each in newcomers])
         alert.lead_series_id = lead.series_id
-        one_way = "direction" in newcomers[0].settings.group_by
+        one_way = "direction" in newcomers[0].policy.settings.group_by
         way = newcomers[0].direction if one_way else 0
         alert.title = title_of_several(lead.metric, lead.dimensions, way, alert.series_count)
 
@@ -398,10 +316,6 @@ def describe_alert(alert: Alert, standing: Sequence[Anomaly], series: Mapping[in
     alert.title = title_of_several(
         lead.metric, lead.dimensions, ways.pop() if len(ways) == 1 else 0, alert.series_count
     )
-
-
-def member_of(series: Series) -> Member:
-    return Member(series.id, series.metric, series.dimensions)
 
 
 def describe(anomaly: Anomaly, transition: Transition) -> None:

@@ -70,17 +70,48 @@ def lock_groups(session: Session) -> None:
         session.execute(sa.select(sa.func.pg_advisory_xact_lock(GROUPS_LOCK)))
 
 
-def of_groups(session: Session, keys: Iterable[str], *, newest_since: datetime, ended_since: datetime) -> list[Alert]:
-    """Alerts of these groups with an anomaly that began since then, open or ended since then; the oldest first."""
+@dataclass(frozen=True)
+class Recent:
+    """Alerts with an anomaly that began since then, open or ended since then."""
+
+    newest_since: datetime
+    ended_since: datetime
+
+    @property
+    def conditions(self) -> tuple[sa.ColumnElement[bool], ...]:
+        return (
+            Alert.newest_start >= self.newest_since,
+            (Alert.status == "firing") | ((Alert.status == "resolved") & (Alert.ended_at >= self.ended_since)),
+        )
+
+
+def of_groups(session: Session, keys: Iterable[str], recent: Recent) -> list[Alert]:
+    """The recent alerts of these groups, the oldest first."""
     wanted = sorted(set(keys))
     found: list[Alert] = []
     for first in range(0, len(wanted), KEYS_PER_QUERY):
-        query = sa.select(Alert).where(
-            Alert.group_key.in_(wanted[first : first + KEYS_PER_QUERY]),
-            Alert.newest_start >= newest_since,
-            (Alert.status == "firing") | ((Alert.status == "resolved") & (Alert.ended_at >= ended_since)),
-        )
+        query = sa.select(Alert).where(Alert.group_key.in_(wanted[first : first + KEYS_PER_QUERY]), *recent.conditions)
         found += session.scalars(query.order_by(Alert.id).with_for_update())
+    return found
+
+
+def of_metrics(session: Session, metrics: Iterable[str], recent: Recent, *, limit: int) -> list[Alert]:
+    """The recent alerts of a group that tell of series of these metrics, the oldest first."""
+    of_these = sa.select(Anomaly.alert_id).join(Series, Series.id == Anomaly.series_id)
+    query = sa.select(Alert).where(
+        Alert.group_key.is_not(None),
+        Alert.id.in_(of_these.where(Series.metric.in_(sorted(metrics)), Anomaly.alert_id.is_not(None))),
+        *recent.conditions,
+    )
+    return list(session.scalars(query.order_by(Alert.id).limit(limit).with_for_update()))
+
+
+def series_of(session: Session, alert_ids: Iterable[int]) -> dict[int, list[Series]]:
+    """The series that each of these alerts tells of."""
+    told_of = sa.select(Anomaly.alert_id, Series).join(Series, Series.id == Anomaly.series_id)
+    found: defaultdict[int, list[Series]] = defaultdict(list)
+    for alert_id, series in session.execute(told_of.where(is_among(session, Anomaly.alert_id, alert_ids))):
+        found[alert_id or 0].append(series)
     return found
 
 

@@ -14,9 +14,11 @@ from app.alerts.grouping import (
     Extent,
     Growth,
     Member,
+    are_apart,
     causes_among,
     goes_with,
     group_key,
+    groups_of_totals,
     growth_of,
     is_part_of,
     lead_of,
@@ -55,6 +57,24 @@ def test_a_policy_says_what_its_groups_have_in_common() -> None:
     assert german != group_key(by_country, orders(4), -1)
     alone = policy(group_by=["series"])
     assert group_key(alone, orders(1), -1) != group_key(alone, orders(2), -1)
+
+
+def test_the_totals_of_a_series_are_in_groups_that_lack_what_the_policy_splits_them_by() -> None:
+    split = policy(group_by=["metric", "country", "device"])
+    phone = orders(1, country="DE", device="phone", shop="a")
+    totals = [orders(2, device="phone"), orders(3, country="DE"), orders(4)]
+    assert groups_of_totals(split, phone, -1) == [group_key(split, each, -1) for each in totals]
+    assert groups_of_totals(split, orders(4), -1) == []
+    assert groups_of_totals(policy(group_by=["series", "country"]), phone, -1) == []
+    many = policy(group_by=list("abcdefghij"))
+    assert len(groups_of_totals(many, orders(1, **dict.fromkeys("abcdefghij", "x")), -1)) == 31
+
+
+def test_series_are_apart_that_differ_in_what_the_policy_splits_them_by() -> None:
+    split = policy(group_by=["country"])
+    assert are_apart(split, orders(1, country="DE"), orders(2, country="FR"))
+    assert not are_apart(split, orders(1, country="DE", device="phone"), orders(2, country="DE", device="pad"))
+    assert not are_apart(split, orders(1, country="DE"), orders(2))
 
 
 @pytest.mark.parametrize("wrong", [["country", "country"], [""], ["x" * 300]])

@@ -53,15 +53,16 @@ class World:
         train(self.heed.committer, now=self.heed.clock.now(), reason="history", wanted=everything)
         self.send(6)
 
-    def post(self, hour: Any, factors: dict[str, float]) -> None:
+    def post(self, hour: Any, factors: dict[str, float], series: slice = slice(None)) -> None:
         shape = 1 + 0.4 * np.sin(2 * np.pi * hour / 24)
         noise = np.random.default_rng(int(hour[0])).normal(1, 0.02, (len(COUNTRIES), hour.size))
         rows = [100 * shape * noise[row] * factors.get(each, 1.0) for row, each in enumerate(COUNTRIES)]
         rows.append(np.sum(rows, axis=0))
+        known, rows = self.known[series], rows[series]
         count = len(rows) * hour.size
         self.heed.committer.submit(
             PostedPoints(
-                self.known,
+                known,
                 np.repeat(np.arange(len(rows), dtype=np.int32), hour.size),
                 np.tile(MONDAY + HOUR * hour, len(rows)),
                 np.concatenate(rows),
@@ -150,11 +151,21 @@ def test_what_begins_a_little_later_joins_and_the_alert_ends_with_the_last(world
     assert (alert.status, alert.ended_at) == ("resolved", max(ends))
 
 
-def test_a_policy_may_group_by_a_dimension_or_not_at_all(world: World) -> None:
+def test_where_a_policy_tells_countries_apart_their_total_goes_with_the_first_of_them(
+    world: World, receiver: Receiver
+) -> None:
     has_policy(world, group_by=["metric", "direction", "country"])
-    world.send(2, DE=0.2, FR=0.2)
-    apart = [countries_of(world, alert.id) for alert in alerts(world.heed)]
-    assert sorted(map(sorted, apart)) == [["DE"], ["FR"], ["all"]]
+    everything, total, parts = slice(None), slice(len(COUNTRIES), None), slice(len(COUNTRIES))
+    for order in ((everything,), (total, parts), (parts, total)):
+        for series in order:
+            world.post(np.array([world.clock]), {"DE": 0.2, "FR": 0.2}, series)
+        world.clock += 1
+        world.send(12)
+    opened = [alert for alert in alerts(world.heed) if alert.kind == "anomaly"]  # another says that the budget is broken
+    assert [countries_of(world, alert.id) for alert in opened] == 3 * [{"DE", "all"}, {"FR"}]
+    assert {alert.status for alert in opened} == {"resolved"}
+    told = [str(request.json["status"]) for request in receiver.wait_for(13) if request.json["kind"] == "anomaly"]
+    assert sorted(told) == 6 * ["firing"] + 6 * ["resolved"]
 
 
 def test_a_verdict_on_an_alert_teaches_each_of_its_series_and_its_undo_leaves_no_trace(world: World) -> None:
