@@ -13,6 +13,7 @@ from pydantic_core import to_json
 from app.api.apply import Document, FileCalendar, FileChannel, FileEvent, FilePolicy
 from app.api.flags import NewState
 from app.api.retrains import MatcherInput
+from app.api.silences import NewSilence
 from app.heed_file import HeedFile, Place
 from app.own_server import checked
 
@@ -22,6 +23,7 @@ MODELS: dict[str, type[BaseModel]] = {
     "events": FileEvent,
     "calendars": FileCalendar,
     "flags": NewState,
+    "silences": NewSilence,
     "matcher": MatcherInput,
 }
 VERBS = {"create": "made", "change": "changed", "remove": "removed"}

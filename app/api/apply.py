@@ -1,4 +1,4 @@
-"""Apply a file: policies, channels, events, calendars and flags as it says, all of it or nothing."""
+"""Apply a file: policies, channels, silences, events, calendars and flags as it says, all of it or nothing."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from app.api.policies import Name as PolicyName
 from app.api.problems import Problem
 from app.api.retrains import MatcherInput
 from app.api.service import Heed, Service
+from app.api.silences import NewSilence, silence_row
 from app.clock import wall_now
 from app.errors import HeedError, Unprocessable
 from app.formats.ical import read_calendar
@@ -80,6 +81,7 @@ class Document(Input):
     events: list[FileEvent] | None = Field(None, max_length=MOST)
     calendars: list[FileCalendar] | None = Field(None, max_length=100)
     flags: dict[Annotated[FlagName, Field(strict=False)], NewState] | None = None
+    silences: list[NewSilence] | None = Field(None, max_length=MOST, description="Told apart by their comments.")
 
 
 class ChangeAnswer(BaseModel):
@@ -103,7 +105,9 @@ def apply_document(
     dry_run: Annotated[bool, Query(description="Say what would change, and change nothing.")] = False,
     prune: Annotated[bool, Query(description="Policies, channels and flags made by hand go, too.")] = False,
 ) -> ApplyAnswer:
-    """Bring policies, channels, events, calendars and flags in line with a file, in one commit. Again it does nothing.
+    """Bring policies, channels, silences, events, calendars and flags in line with a file, in one commit.
+
+    Again it does nothing.
 
     What the file made before and no longer has is removed. What was made by hand stays, unless pruned.
     """
@@ -121,6 +125,10 @@ def _repeated(document: Document) -> Iterator[Fault]:
             if each.name in seen or (section == "calendars" and each.name == FILE):
                 yield Fault((section, index, "name"), "this name is taken already. Give it another one")
             seen.add(each.name)
+    comments = [each.comment for each in document.silences or ()]
+    for index, comment in enumerate(comments):
+        if comment in comments[:index]:
+            yield Fault(("silences", index, "comment"), "another silence has this comment. Say what each one is for")
 
 
 def _wanted(document: Document, heed: Service, how: How) -> Wanted:
@@ -131,6 +139,7 @@ def _wanted(document: Document, heed: Service, how: How) -> Wanted:
         events=None if document.events is None else [_event(each, heed, how) for each in document.events],
         calendars=_calendars(document.calendars, heed, how, faults),
         flags=_flags(document.flags, how, faults),
+        silences=None if document.silences is None else [silence_row(s, how.by, how.now) for s in document.silences],
     )
     refuse(faults)
     return wanted

@@ -67,18 +67,22 @@ def make_silence(new: NewSilence, heed: Heed, bearer: AnalystBearer) -> SilenceA
     An alert that still goes on when the silence ends is told then. What was told before says nothing more meanwhile.
     """
     now = heed.clock.now()
-    silence = Silence(
+    silence = silence_row(new, bearer.name, now)
+    with heed.database.writing() as session:
+        silenced.make(session, silence, now)
+    return _answered(heed, silence, now)
+
+
+def silence_row(new: NewSilence, author: str, now: datetime) -> Silence:
+    return Silence(
         metric=new.matcher.metric,
         dimensions=new.matcher.dimensions,
         started_at=new.start,
         ended_at=new.end,
         comment=new.comment,
-        author=bearer.name,
+        author=author,
         created_at=now,
     )
-    with heed.database.writing() as session:
-        silenced.make(session, silence, now)
-    return _answered(heed, silence, now)
 
 
 @router.get("")
@@ -140,6 +144,6 @@ def _answer(silence: Silence, alerts: int, now: datetime) -> SilenceAnswer:
 
 
 def _status(silence: Silence, now: datetime) -> Status:
-    if silence.started_at > now:
-        return Status.TO_COME
-    return Status.IN_FORCE if silence.ended_at > now else Status.OVER
+    if silence.ended_at <= now:
+        return Status.OVER  # before it began, where somebody ended it before then
+    return Status.TO_COME if silence.started_at > now else Status.IN_FORCE

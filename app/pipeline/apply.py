@@ -28,7 +28,7 @@ from app.channels.setup import (
 )
 from app.clock import wall_now
 from app.errors import Conflict, Unprocessable
-from app.pipeline import events, flags, policies
+from app.pipeline import events, flags, policies, silenced
 from app.pipeline.events import Exchange
 from app.pipeline.flags import Setting, change_settings
 from app.pipeline.happenings import Changed
@@ -41,9 +41,10 @@ from app.store import audit, managed
 from app.store import channels as stored_channels
 from app.store import flags as stored_flags
 from app.store import policies as stored_policies
+from app.store import silences as stored_silences
 from app.store.database import Database
 from app.store.flags import FLAGS, FlagName
-from app.store.tables import Channel, Event, StoredPolicy
+from app.store.tables import Channel, Event, Silence, StoredPolicy
 
 log = structlog.get_logger()
 
@@ -91,6 +92,7 @@ class Wanted:
     events: Sequence[Event] | None = None
     calendars: Mapping[str, Sequence[Event]] | None = None
     flags: Mapping[FlagName, Setting] | None = None
+    silences: Sequence[Silence] | None = None
 
 
 @dataclass(frozen=True)
@@ -209,6 +211,8 @@ def _plan(heed: Heed, session: Session, wanted: Wanted, how: How) -> Plan:
         _plan_calendars(plan, session, wanted.calendars, how)
     if wanted.flags is not None:
         _plan_flags(plan, session, wanted.flags, how)
+    if wanted.silences is not None:
+        _plan_silences(plan, session, wanted.silences, how)
     return plan
 
 
@@ -278,8 +282,11 @@ def _difference(row: StoredPolicy, draft: Draft) -> list[str]:
     matcher = {"metric": row.metric} | {f"dimension {name}": value for name, value in row.dimensions.items()}
     before = matcher | dict(row.settings) | {"continue": row.continues}
     after = _parts_of_draft(draft)
-    names = list(dict.fromkeys([*before, *after]))
-    pairs = [(name, before.get(name), after.get(name)) for name in names]
+    return _moved(before, after)
+
+
+def _moved(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    pairs = [(name, before.get(name), after.get(name)) for name in dict.fromkeys([*before, *after])]
     return [f"{name}: {_shown(old)} → {_shown(new)}" for name, old, new in pairs if old != new]
 
 
@@ -416,6 +423,58 @@ def _switch(name: FlagName, setting: Setting) -> Act:
 
 def _back(name: FlagName, how: How) -> Act:
     return lambda session: flags.put_back(session, name, how.by)
+
+
+def _plan_silences(plan: Plan, session: Session, wanted: Sequence[Silence], how: How) -> None:
+    """Of silences nothing is put back or taken away that is over. What says why one is there is its name."""
+    standing = {each.comment: each for each in stored_silences.not_over(session, how.now)}
+    for index, silence in enumerate(wanted):
+        row = standing.get(silence.comment)
+        try:
+            silenced.check_order(silence)
+        except Unprocessable as error:
+            plan.faults.append(Fault(("silences", index), error.detail))
+        different = [] if row is None else _moved(_parts_of_silence(row), _parts_of_silence(silence))
+        if row is None and silence.ended_at <= how.now:
+            plan.add("silence", silence.comment, Action.LEAVE, ["it is over"])
+        elif row is None:
+            plan.add("silence", silence.comment, Action.CREATE, _of_silence(silence), _silencing(silence, how))
+        elif silence.ended_at <= how.now:
+            plan.add("silence", silence.comment, Action.REMOVE, ["it is over"], _ending(row.id, how))
+        elif different:
+            plan.add("silence", silence.comment, Action.CHANGE, different, _silencing(silence, how, instead_of=row))
+        else:
+            plan.add("silence", silence.comment, Action.LEAVE)
+    said = {each.comment for each in wanted}
+    for name in sorted(managed.names(session, "silence") & standing.keys() - said):
+        plan.add("silence", name, Action.REMOVE, ["what still goes on is told"], _ending(standing[name].id, how))
+    plan.managed["silence"] = said
+
+
+def _silencing(silence: Silence, how: How, *, instead_of: Silence | None = None) -> Act:
+    """A new one, before the one that it takes the place of ends: what both cover is told of in neither's name."""
+    replaced = None if instead_of is None else instead_of.id
+
+    def act(session: Session) -> None:
+        silenced.make(session, silence, how.now)
+        if replaced is not None:
+            silenced.end(session, replaced, by=how.by, now=how.now)
+
+    return act
+
+
+def _ending(silence_id: int, how: How) -> Act:
+    return lambda session: silenced.end(session, silence_id, by=how.by, now=how.now)
+
+
+def _of_silence(silence: Silence) -> list[str]:
+    return [f"{name}: {value}" for name, value in _parts_of_silence(silence).items()]
+
+
+def _parts_of_silence(silence: Silence) -> dict[str, Any]:
+    dimensions = {f"dimension {name}": list(allowed) for name, allowed in silence.dimensions.items()}
+    times = {"start": silence.started_at.isoformat(), "end": silence.ended_at.isoformat()}
+    return {"metric": silence.metric} | dimensions | times
 
 
 def _others(

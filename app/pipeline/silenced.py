@@ -59,9 +59,14 @@ def existing(session: Session, silence_id: int) -> Silence:
     return silence
 
 
-def _check(silence: Silence, now: datetime) -> None:
+def check_order(silence: Silence) -> None:
+    """Raises Unprocessable where it ends before it starts."""
     if silence.ended_at <= silence.started_at:
         raise Unprocessable("The silence ends before it starts. Send `start` before `end`.")
+
+
+def _check(silence: Silence, now: datetime) -> None:
+    check_order(silence)
     if silence.ended_at <= now:
         raise Unprocessable("`end` lies in the past. Send when the silence is to end, or end it with DELETE.")
 

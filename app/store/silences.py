@@ -34,6 +34,11 @@ def in_force(session: Session, now: datetime) -> list[Silence]:
     return list(session.scalars(standing.order_by(Silence.ended_at.desc(), Silence.id)))
 
 
+def not_over(session: Session, now: datetime) -> list[Silence]:
+    """Those in force, and those to come; the oldest first."""
+    return list(session.scalars(sa.select(Silence).where(Silence.ended_at > now).order_by(Silence.id)))
+
+
 def count_alerts(session: Session, silence_ids: Iterable[int]) -> dict[int, int]:
     """How many alerts each of these kept from being sent, or keeps."""
     counted = sa.select(Alert.silence_id, sa.func.count()).where(Alert.silence_id.in_(set(silence_ids)))

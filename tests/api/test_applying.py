@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from app.cli import main
+from tests.running import Shop
 from tests.serving import ADMIN, Served
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "heed.yaml"
@@ -44,14 +45,15 @@ def test_the_example_of_the_documentation_is_applied_and_again_there_is_nothing_
 ) -> None:
     monkeypatch.setenv("SALES_SLACK_URL", "https://hooks.slack.example/services/T0/B0/XYZ")
     monkeypatch.setenv("WAREHOUSE_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+    Shop(served.heed).send(1)  # from when on its silence is to come
     code, said = apply(served, EXAMPLE, "--dry-run")
     assert code == 0, said
-    assert said.endswith("Would be: 6 made, 0 as they are.\n")
+    assert said.endswith("Would be: 7 made, 0 as they are.\n")
     assert "XYZ" not in said
     assert "LaLaSw" not in said
     assert served.client.get("/v1/policies").json()["policies"] == []
-    assert apply(served, EXAMPLE)[1].endswith("Done: 6 made, 0 as they are.\n")
-    assert apply(served, EXAMPLE) == (0, "Nothing to do: 6 as they are.\n")
+    assert apply(served, EXAMPLE)[1].endswith("Done: 7 made, 0 as they are.\n")
+    assert apply(served, EXAMPLE) == (0, "Nothing to do: 7 as they are.\n")
     changes: list[dict[str, Any]] = json.loads(apply(served, EXAMPLE, "--json")[1])["changes"]
     assert {each["action"] for each in changes} == {"leave"}
     assert {each["name"] for each in served.client.get("/v1/events").json()["events"]} == {

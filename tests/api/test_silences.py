@@ -174,6 +174,64 @@ def test_a_silence_needs_an_end_to_come_and_a_reason(served: Served) -> None:
     assert served.client.delete("/v1/silences/999").status_code == 404
 
 
+def in_file(comment: str = "the warehouse moves", **changed: Any) -> dict[str, Any]:
+    whole = {"matcher": {"metric": "orders"}, "start": at(HISTORY), "end": at(HISTORY + 100), "comment": comment}
+    return whole | changed
+
+
+def apply(served: Served, *silences: dict[str, Any]) -> list[tuple[str, str]]:
+    """What became of each silence, by its comment."""
+    answer = served.client.post("/v1/apply", json={"silences": silences})
+    assert answer.status_code == 200, answer.text
+    return [(each["action"], each["name"]) for each in answer.json()["changes"]]
+
+
+def test_a_silence_of_a_file_is_kept_to_as_any_other_and_ends_with_it(served: Served, receiver: Receiver) -> None:
+    listens(served, receiver)
+    shop = a_shop(served)
+    assert apply(served, in_file()) == [("create", "the warehouse moves")]
+    assert apply(served, in_file()) == [("leave", "the warehouse moves")]
+    shop.send(2, factor=0.3)
+    assert reasons(served) == []
+    (made,) = served.client.get("/v1/silences?in_force=true").json()["silences"]
+    assert (made["alerts"], made["author"], made["end"][:13]) == (1, "HEED_ADMIN_TOKEN", at(HISTORY + 100)[:13])
+    assert apply(served, in_file(matcher={"metric": "o*"})) == [("change", "the warehouse moves")]
+    assert reasons(served) == []
+    assert apply(served) == [("remove", "the warehouse moves")]
+    assert reasons(served) == ["firing"]
+    assert served.client.get("/v1/silences?in_force=true").json()["silences"] == []
+
+
+def test_a_file_takes_over_the_silences_that_it_names_and_no_others(served: Served) -> None:
+    Shop(served.heed).send(HISTORY, at_once=True, delivery=Delivery.SILENT)
+    by_hand = silence(served)
+    served.client.post("/v1/silences", json=in_file("by hand"))
+    longer = in_file(end=at(HISTORY + 200), matcher=by_hand["matcher"])
+    assert apply(served, longer, in_file("done", end=at(HISTORY - 9), start=at(1))) == [
+        ("change", "the warehouse moves"),
+        ("leave", "done"),
+    ]
+    assert apply(served, in_file(end=at(HISTORY - 9), start=at(1))) == [("remove", "the warehouse moves")]
+    listed = served.client.get("/v1/silences").json()["silences"]
+    assert [each["comment"] for each in listed if each["status"] != "over"] == ["by hand"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "place"),
+    [
+        ([in_file(), in_file()], ["silences", 1, "comment"]),
+        ([in_file("a"), in_file("b", end=at(HISTORY - 1))], ["silences", 1]),
+    ],
+)
+def test_a_wrong_silence_of_a_file_is_refused_with_its_place(
+    shared: Served, wrong: list[Any], place: list[Any]
+) -> None:
+    answer = shared.client.post("/v1/apply", json={"silences": wrong})
+    assert answer.status_code == 422
+    assert [each["path"] for each in answer.json()["errors"]] == [place]
+    assert shared.client.get("/v1/silences").json()["silences"] == []
+
+
 def test_an_analyst_may_silence_and_a_producer_may_not(served: Served) -> None:
     body = {"matcher": {}, "start": at(HISTORY), "end": "2100-01-01T00:00:00Z", "comment": "x"}
     with served.as_scope(Scope.ANALYST) as analyst, served.as_scope(Scope.INGEST) as producer:

@@ -161,7 +161,7 @@ def test_where_a_policy_tells_countries_apart_their_total_goes_with_the_first_of
             world.post(np.array([world.clock]), {"DE": 0.2, "FR": 0.2}, series)
         world.clock += 1
         world.send(12)
-    opened = [alert for alert in alerts(world.heed) if alert.kind == "anomaly"]  # another says that the budget is broken
+    opened = [alert for alert in alerts(world.heed) if alert.kind == "anomaly"]  # the budget breaks, too
     assert [countries_of(world, alert.id) for alert in opened] == 3 * [{"DE", "all"}, {"FR"}]
     assert {alert.status for alert in opened} == {"resolved"}
     told = [str(request.json["status"]) for request in receiver.wait_for(13) if request.json["kind"] == "anomaly"]
