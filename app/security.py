@@ -131,12 +131,16 @@ def press_key(alert_id: int, verdict: str, origin: str) -> str:
 
 @dataclass(frozen=True)
 class ActionLink:
-    """A link that may look after one alert: take it on, or snooze it. `origin` as of a verdict's link."""
+    """A link that may look after one alert: take it on, or snooze it. `origin` as of a verdict's link.
+
+    made_at: to the second.
+    """
 
     alert_id: int
     action: str
     origin: str
     expires_at: datetime
+    made_at: datetime
 
 
 @dataclass(frozen=True)
@@ -263,7 +267,8 @@ class Links:
     def read_action(self, token: str, now: datetime) -> ActionLink:
         """As `read_verdict`, for the link that looks after an alert."""
         alert_id, action, origin, expiry = self._read("k", token, now)
-        return ActionLink(alert_id, action, origin, datetime.fromtimestamp(expiry, UTC))
+        expires_at = datetime.fromtimestamp(expiry, UTC)
+        return ActionLink(alert_id, action, origin, expires_at, expires_at - self.lifetime)
 
     def read_missed(self, token: str, now: datetime) -> MissedLink:
         """As `read_verdict`, for the link by which a miss is reported."""

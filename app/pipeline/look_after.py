@@ -23,6 +23,11 @@ from app.store.tables import Alert
 
 log = structlog.get_logger()
 
+SPENT = (
+    "Since this message was sent, the alert was snoozed, and has changed or was taken up again. "
+    "To snooze it once more, use the button of its newest message, or that of its page."
+)
+
 
 def act(session: Session, link: ActionLink, by: str, now: datetime) -> Alert:
     """Do what a link is for; a link that is pressed again changes nothing. Raises NotFound, Unprocessable."""
@@ -35,8 +40,16 @@ def act(session: Session, link: ActionLink, by: str, now: datetime) -> Alert:
         if alert.acknowledged_at is None:
             acknowledge(session, alert, by, now)
     elif not is_snoozed(session, alert, wall_now()):
+        if is_spent(alert, link):
+            raise Unprocessable(SPENT)
         snooze(session, alert, SnoozedFor.CHANGE)
     return alert
+
+
+def is_spent(alert: Alert, link: ActionLink) -> bool:
+    """Whether it would snooze once more what somebody has snoozed, or woken, since the link was made."""
+    changed = alert.snooze_changed_at
+    return link.action == Action.SNOOZE and changed is not None and link.made_at < changed.replace(microsecond=0)
 
 
 def acknowledge(session: Session, alert: Alert, by: str, now: datetime) -> None:
@@ -61,19 +74,19 @@ def unassign(session: Session, alert: Alert) -> None:
 def snooze(session: Session, alert: Alert, until: datetime | SnoozedFor) -> None:
     """Tell nothing more of it until then. Raises Unprocessable where that is past already."""
     if isinstance(until, datetime):
-        stored.snooze(alert, until=until)
+        stored.snooze(alert, wall_now(), until=until)
     else:
         if alert.status != "firing":
             raise Unprocessable("This alert is over, so there is no recovery or change to wait for.")
         extent = measured(session, alert).json() | {"severity": alert.severity}
-        stored.snooze(alert, what=until, extent=extent)
+        stored.snooze(alert, wall_now(), what=until, extent=extent)
     log.info("alert_snoozed", alert=alert.id, until=str(until))
     _show(session, alert)
 
 
 def wake(session: Session, alert: Alert) -> None:
     """Tell of it as if nobody had snoozed it, what waited included."""
-    stored.snooze(alert)
+    stored.snooze(alert, wall_now())
     session.flush()
     outbox.are_no_longer_snoozed(session, alert.id, wall_now())
     _show(session, alert)

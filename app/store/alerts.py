@@ -447,6 +447,7 @@ def unassign(alert: Alert) -> None:
 
 def snooze(
     alert: Alert,
+    at: datetime,
     *,
     until: datetime | None = None,
     what: str | None = None,
@@ -456,5 +457,5 @@ def snooze(
 
     extent: how large and severe it is now.
     """
-    alert.snoozed_until, alert.snoozed_for = until, what
+    alert.snoozed_until, alert.snoozed_for, alert.snooze_changed_at = until, what, at
     alert.snoozed_at_extent = None if extent is None else dict(extent)

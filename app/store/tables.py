@@ -278,6 +278,7 @@ class Alert(Base):
     acknowledged_by: Mapped[str | None]
     snoozed_until: Mapped[datetime | None]
     snoozed_for: Mapped[str | None] = mapped_column(default=None)  # change, recovery: what ends a snooze without a time
+    snooze_changed_at: Mapped[datetime | None] = mapped_column(default=None)  # when somebody last did; real time
     snoozed_at_extent: Mapped[dict[str, Any] | None] = mapped_column(default=None)  # how large and severe it was then
     assigned_to: Mapped[str | None] = mapped_column(default=None)
     assigned_by: Mapped[str | None] = mapped_column(default=None)

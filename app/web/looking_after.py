@@ -41,7 +41,7 @@ def show_action(token: str, heed: Heed) -> Response:
     link = heed.links.read_action(token, wall_now())
     with heed.database.reading() as session:
         context = alert_context(session, link.alert_id, link.origin, heed)
-    is_possible = link.action in context["actions"]
+    is_possible = link.action in context["actions"] and not look_after.is_spent(context["alert"], link)
     return render(
         "action.html",
         root=ROOT,
@@ -55,7 +55,7 @@ def show_action(token: str, heed: Heed) -> Response:
 
 @router.post("/k/{token}")
 def act(token: str, heed: Heed) -> Response:
-    """Take the alert on, or snooze it until it gets worse. Pressed twice it is done once."""
+    """Take the alert on, or snooze it until it gets worse. Pressed twice it is done once, however much later."""
     link = heed.links.read_action(token, wall_now())
     with heed.database.writing() as session:
         look_after.act(session, link, author_of(link.origin), heed.clock.now())

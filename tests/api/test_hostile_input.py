@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
+from datetime import datetime
 from itertools import product
 from typing import Any
 
 import httpx
 
+from app.clock import wall_now
+from app.security import Links
 from tests.api.test_access import documented_routes, routes, with_ids
 from tests.serving import Served
 
@@ -68,6 +72,48 @@ def test_no_id_breaks_a_route(served: Served) -> None:
     places = ["%00", "%ff", "0", "-1", "9" * 30, "x", "%2e%2e", "a" * 5000, "1.0", "\u0663"]
     for (method, path, _), place in product(routes(), places):
         refuse_faults(served.client.request(method, path.replace("/1", f"/{place}")))
+
+
+def a_link_to_each_page(links: Links, alert_id: int, now: datetime) -> dict[str, str]:
+    """By the letter that its address begins with."""
+    urls = [
+        links.alert_url(alert_id, "api", now),
+        links.budget_url(alert_id, "no such policy", 1.0, 2.0, origin="api", now=now),
+        links.chart_url(alert_id, 0, now),
+        links.digest_url("no such message", "api", now),
+        links.verdict_url(alert_id, "event", "api", now),
+        links.action_url(alert_id, "snooze", "api", now),
+        links.missed_url(alert_id, "api", now),
+        links.undo_url(1, now),
+        links.leave_url(1, now),
+    ]
+    return {url.split("/")[-2]: url for url in urls}
+
+
+def pages_of_links() -> list[tuple[str, str]]:
+    """Method and letter of every page that a link leads to."""
+    return [(method, path[1]) for method, path, _ in routes() if re.fullmatch("/[a-z]/1", path)]
+
+
+def test_no_form_and_no_parameter_breaks_a_page_that_a_link_leads_to(served: Served) -> None:
+    """Guarantees 6 and 30."""
+    links = a_link_to_each_page(served.heed.links, served.has_an_alert()["id"], wall_now())
+    assert {letter for _, letter in pages_of_links()} == links.keys()
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    for (method, letter), raw in product(pages_of_links(), NASTY_QUERY):
+        form = "&".join(f"{field}={raw}" for field in ("series_id", "start", "end", "comment", "confirm"))
+        address = f"{links[letter]}?dry_run={raw}&token={raw}"
+        refuse_faults(served.client.request(method, address, content=form.encode(), headers=headers))
+
+
+def test_a_link_opens_the_page_that_it_was_made_for_and_no_other(shared: Served) -> None:
+    """Guarantee 16."""
+    links = a_link_to_each_page(shared.heed.links, 1, wall_now())
+    form = {"series_id": 1, "start": "2026-02-05T06:00", "end": "2026-02-05T09:00"}
+    for (method, letter), (made_for, link) in product(pages_of_links(), links.items()):
+        if letter != made_for:
+            token = link.rpartition("/")[2]
+            assert shared.client.request(method, f"/{letter}/{token}", data=form).status_code == 404
 
 
 def test_no_body_breaks_a_route(served: Served) -> None:

@@ -58,6 +58,20 @@ def test_a_reader_snoozes_an_alert_until_it_changes_by_the_link(served: Served) 
     assert httpx.post(alert["actions"]["acknowledge"]).status_code == 422
 
 
+@only_sqlite
+def test_a_link_that_has_snoozed_an_alert_does_not_snooze_it_again_once_that_is_over(served: Served) -> None:
+    alert = served.has_an_alert()
+    of_its_message = served.heed.links.action_url(alert["id"], "snooze", "api", wall_now() - timedelta(minutes=1))
+    assert httpx.post(of_its_message).status_code == 200
+    served.client.delete(f"/v1/alerts/{alert['id']}/snooze")
+    again = httpx.post(of_its_message)
+    assert (again.status_code, "use the button of its newest message" in again.text) == (422, True)
+    assert "Nothing is left to do here" in httpx.get(of_its_message).text
+    assert served.alert()["snoozed_for"] is None
+    assert httpx.post(served.alert()["actions"]["snooze"]).status_code == 200
+    assert served.alert()["snoozed_for"] == "change"
+
+
 def test_a_forged_expired_or_foreign_link_looks_after_nothing(shared: Served) -> None:
     """Guarantee 16."""
     alert, links = shared.alert(), shared.heed.links
