@@ -27,6 +27,7 @@ from app.store.tables import Alert, Channel, Notification
 from tests.pipeline.outbox import NOW, VAULT, NoPictures, add_alerts, add_channel, notifier, outbox, statuses, tell
 from tests.receiver import Received, Receiver, Reply, receiving
 from tests.running import HOUR, alerts, anomalies, running
+from tests.services.alertmanager import running_alertmanager
 from tests.serving import Served, served
 
 __all__ = ["served"]
@@ -157,6 +158,26 @@ def test_what_follows_each_alert_by_itself_hears_of_each(database: Database, rec
     ids = add_alerts(database, 12)
     notifier(database).run_once(NOW)
     assert [request.json["id"] for request in receiver.accepted] == ids
+
+
+def test_a_storm_is_one_group_to_alertmanager_which_tells_of_it_in_one_message(
+    database: Database, receiver: Receiver
+) -> None:
+    """Guarantee 14, with the real Alertmanager."""
+    now = wall_now()
+    with running_alertmanager(tells=receiver.url) as url:
+        with database.writing() as session:
+            make_channel(session, VAULT, name="prometheus", kind="alertmanager", settings={"url": url}, now=now)
+        ids = add_alerts(database, 60, now)
+        notifier(database).run_once(now)
+        (group,) = httpx.get(f"{url}/api/v2/alerts/groups").json()
+        assert {int(each["labels"]["heed_alert"]) for each in group["alerts"]} == set(ids)
+        (message,) = receiver.wait_for(1)
+        assert message.json["groupLabels"] == {"alertname": "Heed"}
+        end(database, ids, now)
+        notifier(database).run_once(now)
+        assert httpx.get(f"{url}/api/v2/alerts/groups").json() == []
+        assert len(receiver.requests) == 1  # that it is over waits for its next message
 
 
 ROUTING_KEY = "R0123456789ABCDEFGHIJKLMNOPQRSTU"

@@ -15,18 +15,31 @@ import httpx
 
 PROGRAMS = ("prometheus-alertmanager", "alertmanager")  # as Debian calls it, as everybody else does
 STARTS_WITHIN_SECONDS = 20
-CONFIGURATION = "route:\n  receiver: nobody\nreceivers:\n  - name: nobody\n"
+TELLS_NOBODY = "route:\n  receiver: nobody\nreceivers:\n  - name: nobody\n"
+TELLS_OF_GROUPS = """
+route:
+  receiver: people
+  group_by: [alertname, cluster, service]
+  group_wait: 2s
+  group_interval: 5m
+receivers:
+  - name: people
+    webhook_configs:
+      - url: {}
+        max_alerts: 5
+"""
+"""As it comes from Debian, but for how long it waits, and who is told."""
 
 
 @contextmanager
-def running_alertmanager() -> Iterator[str]:
-    """The URL of a new Alertmanager that tells nobody, on a free port of 127.0.0.1."""
+def running_alertmanager(tells: str | None = None) -> Iterator[str]:
+    """The URL of a new Alertmanager on a free port of 127.0.0.1. tells: the address of a webhook; by default nobody."""
     program = next((found for name in PROGRAMS if (found := shutil.which(name))), None)
     if program is None:
         raise RuntimeError("Alertmanager is missing. Run `make test`, which installs it.")
     with tempfile.TemporaryDirectory(prefix="heed-alertmanager-") as directory:
         configuration = Path(directory) / "alertmanager.yml"
-        configuration.write_text(CONFIGURATION)
+        configuration.write_text(TELLS_OF_GROUPS.format(tells) if tells else TELLS_NOBODY)
         url = f"http://127.0.0.1:{_free_port()}"
         options = [
             f"--config.file={configuration}",
