@@ -125,9 +125,10 @@ def _louder(growth: Floats) -> Floats:
 
 def occasions_in(history: History, usual: Floats, baseline: Fields) -> Occasion:
     """The same for every column of a history, (S, N)."""
-    found = Occasion.none(usual.shape)
     if history.kinds_of_day is None:
-        return found
+        nothing = np.broadcast_to(0.0, usual.shape)
+        return Occasion(nothing, nothing, np.broadcast_to(1.0, usual.shape))
+    found = Occasion.none(usual.shape)
     column = np.flatnonzero(is_extraordinary(history.kinds_of_day, baseline).any(axis=0))
     row = np.repeat(np.arange(len(usual)), column.size)
     there = np.tile(column, len(usual))

@@ -30,11 +30,13 @@ from detectors.peaks import (
     evidence_for_excess,
     excess_of,
     fit_peaks,
+    quantiles,
 )
 from detectors.profile import HOUR, WEEK_HOURS, fit_profile, phase
 from detectors.rarity import DECADE, RAREST, WEEK_SECONDS
-from detectors.robust import center_and_unit, mean, median, spread
+from detectors.robust import center_and_unit_of, mean, median, middle, spread
 from detectors.transform import (
+    NOISE_AT,
     as_shares,
     back,
     fit_transform,
@@ -123,9 +125,10 @@ class Seasonal:
         enough = (~np.isnan(values)).sum(axis=1) >= FEWEST_POINTS
         if not enough.any():
             return baseline, state
+        if not enough.all():
+            values, history, recent = values[enough], history.of_series(enough), recent.of_series(enough)
         with np.errstate(all="ignore"):
-            occasions = fit_occasions(history.of_series(enough))
-            learned, after = _fit(values[enough], recent.of_series(enough), occasions)
+            learned, after = _fit(values, recent, fit_occasions(history))
         for fields, new in ((baseline, learned), (state, after)):
             for name, array in new.items():
                 fields[name][enough] = array
@@ -186,11 +189,11 @@ def _score(points: Points, steps: int, season: _Season, rows: Fields, state: Fie
     if chance is not None:
         y = season.usual + chance.evened(y - season.usual, rows)
     known = ~np.isnan(value)
-    times = _carried(points.timestamp.reshape(steps, -1), known.reshape(steps, -1), state["timestamp"])
+    times = _carried(points.timestamp.reshape(steps, -1), ~known.reshape(steps, -1), state["timestamp"])
     pause = np.clip((points.timestamp - times[:-1].ravel()) / np.maximum(points.cadence, 1), 1.0, 1e4)
     course = _remembered(y, season, pause, known & ~points.frozen, steps, rows, state)
     before = {name: array[:-1].ravel() for name, array in course.items()}
-    signed = _evidence(y, season, pause, course, rows)
+    signed = np.stack(_evidence(y, season, pause, course, rows), axis=1)
     after = {name: array[1:] for name, array in course.items()} | {"timestamp": times[1:]}
 
     excess = excess_of(np.abs(signed) * rows["slope"] - rows["offset"], rows["trust"][:, None])
@@ -233,53 +236,60 @@ def _remembered(
 
     pause: how many cadences ago the last known point was. learn: False where a point must not teach what is held.
     """
-    known = ~np.isnan(y)
-    deviation = y - season.usual
+    missing = np.asarray(np.isnan(y))
+    teach = learn & ~missing
     noise = rows["noise"] * season.rough
     flat = {
-        "y": y,
-        "deviation": deviation,
+        "y": _zero_at(missing, y),
+        "deviation": _zero_at(missing, y - season.usual),
         "rough": np.broadcast_to(season.rough, y.shape),
         "loud": LOUDEST * noise,
         "trusted": TRUSTED * noise,
-        "known": known,
-        "teach": learn & known,
+        "missing": missing,
+        "held": ~teach,
         "sigma": rows["sigma"] * season.rough,
-        "slow_rate": np.where(learn & known, rows["slow_rate"], 0.0),
+        "slow_rate": rows["slow_rate"] * teach,
         "drift_most": np.broadcast_to(rows["drift_most"], y.shape),
-        "level_rate": np.where(known, np.minimum(rows["level_rate"] * pause, 1.0), 0.0),
-        "day_rate": np.where(learn & known, np.minimum(rows["day_rate"] * pause, 1.0), 0.0),
+        "level_rate": np.minimum(rows["level_rate"] * pause, 1.0) * ~missing,
+        "day_rate": np.minimum(rows["day_rate"] * pause, 1.0) * teach,
     }
     at = {name: array.reshape(steps, -1) for name, array in flat.items()}
+    at["some_held"] = at["held"].any(axis=1)
     course = {name: np.empty((steps + 1, at["y"].shape[1]), y.dtype) for name in _FOLLOWED}
     for name, array in course.items():
         array[0] = state[name]
     for step in range(steps):
         _follow({name: array[step] for name, array in at.items()}, course, step)
     for name in ("y", "deviation"):
-        course[_LAST[name]] = _carried(at[name], at["known"], state[_LAST[name]])
+        course[_LAST[name]] = _carried(at[name], at["missing"], state[_LAST[name]])
     return course
 
 
-def _follow(at: Mapping[str, Reals], course: Mapping[str, Reals], step: int) -> None:
-    """One step of what is remembered."""
-    known, teach, level_before = at["known"], at["teach"], course["level"][step]
-    from_level = at["deviation"] - level_before
-    added = _added(course["run"][step], from_level, at["loud"], at["rough"])
-    believed = _within(from_level, at["trusted"])
-    level = level_before + at["level_rate"] * np.where(known, believed, 0.0)
-    from_day = np.where(known, at["y"] - course["day_mean"][step], 0.0)
-    day_rate = at["day_rate"]
-    off = np.where(known, _within((at["deviation"] - course["slow"][step]) / at["sigma"], DRIFT_LARGEST), 0.0)
-    for side, further in (("rise", off), ("fall", -off)):
-        drift = np.maximum(DRIFT_KEPT * course[side][step] + further - DRIFT_SLACK, 0.0)
-        course[side][step + 1] = np.where(known, np.minimum(drift, at["drift_most"]), course[side][step])
-    course["slow"][step + 1] = course["slow"][step] + at["slow_rate"] * off * at["sigma"]
-    course["level"][step + 1] = level
-    course["held"][step + 1] = np.where(teach, level, course["held"][step])
-    course["run"][step + 1] = np.where(known, added, course["run"][step])
-    course["day_mean"][step + 1] = course["day_mean"][step] + day_rate * from_day
-    course["day_square"][step + 1] = (1 - day_rate) * (course["day_square"][step] + day_rate * from_day * from_day)
+def _zero_at(missing: Bools, values: Reals) -> Reals:
+    values = values.copy()
+    values[missing] = 0.0
+    return values
+
+
+def _follow(at: Mapping[str, Any], course: Mapping[str, Reals], step: int) -> None:
+    """One step of what is remembered. Where a point is missing, its value and all rates are 0."""
+    before = {name: array[step] for name, array in course.items()}
+    after = {name: array[step + 1] for name, array in course.items()}
+    from_level, from_day, day_rate = at["deviation"] - before["level"], at["y"] - before["day_mean"], at["day_rate"]
+    off = _within((at["deviation"] - before["slow"]) / at["sigma"], DRIFT_LARGEST)
+    for side, further in (("rise", np.add), ("fall", np.subtract)):
+        drift = np.maximum(further(DRIFT_KEPT * before[side], off) - DRIFT_SLACK, 0.0)
+        np.minimum(drift, at["drift_most"], out=after[side])
+    after["run"][:] = _added(before["run"], from_level, at["loud"], at["rough"])
+    np.add(before["slow"], at["slow_rate"] * off * at["sigma"], out=after["slow"])
+    np.add(before["level"], at["level_rate"] * _within(from_level, at["trusted"]), out=after["level"])
+    after["held"][:] = after["level"]
+    np.add(before["day_mean"], day_rate * from_day, out=after["day_mean"])
+    np.multiply(1 - day_rate, before["day_square"] + day_rate * from_day * from_day, out=after["day_square"])
+    if at["some_held"]:
+        np.copyto(after["held"], before["held"], where=at["held"])
+        for name in ("run", "rise", "fall"):
+            np.copyto(after[name], before[name], where=at["missing"])
 
 
 def _added(run: Reals, from_level: Reals, loud: Reals, rough: Reals) -> Reals:
@@ -292,31 +302,33 @@ def _within(values: Reals, limit: Reals | float) -> Reals:
     return np.minimum(np.maximum(values, -limit), limit)
 
 
-def _carried(values: NDArray[Any], known: Bools, before: NDArray[Any]) -> NDArray[Any]:
+def _carried(values: NDArray[Any], missing: Bools, before: NDArray[Any]) -> NDArray[Any]:
     """The newest known of `values` (steps, B) before the first and after each step, (steps + 1, B)."""
-    steps, count = values.shape
-    every = np.concatenate([np.asarray(before, values.dtype)[None], values])
-    newest = np.where(known, np.arange(1, steps + 1)[:, None], 0)
-    place = np.concatenate([np.zeros((1, count), np.int64), np.maximum.accumulate(newest, axis=0)])
-    return np.asarray(np.take_along_axis(every, place, axis=0))
+    carried = np.concatenate([np.asarray(before, values.dtype)[None], values])
+    for step in np.flatnonzero(missing.any(axis=1)).tolist():
+        np.copyto(carried[step + 1], carried[step], where=missing[step])
+    return carried
 
 
-def _evidence(y: Reals, season: _Season, pause: Reals, course: Mapping[str, Reals], rows: Fields) -> Reals:
-    """Signed evidence (N, K) of the points `y` (N,), NaN where missing, by what was remembered along their course."""
+def _evidence(y: Reals, season: _Season, pause: Reals, course: Mapping[str, Reals], rows: Fields) -> list[Reals]:
+    """Signed evidence of each kind, (N,) each, of the points `y` (N,), NaN where missing.
+
+    course: what was remembered along the way.
+    """
     before = {name: array[:-1].ravel() for name, array in course.items()}
     deviation, rough = y - season.usual, season.rough
     from_level = deviation - before["level"]
-    waited = np.sqrt(np.minimum(pause, LONGEST_GAP))
-    signed = np.empty((len(y), len(KINDS)), y.dtype)
-    signed[:, 0] = (deviation - before["last_deviation"]) / (rough * waited)
-    signed[:, 1] = from_level / rough
-    signed[:, 2] = _added(before["run"], from_level, LOUDEST * (rows["noise"] * rough), rough)
-    signed[:, 3] = deviation / rough
-    signed[:, 4] = (y - before["day_mean"]) / np.sqrt(before["day_square"] + rows["floor"] ** 2)
-    signed[:, 5] = (y - before["last"]) / (rough * waited)
+    waited = rough * np.sqrt(np.minimum(pause, LONGEST_GAP))
     rise, fall = (course[side][1:].ravel() for side in ("rise", "fall"))
-    signed[:, 6] = np.where(np.isnan(y), np.nan, np.where(rise > fall, rise, -fall))
-    return signed
+    return [
+        (deviation - before["last_deviation"]) / waited,
+        from_level / rough,
+        _added(before["run"], from_level, LOUDEST * (rows["noise"] * rough), rough),
+        deviation / rough,
+        (y - before["day_mean"]) / np.sqrt(before["day_square"] + rows["floor"] ** 2),
+        (y - before["last"]) / waited,
+        np.where(rise > fall, rise, -fall) + (y - y),
+    ]
 
 
 def _band(points: Points, season: _Season, rows: Fields, before: Mapping[str, Reals]) -> tuple[Floats, Floats, Floats]:
@@ -366,25 +378,21 @@ def _recent(history: History) -> History:
 
 def _fit(values: Floats, history: History, occasions: Fields) -> tuple[Fields, Fields]:
     cadence, series = history.cadence, len(values)
-    transform = fit_transform(values, history)
-    size = median(np.abs(values), 1)
-    floor = _floor(values, size) / np.where(transform["log_floor"] > 0, size, 1.0)
-    values = transformed(values, transform["log_floor"][:, None])
-    center, unit = center_and_unit(values)
-    y = np.clip(values / unit[:, None] - (center / unit)[:, None], -LARGEST, LARGEST)
-    y, weighed = evened(y, history, -center / unit)
+    y, units = _in_robust_units(values, history)
+    unit, floor, log_floor = (units[name] for name in ("unit", "floor", "log_floor"))
     growth = weekly_growth(y, history)
     y = y - growth[:, None] * (history.timestamp - history.timestamp[-1]) / WEEK_SECONDS
     season = fit_profile(ordinary(y, history, occasions), history.local, cadence)
     hour, following, weight = phase(history.local, cadence)
     hours = season.hours
     usual = hours[:, hour] * (1 - weight) + hours[:, following] * weight
-    occasion = occasions_in(history, usual, occasions | transform | {"profile": hours, "center": center, "unit": unit})
+    occasion = occasions_in(history, usual, occasions | units | {"profile": hours})
     y = y - occasion.shift
-    middle = np.nan_to_num(median(y - usual, 1))[:, None]
-    hours, usual = (hours + middle).astype(np.float32), usual + middle
-    transform["log_noise"] = is_even_in_logs(y - usual, unit, transform["log_floor"])
-    residual = as_shares(y - usual, unit[:, None], {name: array[:, None] for name, array in transform.items()})
+    noise_at, _ = quantiles(y - usual, NOISE_AT)
+    off = noise_at[:, 1:2]
+    hours, usual = (hours + off).astype(np.float32), usual + off
+    shared = {"log_floor": log_floor, "log_noise": is_even_in_logs(noise_at * unit[:, None], log_floor)}
+    residual = as_shares(y - usual, unit[:, None], {name: array[:, None] for name, array in shared.items()})
     y = usual + residual
     rough = _spread_by_phase(residual, hour, cadence)
     rough_there = rough[:, hour % 24] * rough[:, 24 + hour // 24]
@@ -392,16 +400,14 @@ def _fit(values: Floats, history: History, occasions: Fields) -> tuple[Fields, F
     # a profile fits its own past too well: by its leverage, of which a point finer than an hour has only a share
     absorbed = season.leverage / max(HOUR / cadence, 1.0)
     stretch = 1.0 / (1.0 - absorbed)
-    floor = np.maximum(floor / unit, SMALLEST)
     noise = np.maximum(spread(np.diff(residual, axis=1) / rough_there[:, 1:]) * stretch, floor)
     baseline: Fields = {
+        **units,
+        **shared,
         "trained": np.ones(series, bool),
-        "center": center,
-        "unit": unit,
         "profile": hours,
         "spread": rough,
         "noise": noise,
-        "floor": floor,
         "sigma": np.maximum(spread(residual[:, :: residual.shape[1] // SAMPLE | 1]) * stretch, floor),
         "slow_rate": np.full(series, 1.0 / max(SLOW_DAYS * DAY / cadence, SLOW_POINTS)),
         "drift_most": np.full(series, DRIFT_LONGEST),
@@ -411,8 +417,6 @@ def _fit(values: Floats, history: History, occasions: Fields) -> tuple[Fields, F
         "weekly": season.weekly,
         "growth": growth,
         "grown_at": np.full(series, history.timestamp[-1]),
-        **weighed,
-        **transform,
         **occasions,
     }
     rough_there = _rougher(rough_there, occasion, noise[:, None])
@@ -435,6 +439,26 @@ def _fit(values: Floats, history: History, occasions: Fields) -> tuple[Fields, F
         state[name] = state[name] / stretch
     state["timestamp"] = _last_known(values, history)
     return baseline, state
+
+
+def _in_robust_units(values: Floats, history: History) -> tuple[Floats, Fields]:
+    """What a history (S, N) is judged as, and the fields that say how it is come by."""
+    ordered = np.sort(values, axis=1)
+    size = _usual_size(ordered)
+    transform = fit_transform(values, history, size)
+    log_floor = transform["log_floor"][:, None]
+    center, unit = center_and_unit_of(transformed(ordered, log_floor))
+    y = transformed(values, log_floor) / unit[:, None] - (center / unit)[:, None]
+    y, weighed = evened(np.clip(y, -LARGEST, LARGEST, out=y), history, -center / unit)
+    floor = _floor(values, size) / np.where(transform["log_floor"] > 0, size, 1.0)
+    return y, {"center": center, "unit": unit, "floor": np.maximum(floor / unit, SMALLEST)} | transform | weighed
+
+
+def _usual_size(ordered: Floats) -> Floats:
+    """Median of the values (S, N) without their signs, which are in ascending order, NaN last."""
+    size, signed = middle(ordered.T), np.flatnonzero(ordered[:, 0] < 0)
+    size[signed] = median(np.abs(ordered[signed]), 1)
+    return size
 
 
 def _floor(values: Floats, usual: Floats) -> Floats:
@@ -462,12 +486,13 @@ def _spread_by_phase(residual: Floats, hour: Ints, cadence: int) -> NDArray[np.f
 
 def _relative_spread(size: Floats, group: Ints, groups: int, *, days_a_point: float) -> Floats:
     """Median size in each group of columns over their mean, (S, groups), drawn to 1 where it rests on few days."""
-    middle = np.full((len(size), groups), np.nan)
-    days = np.zeros((len(size), groups))
-    for index in np.unique(group):
-        there = size[:, group == index]
-        middle[:, index] = median(there, 1)
-        days[:, index] = (~np.isnan(there)).sum(axis=1) * days_a_point
+    number = np.bincount(group, minlength=groups)
+    order = np.argsort(group, kind="stable")
+    place = np.arange(group.size) - np.repeat(np.cumsum(number) - number, number)
+    there = np.full((len(size), groups, number.max()), np.nan)
+    there[:, group[order], place] = size[:, order]
+    middle = median(there, 2)
+    days = (~np.isnan(there)).sum(axis=2) * days_a_point
     ratio = np.nan_to_num(middle / mean(middle, 1)[:, None], nan=1.0, posinf=1.0)
     return np.asarray(np.clip(ratio, 0.1, 10.0) ** (SPREAD_BELIEVED * days / (days + 5.0)))
 
@@ -513,44 +538,47 @@ def _replay(
     state["slow"] = slow.ravel().astype(np.float32)
     pauses = _pauses(values)
     always = np.ones(values.size, bool)
-    evidence = np.empty((len(KINDS), length, len(owner)), np.float32)
+    evidence = np.empty((series, len(KINDS), lanes, length), np.float32)
     together = max(1, _CACHED // len(owner))
+    repeated = {name: np.tile(array, together) for name, array in rows.items()}
     for begin in range(0, length + warm, together):
         block = slice(begin, begin + together)
         steps = len(values[block])
         point, pause = values[block].ravel(), pauses[block].ravel()
         season = _Season(point - deviations[block].ravel(), spreads[block].ravel())
-        repeated = {name: np.tile(array, steps) for name, array in rows.items()}
-        course = _remembered(point, season, pause, always[: point.size], steps, repeated, state)
+        known = {name: array[: point.size] for name, array in repeated.items()}
+        course = _remembered(point, season, pause, always[: point.size], steps, known, state)
         state |= {name: array[-1] for name, array in course.items()}
         judged = max(warm - begin, 0)
         if judged >= steps:
             continue
-        signed = np.abs(_evidence(point, season, pause, course, repeated)).reshape(steps, len(owner), -1)[judged:]
-        evidence[:, max(begin - warm, 0) : begin + steps - warm] = signed.transpose(2, 0, 1)
-    by_lane = evidence.reshape(len(KINDS), length, series, lanes).transpose(2, 0, 3, 1)
-    by_series = by_lane.reshape(series, len(KINDS), lanes * length)
+        for kind, signed in enumerate(_evidence(point, season, pause, course, known)):
+            by_lane = np.abs(signed).reshape(steps, series, lanes)[judged:]
+            evidence[:, kind, :, max(begin - warm, 0) : begin + steps - warm] = by_lane.transpose(1, 2, 0)
+    by_series = evidence.reshape(series, len(KINDS), lanes * length)
     by_series[:, :, :missing] = np.nan
     return by_series, {name: array.reshape(series, lanes)[:, -1].astype(np.float64) for name, array in state.items()}
 
 
 def _pauses(values: NDArray[np.float32]) -> NDArray[np.float32]:
     """How many steps ago the last known point was, one after none, for (steps, lanes)."""
-    place = np.arange(1, len(values) + 1, dtype=np.float32)[:, None]
-    newest = np.maximum.accumulate(np.where(np.isnan(values), np.float32(0), place), axis=0)
-    return np.asarray(place - np.concatenate([np.zeros_like(newest[:1]), newest[:-1]]))
+    pauses, missing = np.ones_like(values), np.isnan(values[:-1])
+    for step in np.flatnonzero(missing.any(axis=1)).tolist():
+        np.add(pauses[step], 1, out=pauses[step + 1], where=missing[step])
+    return pauses
 
 
 def _means_before(y: Floats, starts: Ints, columns: int, *, powers: tuple[int, ...] = (1,)) -> list[Floats]:
     """Means of powers of so many columns before each start, or from the beginning of the history: (S, starts) each."""
-    known = ~np.isnan(y)
     low = np.clip(starts - columns, 0, y.shape[1])
     high = np.clip(np.maximum(starts, low + columns), 0, y.shape[1])
+    running = np.zeros((len(y), y.shape[1] + 1))
 
-    def total(values: NDArray[Any]) -> Floats:
-        running = np.zeros((len(y), y.shape[1] + 1))
+    def total(values: Floats) -> Floats:
         np.cumsum(values, axis=1, out=running[:, 1:])
         return np.asarray(running[:, high] - running[:, low])
 
-    number = np.maximum(total(known), 1.0)
-    return [total(np.where(known, y if power == 1 else y**power, 0.0)) / number for power in powers]
+    known = ~np.isnan(y)
+    number = high - low if known.all() else total(known.astype(np.float64))
+    there = np.where(known, y, 0.0)
+    return [total(there if power == 1 else there**power) / np.maximum(number, 1.0) for power in powers]

@@ -22,6 +22,8 @@ LEAST_POWER, MOST_POWER = 0.7, 1.5
 SURE = 4.0  # standard errors of that power
 LOWEST_SHARE = 0.05  # of the usual value: what is less counts as that where a logarithm is taken
 LARGEST_LOG = 20.0
+NOISE_AT = (0.05, 0.5, 0.95, 0.995)
+"""Shares of the points, by whose deviations noise is told to be even in logarithms."""
 EVEN, LEANING, PLAIN_TAIL = 0.15, 0.25, 1.9
 
 
@@ -34,20 +36,21 @@ def untransformed(count: int) -> Fields:
     return {"log_floor": np.zeros(count), "log_noise": np.zeros(count, bool)}
 
 
-def fit_transform(values: Floats, history: History) -> Fields:
+def fit_transform(values: Floats, history: History, size: Floats | None = None) -> Fields:
     """Which of the values (S, N) of a history are multiplicative, NaN where missing.
 
-    Ratios with weights and series that reach zero never are.
+    Ratios with weights and series that reach zero never are. size: (S,), their medians without sign, if known already.
     """
     fields = untransformed(len(values))
     if not history.cadence or DAY % history.cadence:
         return fields
-    lowest = np.where(np.isnan(values), np.inf, values).min(axis=1, initial=np.inf)
+    lowest = np.fmin.reduce(values, axis=1, initial=np.inf)
     weighted = np.zeros(len(values), bool) if history.weights is None else ~np.isnan(history.weights).all(axis=1)
     positive = np.flatnonzero((lowest > 0) & np.isfinite(lowest) & ~weighted)
     if positive.size:
         found = positive[_is_multiplicative(values[positive], history.cadence)]
-        fields["log_floor"][found] = np.minimum(lowest[found], LOWEST_SHARE * median(values[found], 1))
+        usual = median(values[found], 1) if size is None else size[found]
+        fields["log_floor"][found] = np.minimum(lowest[found], LOWEST_SHARE * usual)
     return fields
 
 
@@ -58,7 +61,8 @@ def _is_multiplicative(values: Floats, cadence: int) -> Bools:
     if weeks < FEWEST_WEEKS:
         return np.zeros(len(values), bool)
     recent = values[:, values.shape[1] - weeks * per_week :]
-    cells = mean(recent.reshape(len(values), weeks, 7, slots, -1), 4)
+    cells = recent.reshape(len(values), weeks, 7, slots, -1)
+    cells = np.nan_to_num(cells[..., 0]) if cells.shape[4] == 1 else mean(cells, 4)
     level = median(cells, 2).reshape(len(values), -1)
     change = median(np.abs(np.diff(cells, axis=2)), 2).reshape(len(values), -1)
     x, y = np.log(level), np.log(np.maximum(change, 1e-3 * level))
@@ -109,16 +113,13 @@ def _is_shared(fields: Fields) -> Bools:
     return np.asarray((fields["log_floor"] > 0) & ~fields["log_noise"])
 
 
-def is_even_in_logs(deviation: Floats, unit: Floats, log_floor: Floats) -> Bools:
-    """Whether residuals (S, N), in logarithms, are as even and as short-tailed as those of a lognormal series are."""
-    even = np.zeros(len(deviation), bool)
-    for row in np.flatnonzero(log_floor > 0):
-        known = deviation[row][~np.isnan(deviation[row])] * unit[row]
-        if not known.size:
-            continue
-        low, middle, high, far = np.quantile(known, (0.05, 0.5, 0.95, 0.995))
-        lean = np.log((high - middle) / (middle - low))
-        lean_of_shares = np.log(np.expm1(high - middle) / -np.expm1(low - middle))
-        short = far - middle < PLAIN_TAIL * (high - middle)
-        even[row] = abs(lean) < EVEN and abs(lean_of_shares) > LEANING and short
-    return even
+def is_even_in_logs(noise: Floats, log_floor: Floats) -> Bools:
+    """Whether residuals, in logarithms, are as even and as short-tailed as those of a lognormal series are.
+
+    noise: (S, 4), their quantiles of `NOISE_AT`.
+    """
+    low, middle, high, far = noise.T
+    lean = np.log((high - middle) / (middle - low))
+    lean_of_shares = np.log(np.expm1(high - middle) / -np.expm1(low - middle))
+    short = far - middle < PLAIN_TAIL * (high - middle)
+    return np.asarray((log_floor > 0) & (np.abs(lean) < EVEN) & (np.abs(lean_of_shares) > LEANING) & short)
