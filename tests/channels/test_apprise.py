@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
+from apprise import Apprise as Library
 
 from app.alerts.message import Reason
 from app.channels.apprise import Apprise, payload
 from app.channels.contract import TransportError
 from app.outbound import Outbound
 from tests.channels.anomalies import CASES
-from tests.receiver import receiving
+from tests.receiver import Receiver, Reply, receiving
 
 OUTBOUND = Outbound.allowing(["127.0.0.0/8"], timeout_seconds=1)
 FIRING = CASES[0].notice
@@ -53,3 +56,29 @@ def test_the_type_tells_good_news_from_bad() -> None:
     assert [payload(replace(FIRING, reason=reason))["type"] for reason in reasons] == ["warning", "success", "info"]
     critical = replace(FIRING, facts=replace(FIRING.facts, severity="critical"))
     assert payload(critical)["type"] == "failure"
+
+
+def as_apprise(server: Receiver) -> Reply:
+    """What the library that an Apprise server is made of makes of a request: it carries the message on."""
+    asked = json.loads(server.last_text)
+    services = Library()
+    assert services.add(asked["urls"])
+    told = services.notify(asked["body"], asked["title"], asked["type"], asked["format"])
+    return Reply(200 if told else 424)
+
+
+@pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")  # which it takes in itself
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_the_library_behind_the_server_takes_every_typical_message_and_carries_it_on_whole(case: Any) -> None:
+    with receiving() as server, receiving() as telegram, receiving() as ntfy:
+        server.reply = as_apprise
+        targets = ", ".join(each.url.replace("http", "json") for each in (telegram, ntfy))
+        Apprise(url=server.url, targets=targets).send(case.notice, Outbound.allowing(["127.0.0.0/8"]))
+        said = payload(case.notice)
+        for service in (telegram, ntfy):
+            (got,) = service.requests
+            assert {name: got.json[name] for name in ("title", "message", "type")} == {
+                "title": said["title"],
+                "message": said["body"],
+                "type": said["type"],
+            }
