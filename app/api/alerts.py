@@ -24,6 +24,7 @@ from app.errors import NotFound, Unprocessable
 from app.pipeline import look_after
 from app.pipeline.explain import each_explained, explained
 from app.pipeline.facts import facts_of, reason_of
+from app.pipeline.shapes import shaped
 from app.store import alerts as stored
 from app.store import labels as stored_labels
 from app.store.alerts import AlertFilter
@@ -115,7 +116,7 @@ class AnomalyAnswer(BaseModel):
     impact: float
     shape: ShapeKind | None = Field(
         description="`spike`: it passed soon; `shift`: another level; `drift`: ever further away. Null while it is too "
-        "early to say, where it is none of them, and in a list."
+        "early to say, where it is none of them, and of all but the 20 rarest anomalies of an alert."
     )
     detector: str
     evidence: list[EvidenceAnswer] = Field(description="What spoke, the strongest first.")
@@ -311,7 +312,8 @@ def existing(session: Session, alert_id: int) -> Alert:
 
 def _answers(session: Session, alerts: list[Alert], heed: Service) -> list[AlertAnswer]:
     labels = stored_labels.standing_of_alerts(session, [alert.id for alert in alerts])
-    facts = facts_of(session, alerts, heed.links, origin=ORIGIN, now=wall_now())
+    known = facts_of(session, alerts, heed.links, origin=ORIGIN, now=wall_now())
+    facts = {alert_id: shaped(session, each) for alert_id, each in known.items()}
     return [_answer(alert, facts[alert.id], labels.get(alert.id, []), LISTED_ANOMALIES) for alert in alerts]
 
 
