@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ssl
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -130,10 +129,8 @@ def test_a_password_without_encryption_is_refused_when_the_channel_is_made() -> 
 
 
 def test_a_server_that_dawdles_is_cut_off(receiver: MailReceiver) -> None:
-    receiver.always(250, stall_seconds=30)
-    started = time.monotonic()
+    receiver.always(250, stall_seconds=30)  # then it would take the message, and nothing would have failed
     failure(Email.example(receiver.url), replace(OUTBOUND, timeout_seconds=0.2))
-    assert time.monotonic() - started < 2
 
 
 def self_signed(path: Path) -> ssl.SSLContext:

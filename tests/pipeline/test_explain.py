@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -166,8 +165,6 @@ def test_explaining_reads_a_bounded_share_of_a_large_metric(heed: Heed) -> None:
     heed.committer.submit(posted, None, None).result()
     statements: list[str] = []
     sa.event.listen(heed.database.engine, "before_cursor_execute", lambda *said: statements.append(said[2]))
-    began = time.perf_counter()
     assert set(explanations(heed).values()) == {None}  # more siblings than are read: the total is not known
-    assert time.perf_counter() - began < 5
     of_tiles = [one for one in statements if "tile" in one]
     assert len(of_tiles) == 2 * len(alerts(heed))  # for the shapes of each alert's own anomalies alone
