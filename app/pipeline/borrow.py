@@ -22,7 +22,7 @@ from detectors.siblings import (
     borrowed_columns,
 )
 from detectors.training import DAY
-from feedback.training_mask import Exclusions, training_mask, without
+from feedback.training_mask import Exclusions, learnable
 
 log = structlog.get_logger()
 
@@ -114,7 +114,7 @@ def _lenders(partitions: Sequence[Partition], partition: Partition, slot: int, c
 def _siblings(
     session: Session, lenders: Sequence[int], own: History, zone: str, country: str, excluded: Exclusions
 ) -> History:
-    """The lenders' past, up to the end of the borrowers' own, without what must not be learned."""
+    """What may be learned of the lenders' past, up to the end of the borrowers' own."""
     before = borrowed_columns(0.0, own.cadence)
     timestamp = np.concatenate([own.timestamp[0] + np.arange(-before, 0) * own.cadence, own.timestamp])
     ids = np.array(sorted(lenders), np.int64)
@@ -123,4 +123,4 @@ def _siblings(
     values[np.searchsorted(ids, stored.series), (stored.timestamp - timestamp[0]) // own.cadence] = stored.value
     local = local_seconds(timestamp, zone)
     history = History(values, timestamp, local, own.cadence, kinds_of_day=kinds_of_day(local, country))
-    return without(history, training_mask(excluded, ids, timestamp, own.cadence))
+    return learnable(history, ids, excluded)

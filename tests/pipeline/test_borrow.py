@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from app.alerts.rules import Delivery
 from app.main import Heed
+from app.pipeline.desensitise import NewNormal, begin
 from app.pipeline.train import everything, train, young
 from app.pipeline.watch import watches
 from detectors.training import Progress
@@ -24,11 +26,13 @@ def heed(database_url: str, tmp_path: Path) -> Iterator[Heed]:
         yield heed
 
 
-def known_shops(heed: Heed) -> list[Shop]:
-    """Shops of several countries with five weeks of history, trained."""
+def known_shops(heed: Heed, *, grown_by: float = 1.0) -> list[Shop]:
+    """Shops of several countries with five weeks of history, trained. The last one has grown before the last of them."""
     shops = [Shop(heed, country=country, seed=seed) for seed, country in enumerate(COUNTRIES)]
     for shop in shops:
-        shop.send(HISTORY, at_once=True, delivery=Delivery.SILENT)
+        shop.send(HISTORY - 168, at_once=True, delivery=Delivery.SILENT)
+        factor = grown_by if shop is shops[-1] else 1.0
+        shop.send(168, at_once=True, delivery=Delivery.SILENT, factor=factor)
     train(heed.committer, now=heed.clock.now(), reason="history", wanted=everything)
     return shops
 
@@ -47,12 +51,17 @@ def train_young(heed: Heed) -> None:
     train(heed.committer, now=heed.clock.now(), reason="young", wanted=young)
 
 
+def opened(heed: Heed, metric: str) -> Shop:
+    """A shop without a past."""
+    newcomer = Shop(heed, country="ES", metric=metric, seed=9)
+    newcomer.clock = HISTORY
+    return newcomer
+
+
 def after_thirty_hours(heed: Heed, metric: str) -> tuple[list[Shop], int]:
     """A shop that opened thirty hours ago, and the id of its series."""
     shops = known_shops(heed)
-    newcomer = Shop(heed, country="ES", metric=metric, seed=9)
-    newcomer.clock = HISTORY
-    shops.append(newcomer)
+    shops.append(opened(heed, metric))
     lives(shops, 30)
     train_young(heed)
     return shops, len(shops)
@@ -65,6 +74,21 @@ def test_a_new_series_alerts_after_a_day_by_what_its_siblings_lent_it(heed: Heed
     lives(shops, 3)
     lives(shops, 3, factor=0.4)
     assert [alert.title for alert in alerts(heed)] == ["orders (country ES) is unusually low"]
+
+
+def test_a_sibling_with_a_new_level_lends_its_past_at_that_level(heed: Heed) -> None:
+    """Weeks of a third of its size among those that were lent would be a wide band, and no alert."""
+    shops = known_shops(heed, grown_by=3.0)
+    since = datetime.fromtimestamp(MONDAY + HOUR * (HISTORY - 168), UTC)
+    wanted = NewNormal(reason="moved", author="ops", now=heed.clock.now(), series_id=len(shops), start=since)
+    begin(heed.committer, wanted)
+    shops.append(opened(heed, "orders"))
+    for hours, factor in ((30, 1.0), (3, 1.0), (3, 0.75)):
+        for shop, times in zip(shops, (1.0, 1.0, 3.0, factor), strict=True):
+            shop.send(hours, at_once=True, factor=times)
+        if hours == 30:
+            train_young(heed)
+    assert "orders (country ES) is unusually low" in [alert.title for alert in alerts(heed)]
 
 
 def test_a_series_without_siblings_waits_and_says_so(heed: Heed) -> None:
