@@ -27,7 +27,7 @@ def heed(database_url: str, tmp_path: Path) -> Iterator[Heed]:
 
 
 def known_shops(heed: Heed, *, grown_by: float = 1.0) -> list[Shop]:
-    """Shops of several countries with five weeks of history, trained. The last one has grown before the last of them."""
+    """Shops of several countries with five weeks of history, trained. The last one has grown in the last of them."""
     shops = [Shop(heed, country=country, seed=seed) for seed, country in enumerate(COUNTRIES)]
     for shop in shops:
         shop.send(HISTORY - 168, at_once=True, delivery=Delivery.SILENT)
