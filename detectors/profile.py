@@ -15,8 +15,7 @@ from detectors.robust import mean, median
 
 HOUR, DAY, WEEK_HOURS = 3_600, 86_400, 168
 RECENT_WEEKS = 4
-"""Calendar weeks a profile looks back. Habits drift: on the New York taxi series a profile of 10 weeks gave 11 alerts
-outside its labelled windows, 6 weeks 7, 4 weeks 4, all with 5 of 5 windows told; mscloud recall rose by 5 points."""
+"""Calendar weeks a profile looks back: habits drift."""
 MEDIAN_VARIANCE = 1.57  # variance of a median over that of a mean, normal noise
 
 
