@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -95,6 +96,25 @@ def receiving(address: str = "127.0.0.1") -> Iterator[Receiver]:
         yield receiver
     finally:
         receiver.close()
+
+
+@contextmanager
+def dripping(first: bytes, drop: bytes) -> Iterator[int]:
+    """The port of a server that says the first part of an answer and then a drop of it every 50 ms, for ever."""
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def drip() -> None:
+        with suppress(OSError), server.accept()[0] as connection:
+            connection.sendall(first)
+            while True:
+                connection.sendall(drop)
+                time.sleep(0.05)
+
+    thread = threading.Thread(target=drip, daemon=True)
+    thread.start()
+    yield server.getsockname()[1]
+    thread.join()
+    server.close()
 
 
 class _Server(ThreadingHTTPServer):

@@ -6,14 +6,13 @@ import ast
 import contextlib
 import socket
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from app.outbound import Outbound, OutboundError, TargetRefused, Unreachable, is_allowed, resolve_by_system
-from tests.receiver import Receiver, Reply, receiving
+from tests.receiver import Receiver, Reply, dripping, receiving
 
 NAMES = {
     "localtest.example": ["127.0.0.1"],
@@ -246,7 +245,7 @@ def test_a_receiver_that_stalls_or_drips_is_given_up_at_the_time_limit(receiver:
     with pytest.raises(Unreachable, match="too long"):
         post(outbound, receiver.url)
 
-    with dripping() as port, pytest.raises(Unreachable, match="too long"):
+    with dripping(b"HTTP/1.1 200 OK\r\nX-Slow: ", b"a") as port, pytest.raises(Unreachable, match="too long"):
         post(outbound, f"http://127.0.0.1:{port}/")
 
 
@@ -264,25 +263,6 @@ def test_errors_never_repeat_the_url() -> None:
         with pytest.raises(OutboundError) as refused:
             post(outbound, url)
         assert "s3cret" not in str(refused.value)
-
-
-@contextlib.contextmanager
-def dripping() -> Iterator[int]:
-    """A server that sends one byte of its answer every 50 ms, for ever."""
-    server = socket.create_server(("127.0.0.1", 0))
-
-    def drip() -> None:
-        with contextlib.suppress(OSError), server.accept()[0] as connection:
-            connection.sendall(b"HTTP/1.1 200 OK\r\nX-Slow: ")
-            while True:
-                connection.sendall(b"a")
-                time.sleep(0.05)
-
-    thread = threading.Thread(target=drip, daemon=True)
-    thread.start()
-    yield server.getsockname()[1]
-    thread.join()
-    server.close()
 
 
 NETWORK = (

@@ -20,6 +20,7 @@ from app.channels.email import Email, Security, compose
 from app.outbound import Outbound
 from tests.channels.anomalies import CASES, alert, anomaly
 from tests.mail_receiver import MailReceiver, receiving_mail
+from tests.receiver import dripping
 
 OUTBOUND = Outbound.allowing(["127.0.0.0/8"], timeout_seconds=2)
 FIRING = CASES[0].notice
@@ -131,6 +132,11 @@ def test_a_password_without_encryption_is_refused_when_the_channel_is_made() -> 
 def test_a_server_that_dawdles_is_cut_off(receiver: MailReceiver) -> None:
     receiver.always(250, stall_seconds=30)  # then it would take the message, and nothing would have failed
     failure(Email.example(receiver.url), replace(OUTBOUND, timeout_seconds=0.2))
+
+
+def test_a_server_that_greets_for_ever_is_cut_off() -> None:
+    with dripping(b"220-", b"welcome\r\n220-") as port:
+        failure(Email.example(f"smtp://127.0.0.1:{port}"), replace(OUTBOUND, timeout_seconds=0.2))
 
 
 def self_signed(path: Path) -> ssl.SSLContext:
