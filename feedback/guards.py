@@ -57,7 +57,7 @@ SEVERE_FALL, SEVERE_RISE = 0.5, 2.0
 """Shares of what was expected from which a fall, or a rise, is severe by its size alone: halved, tripled."""
 LARGER, GROWING_LARGER, SMALLER = 1.5, 2.0, 0.8
 """A repeat of a false alarm is off by at most so many times as much, one of a real problem by at least so many."""
-SHAPES_APART = 0.5
+SHAPES_APART = 0.6
 """How far apart the evidence of a real problem and of its repeat may be, see `triage.shape_distance`."""
 SAME_HOUR_SECONDS, LONGEST_ROOM_SECONDS, SAME_OCCURRENCE_SECONDS = 7_200, 43_200, 3_600
 """How much earlier or later in the week a repeat may be (longer for a long one), and how soon after it is still it."""

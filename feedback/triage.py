@@ -18,13 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.contract import Floats, Ints
+from detectors.registry import DETECTORS
 from feedback import guards
 from feedback.labels import LabelEvidence, Looks, Verdict
 
 Name = TypeVar("Name", str, int)
 
-KINDS = ("step", "level", "run", "profile", "day")
-"""Kinds of evidence that are learned from; a detector that has others is learned from by all the rest."""
+KINDS = tuple(dict.fromkeys(kind for detector in DETECTORS.values() for kind in detector.evidence))
+"""Kinds of evidence that are learned from: all that any detector has."""
 
 FEATURES = (
     "always",
@@ -298,7 +299,8 @@ def fit(examples: Examples) -> Triage:
         return Triage()
     metrics, code = np.unique(np.asarray(examples.metric), return_inverse=True)
     places = (examples.direction, code, examples.series_id)
-    order = np.lexsort((*examples.seen.T, examples.rarer, examples.weight, examples.worth, *places))
+    told_apart = np.einsum("nf,f->n", examples.seen, np.sqrt(np.arange(2, 2 + len(FEATURES))))
+    order = np.lexsort((told_apart, examples.rarer, examples.weight, examples.worth, *places))
     seen, worth, weight = examples.seen[order], examples.worth[order], examples.weight[order]
     direction = examples.direction[order]
     ways, of_way = np.unique(direction, return_inverse=True)
@@ -362,8 +364,9 @@ class _Level:
 
     def _curvature(self, weight: Floats) -> Floats:
         weighted = weight[:, None] * self.seen
-        if len(self.starts) == 1:
-            return (weighted.T @ self.seen)[None]
+        if len(self.starts) <= 2:  # rises and falls of all series: products of matrices, without one for each example
+            groups = (np.split(each, self.starts[1:]) for each in (weighted, self.seen))
+            return np.stack([some.T @ of for some, of in zip(*groups, strict=True)])
         return np.asarray(np.add.reduceat(weighted[:, :, None] * self.seen[:, None, :], self.starts, axis=0))
 
 
@@ -385,7 +388,20 @@ TRAITS = {
     "morning": ("the time of day", "the time of day"),
     "noon": ("the time of day", "the time of day"),
     "weekend": ("the weekend", "the working day"),
+    "step": ("how far it jumped from one point to the next", "how little it jumped from one point to the next"),
+    "level": ("how far it left the level of the last hours", "how little it left the level of the last hours"),
+    "run": ("how many points in a row are off to one side", "how few points in a row are off to one side"),
+    "profile": ("how unusual it is at this time of the week", "how usual it is at this time of the week"),
+    "day": ("how far it is from the level of the last day", "how close it is to the level of the last day"),
+    "jump": ("how far the value itself jumped", "how little the value itself jumped"),
+    "drift": ("how much has added up point by point", "how little has added up point by point"),
+    "point": ("how far it is from what was expected", "how close it is to what was expected"),
+    "silence": ("how long nothing has happened", "that something has happened"),
+    "short": ("how far several points in a row are off", "how close the points before it were"),
+    "above": ("how far it is above its limit", "how little it is above its limit"),
+    "below": ("how far it is below its limit", "how little it is below its limit"),
 }
+"""What a feature says where it is high, and where it is low. Size, scale and chance have no words of their own."""
 
 
 def reasons(learned: Triage, seen: Floats, series_id: int, metric: str, direction: int) -> list[str]:

@@ -121,9 +121,8 @@ def _at_their_peak(life: Fields, local: Ints, kinds: tuple[str, ...], base: Floa
 
 
 def _by_kind(evidence: np.ndarray, kinds: tuple[str, ...]) -> Floats:
-    """The kinds that triage learns from, NaN where the detector has no such kind."""
+    """The kinds of all detectors, NaN where the series' own has no such kind."""
     found = np.full((len(evidence), len(triage.KINDS)), np.nan)
-    for column, kind in enumerate(kinds):
-        if kind in triage.KINDS and column < evidence.shape[1]:
-            found[:, triage.KINDS.index(kind)] = evidence[:, column]
+    for column, kind in enumerate(kinds[: evidence.shape[1]]):
+        found[:, triage.KINDS.index(kind)] = evidence[:, column]
     return found

@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from detectors.contract import Detector
+from detectors.registry import DETECTORS
 from feedback import guards, triage
 from feedback.labels import LabelEvidence, Looks, Verdict
 from feedback.triage import FEATURES, Candidates, Triage, Unanswered
@@ -40,6 +42,10 @@ def an_unanswered(features: dict[str, float], *, series: int = 9, days_ago: floa
     end = NOW - timedelta(days=days_ago)
     looks = Looks(actual=150.0, expected=100.0, features=features)
     return Unanswered(series, "orders", int(way_of(features)), 1.0, True, end - timedelta(hours=1), end, looks)
+
+
+def a_rise(verdict: Verdict, features: dict[str, float], series: int = 1) -> LabelEvidence:
+    return replace(said(verdict, features, series=series), direction=1)
 
 
 def candidates(**changes: object) -> Candidates:
@@ -136,6 +142,23 @@ def test_silence_on_what_a_label_speaks_of_does_not_count() -> None:
     label = said(Verdict.MISSED, SPIKE, series=9)
     during = replace(an_unanswered(SPIKE), started_at=label.started_at, ended_at=label.ended_at)
     assert learned(label, unanswered=(during,)) == learned(label)
+
+
+@pytest.mark.parametrize("detector", DETECTORS.values(), ids=DETECTORS)
+def test_every_kind_of_evidence_is_learned_from_and_has_its_reason_in_words(detector: Detector) -> None:
+    assert len(set(FEATURES)) == len(FEATURES)
+    for kind in detector.evidence:
+        loud, quiet = ({"always": 1.0, "rarer": 0.5, kind: way} for way in (1.0, -1.0))
+        falsely = [a_rise(Verdict.FALSE_ALARM, loud) for _ in range(8)]
+        really = [a_rise(Verdict.REAL, quiet, series=2) for _ in range(8)]
+        taught = learned(*falsely, *really)
+        asked = [
+            taught.decades(triage.vector(each)[None], np.array([3]), ["orders"], np.array([1.0]))[0]
+            for each in (loud, quiet)
+        ]
+        assert asked[0] > asked[1] + 0.5
+        why = triage.reasons(taught, triage.vector(loud), 3, "orders", 1)[-1]
+        assert triage.TRAITS[kind][0] in why
 
 
 def test_reasons_count_what_people_said_of_the_series_or_of_its_siblings() -> None:
