@@ -88,12 +88,7 @@ def jobs_of(
         Job("train-nightly", nightly, lambda now: _choose_and_train(committer, now, choice_budget_ms), once_a_day=True),
         Job("retention", nightly, lambda now: _drop_old_points(committer, now, retention), once_a_day=True),
         Job("retrains", every(minutes=1), lambda now: retrain.run_due(committer, now), counts="retrains run"),
-        Job(
-            "snapshots",
-            every(hours=24),
-            lambda now: roll_back.forget_snapshots(committer, now),
-            counts="parts of old retrains can no longer be rolled back",
-        ),
+        Job("snapshots", every(hours=24), lambda now: roll_back.forget_old(committer, now)),
         Job(
             "digests",
             every(minutes=5),
@@ -241,8 +236,8 @@ def _choose_and_train(committer: Committer, now: datetime, budget_ms: float) -> 
     if committer.switches.frozen:
         return FROZEN
     compared = choose.choose_detectors(committer, now=now, budget_ms=budget_ms)
-    report = train.train(committer, now=now, reason="nightly", wanted=train.everything)
-    return f"{compared} series compared, {report.trained} trained, {report.skipped} skipped"
+    night = retrain.run_night(committer, now)
+    return f"{compared} series compared with other detectors; " + (retrain.outcome(night) if night else "none trained")
 
 
 def _drop_old_points(committer: Committer, now: datetime, retention: timedelta | None) -> str:

@@ -141,7 +141,7 @@ class Standing:
 
     fitted: there is a new baseline. trained: there is an old one. other: it is of another detector than is wanted now.
     in_gap: points of a gap may still come. has_new_level: somebody said that the series has a new normal.
-    forced: promote if it is possible at all.
+    overdue: it has been refused for so long that it is to be replaced all the same. forced: promote if it is possible.
     """
 
     fitted: Bools
@@ -149,6 +149,7 @@ class Standing:
     other: Bools
     in_gap: Bools
     has_new_level: Bools
+    overdue: Bools
     forced: bool = False
 
 
@@ -226,8 +227,13 @@ def decide(of: Figures, standing: Standing, size: Floats) -> Ints:
 
 def promoted(codes: Ints, standing: Standing) -> Bools:
     """Which series get their new baseline."""
-    wins = [CODE[reason] for reason, decision in DECISION.items() if decision is Decision.PROMOTED]
-    return np.asarray(standing.fitted & (standing.forced | np.isin(codes, wins)))
+    wins, refused = (_codes_of(each) for each in (Decision.PROMOTED, Decision.REFUSED))
+    lasting = standing.overdue & np.isin(codes, refused)
+    return np.asarray(standing.fitted & (standing.forced | lasting | np.isin(codes, wins)))
+
+
+def _codes_of(wanted: Decision) -> list[int]:
+    return [CODE[reason] for reason, decision in DECISION.items() if decision is wanted]
 
 
 def is_to_rest(codes: Ints) -> Bools:
@@ -245,14 +251,14 @@ def decision_of(reason: Reason, *, promoted: bool) -> Decision:
     return Decision.PROMOTED if promoted else DECISION[reason]
 
 
-def in_words(reason: Reason, of: Mapping[str, float], *, forced: bool) -> str:
-    """The reason of a decision with its figures, and the cure where there is one."""
+def in_words(reason: Reason, of: Mapping[str, float], *, forced: bool, why: str = "forced") -> str:
+    """The reason of a decision with its figures, and the cure where there is one. why: it was forced."""
     apart = abs(of["loss_new"] - of["loss_old"]) / max(of["loss_old"], 1e-12)
     than = "smaller" if of["loss_new"] < of["loss_old"] else "larger"
     said, cure = WORDS[reason]
     said = said.format(**of, loss_apart=apart, than=than)
     if forced:
-        return f"forced, although {said}"
+        return f"{why}, although {said}"
     return f"{said}. {cure}" if cure else said
 
 

@@ -28,7 +28,7 @@ class VersionAnswer(BaseModel):
 
 
 class BaselineAnswer(DecisionAnswer):
-    """What one retrain decided of the series."""
+    """What one retrain, or one night, decided of the series."""
 
     retrain_id: int
     retrain_reason: str
@@ -48,13 +48,15 @@ class BaselineList(BaseModel):
 def list_baselines(
     series_id: Id, heed: Heed, _bearer: AnalystBearer, limit: Limit = 50, cursor: Cursor = None
 ) -> BaselineList:
-    """The version that judges a series now, and what retrains decided of it and why, the newest first."""
+    """The version that judges a series now, and what retrains and nights decided of it and why, the newest first."""
     with heed.database.reading() as session:
         series = existing(session, series_id)
         decided = stored.of_series(session, series, limit=limit, before_id=read_cursor(cursor, LARGEST_ID))
         answers = [
             BaselineAnswer(
-                **decision_answer({name: plane[0] for name, plane in each.planes.items()}).model_dump(),
+                **decision_answer(
+                    {name: plane[0] for name, plane in each.planes.items()}, by_night=stored.is_of_a_night(retrain)
+                ).model_dump(),
                 retrain_id=retrain.id,
                 retrain_reason=retrain.reason,
                 author=retrain.author,

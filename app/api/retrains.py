@@ -208,6 +208,7 @@ def list_retrains(
     _bearer: OpsBearer,
     status: Status = None,
     schedule_id: Annotated[int | None, Query(ge=1, le=LARGEST_ID, description="Runs of this cron only.")] = None,
+    nights: Annotated[bool, Query(description="The nightly trainings instead of what was asked for.")] = False,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> RetrainList:
@@ -217,6 +218,7 @@ def list_retrains(
             session,
             limit=limit,
             before_id=read_cursor(cursor, LARGEST_ID),
+            nights=nights,
             status=status,
             schedule_id=schedule_id,
         )
@@ -243,8 +245,7 @@ def list_decisions(
 ) -> DecisionList:
     """What was decided of each series, in the order of the work, with the reason and the figures behind it."""
     with heed.database.reading() as session:
-        pipeline.existing(session, retrain_id)
-        every = _decided_from(session, retrain_id, read_cursor(cursor, 0))
+        every = _decided_from(session, pipeline.existing(session, retrain_id), read_cursor(cursor, 0))
         wanted = (each for each in every if decision is None or each[1].decision is decision)
         found = list(islice(wanted, limit))
     return DecisionList(
@@ -256,18 +257,19 @@ PLACES = 1_000
 """A part has fewer series than that: the place of a series is its part times this, and its row."""
 
 
-def _decided_from(session: Session, retrain_id: int, first: int) -> Iterator[tuple[int, DecisionAnswer]]:
+def _decided_from(session: Session, retrain: Retrain, first: int) -> Iterator[tuple[int, DecisionAnswer]]:
     number, row = divmod(first, PLACES)
-    for part in stored.parts(session, retrain_id, after=number - 1):
+    by_night = stored.is_of_a_night(retrain)
+    for part in stored.parts(session, retrain.id, after=number - 1):
         packed = Packed(part.decisions)
         planes = {name: packed[name] for name in packed}
         begin = row if part.number == number else 0
         for at in range(begin, len(planes["series"])):
             one = {name: plane[at] for name, plane in planes.items()}
-            yield part.number * PLACES + at, decision_answer(one)
+            yield part.number * PLACES + at, decision_answer(one, by_night=by_night)
 
 
-def decision_answer(one: dict[str, Any]) -> DecisionAnswer:
+def decision_answer(one: dict[str, Any], *, by_night: bool) -> DecisionAnswer:
     """One row of the planes that a part keeps of its decisions."""
     reason, promoted = REASONS[int(one["reason"])], bool(one["promoted"])
     said = decision_of(reason, promoted=promoted)
@@ -275,7 +277,12 @@ def decision_answer(one: dict[str, Any]) -> DecisionAnswer:
     return DecisionAnswer(
         series_id=int(one["series"]),
         decision=said,
-        reason=in_words(reason, figures, forced=promoted and decision_of(reason, promoted=False) != said),
+        reason=in_words(
+            reason,
+            figures,
+            forced=promoted and decision_of(reason, promoted=False) != said,
+            why="learned after a week" if by_night else "forced",
+        ),
         code=reason.value,
         figures={name: _rounded(figures[name]) for name in FIGURES},
     )

@@ -28,12 +28,16 @@ FEWEST_PACE = 48
 
 @dataclass(frozen=True)
 class Asked:
-    """What a retrain learns from. start, end: unix seconds, None where it is open; without: spans, ends included."""
+    """What a retrain learns from. start, end: unix seconds, None where it is open; without: spans, ends included.
+
+    overdue: unix seconds of event time; what was trained before then is replaced although the new one be refused.
+    """
 
     start: int | None
     end: int | None
     without: Sequence[tuple[int, int]]
     force: bool
+    overdue: int | None = None
 
 
 @dataclass(frozen=True)
@@ -115,6 +119,7 @@ def read_candidates(
                     other=partition.columns["model"][mine] != partition.to_fit(mine),
                     in_gap=np.isin(mine, in_gap),
                     has_new_level=np.isin(grid.series_ids[lesson.rows], list(changed)),
+                    overdue=partition.columns["trained_at"][mine] < (asked.overdue or 0),
                     forced=asked.force,
                 ),
                 labels=[each for each in labelled if each.series_id in set(grid.series_ids[lesson.rows].tolist())],

@@ -23,7 +23,8 @@ from app.store.packing import Plane, pack
 from app.store.retrains import Counts
 from app.store.tables import Retrain, RetrainPart
 from detectors import training
-from detectors.contract import Ints, take
+from detectors.bars import least_of
+from detectors.contract import Floats, Ints, take
 from feedback.retrain import CODE, REASONS, Decision, Figures, Reason, decision_of, is_to_rest
 
 REST_SECONDS = 7 * training.DAY
@@ -48,11 +49,12 @@ def put_in_place(
         if not stored.is_running(session, retrain.id):
             return None
         winners = np.concatenate([each.slots[out.promoted] for each, out in decided] or [np.zeros(0, np.int64)])
-        before = snapshot(partition, winners) if winners.size else None
+        by_night = stored.is_of_a_night(retrain)
+        before = snapshot(partition, winners) if winners.size and not by_night else None
         late = [_install(session, partition, each, out, retrain, now) for each, out in decided]
         version = None
         if winners.size:
-            reason = f"retrain {retrain.id}: {retrain.reason}"
+            reason = retrain.reason if by_night else f"retrain {retrain.id}: {retrain.reason}"
             version = states.new_version(
                 session, partition=number, reason=reason, series_count=winners.size, now=wall_now()
             )
@@ -88,8 +90,10 @@ def _install(
 ) -> bool:
     """Let the winners be judged by what they won with; True where points have come since they were read."""
     at = partition.columns["last_at"][of.slots].astype(np.int64)
-    resting = is_to_rest(outcome.codes) & ~outcome.promoted
-    partition.columns["rests_until"][of.slots[resting]] = at[resting] + REST_SECONDS
+    by_night = stored.is_of_a_night(retrain)
+    if not by_night:
+        resting = is_to_rest(outcome.codes) & ~outcome.promoted
+        partition.columns["rests_until"][of.slots[resting]] = at[resting] + REST_SECONDS
     for rows, fitted in outcome.fitted:
         won = np.flatnonzero(outcome.promoted[rows])
         if won.size:
@@ -98,13 +102,14 @@ def _install(
     slots = of.slots[won]
     came = partition.columns["point_count"][slots] - of.point_count[won]
     partition.anchor_before(slots, of.last_at[won], take(of.life, won), came)
-    new: dict[str, Ints | int] = {
+    new: dict[str, Ints | Floats | int] = {
         "trained_points": of.point_count[won],
         "siblings": of.lesson.siblings[won],
+        "least": least_of(of.history.values[won]),
         "asked": of.to_fit[won] + 1,
         "trained_at": int(now.timestamp()),
         "seen_log": of.newest_log,
-        "retrain": retrain.id,
+        "retrain": partition.columns["retrain"][slots] if by_night else retrain.id,
         "rests_until": 0,
         "late_at": np.where(came > 0, np.minimum(of.last_at[won] + 1, at[won]), 0),
     }

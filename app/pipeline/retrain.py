@@ -22,14 +22,19 @@ from app.pipeline.cron import Cron
 from app.pipeline.ingest import Committer
 from app.pipeline.promote import put_in_place
 from app.pipeline.rescore import score_again
-from app.pipeline.train import WAIT_FOR_LATE_SECONDS, fold, portions, with_points
+from app.pipeline.train import WAIT_FOR_LATE_SECONDS, everything, fold, portions, with_points
 from app.store import happenings
 from app.store import retrains as stored
 from app.store.tables import Concerned, Retrain
+from detectors import training
 from detectors.contract import Ints
 from feedback.training_mask import Exclusions
 
 log = structlog.get_logger()
+
+NIGHTLY, OURSELVES = "nightly", "Heed"
+PATIENCE_SECONDS = 7 * training.DAY
+"""A baseline that nights have refused to replace for so long is replaced all the same."""
 
 
 def ask(committer: Committer, wanted: Retrain) -> Retrain:
@@ -121,7 +126,21 @@ def run_due(committer: Committer, now: datetime) -> int:
     return ran
 
 
-def run_now(committer: Committer, concerned: Concerned, *, reason: str, author: str, key: str, now: datetime) -> None:
+def run_night(committer: Committer, now: datetime) -> Retrain | None:
+    """Train every series that does not rest, on the thread of whoever calls; None where there is none, or later."""
+    partitions = committer.call(lambda: [everything(each).size for each in committer.partitions])
+    if not any(partitions):
+        return None
+    all_series = Retrain(metric="*", dimensions={})
+    key = f"{stored.NIGHT}{now.isoformat()}"
+    asked = run_now(committer, all_series, reason=NIGHTLY, author=OURSELVES, key=key, now=now)
+    with committer.database.reading() as session:
+        return existing(session, asked.id)
+
+
+def run_now(
+    committer: Committer, concerned: Concerned, *, reason: str, author: str, key: str, now: datetime
+) -> Retrain:
     """Retrain the series that an event or a gap is about, once for each key, on the thread of whoever calls.
 
     It waits while a flag has learning frozen.
@@ -142,6 +161,7 @@ def run_now(committer: Committer, concerned: Concerned, *, reason: str, author: 
     asked = ask(committer, wanted)
     if not committer.switches.frozen:
         _claim_and_run(committer, asked, now)
+    return asked
 
 
 def _claim_and_run(committer: Committer, retrain: Retrain, now: datetime) -> bool:
@@ -190,7 +210,7 @@ def _run_one(committer: Committer, retrain: Retrain, now: datetime) -> None:
 def _train_all(committer: Committer, retrain: Retrain, now: datetime) -> bool:
     """Work through all series that it has not decided of yet; False where it goes on later, or not at all."""
     slots = _wanted_slots(committer, retrain)
-    asked = Asked(_seconds(retrain.window_start), _seconds(retrain.window_end), retrain.without, retrain.force)
+    asked = _asked(retrain, now)
     for number, those in slots.items():
         if those.size:
             score_again(committer, now)
@@ -207,8 +227,15 @@ def _train_all(committer: Committer, retrain: Retrain, now: datetime) -> bool:
     return True
 
 
+def _asked(retrain: Retrain, now: datetime) -> Asked:
+    """What it learns from. A night gives up after a week: what has lasted so long is how the series is."""
+    overdue = int(now.timestamp()) - PATIENCE_SECONDS if stored.is_of_a_night(retrain) else None
+    return Asked(_seconds(retrain.window_start), _seconds(retrain.window_end), retrain.without, retrain.force, overdue)
+
+
 def _wanted_slots(committer: Committer, retrain: Retrain) -> dict[int, Ints]:
     """By partition, the slots of the series that it is about, less those that a run before this one decided of."""
+    by_night = stored.is_of_a_night(retrain)
     with committer.database.writing() as session:
         ids = happenings.series_ids_of(session, retrain)
         decided = stored.decided_ids(session, retrain.id)
@@ -216,10 +243,15 @@ def _wanted_slots(committer: Committer, retrain: Retrain) -> dict[int, Ints]:
     remaining = np.setdiff1d(ids, decided)
 
     def slots(partition: Partition) -> Ints:
-        found = partition.slots_of(remaining)
-        return np.asarray(found[found != UNKNOWN])
+        found = np.asarray(partition.slots_of(remaining))
+        found = found[found != UNKNOWN]
+        return np.intersect1d(found, everything(partition)) if by_night else found
 
-    return committer.call(lambda: {each.number: slots(each) for each in committer.partitions})
+    wanted = committer.call(lambda: {each.number: slots(each) for each in committer.partitions})
+    if by_night:
+        with committer.database.writing() as session:
+            stored.set_total(session, retrain.id, decided.size + sum(each.size for each in wanted.values()))
+    return wanted
 
 
 def _seconds(moment: datetime | None) -> int | None:
@@ -251,6 +283,12 @@ def _train_part(
     if late:
         score_again(committer, now)
     return late is not None
+
+
+def outcome(retrain: Retrain) -> str:
+    """`2,000 trained, 3 kept their old baseline`."""
+    kept = retrain.series_count - retrain.promoted
+    return f"{retrain.promoted:,} trained, {kept:,} kept their old baseline"
 
 
 def cancel(committer: Committer, retrain_id: int, *, by: str, now: datetime) -> Retrain:

@@ -58,6 +58,8 @@ def roll_back(committer: Committer, retrain_id: int, *, by: str, now: datetime) 
 def _refuse_rollback(retrain: Retrain) -> None:
     if retrain.cron:
         raise Conflict("This is a schedule. Roll back one of its runs: GET /v1/retrains?schedule_id= lists them.")
+    if stored.is_of_a_night(retrain):
+        raise Conflict("A night keeps nothing of before. Retrain without what is wrong: send `exclude` or `end`.")
     if retrain.status in (stored.SCHEDULED, stored.RUNNING):
         raise Conflict(f"The retrain is {retrain.status}. Cancel it first, with DELETE, or wait until it is done.")
 
@@ -102,7 +104,9 @@ def _restore_part(committer: Committer, retrain_id: int, number: int) -> None:
     recover.saved(partition)
 
 
-def forget_snapshots(committer: Committer, now: datetime) -> int:
-    """Drop what would roll back retrains of long ago; returns of how many parts."""
+def forget_old(committer: Committer, now: datetime) -> str:
+    """Drop what would roll back retrains of long ago, and what nights of long ago decided."""
     with committer.database.writing() as session:
-        return stored.forget_snapshots(session, now - KEPT)
+        parts, nights = (forget(session, now - KEPT) for forget in (stored.forget_snapshots, stored.forget_nights))
+    said = {"parts of old retrains can no longer be rolled back": parts, "old nights forgotten": nights}
+    return ", ".join(f"{number} {what}" for what, number in said.items() if number)

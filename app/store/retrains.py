@@ -16,6 +16,8 @@ from app.store.tables import BaselineVersion, Retrain, RetrainPart, Series
 from detectors.contract import Ints
 
 SCHEDULED, RUNNING, DONE, CANCELLED, FAILED = "scheduled", "running", "done", "cancelled", "failed"
+NIGHT = "night "
+"""How the key of a nightly training begins; no other key does."""
 
 
 @dataclass(frozen=True)
@@ -46,15 +48,30 @@ def by_once_key(session: Session, once_key: str) -> Retrain | None:
 
 
 def find(
-    session: Session, *, limit: int, before_id: int, status: str | None = None, schedule_id: int | None = None
+    session: Session,
+    *,
+    limit: int,
+    before_id: int,
+    nights: bool = False,
+    status: str | None = None,
+    schedule_id: int | None = None,
 ) -> list[Retrain]:
-    """A page, the newest first; of one status, or of the runs of one cron, only where that is given."""
-    query = sa.select(Retrain).where(Retrain.id < before_id)
+    """A page, the newest first, of those that were asked for, or of the nightly ones.
+
+    Of one status, or of the runs of one cron, only where that is given.
+    """
+    by_night = sa.func.coalesce(Retrain.once_key, "").startswith(NIGHT)
+    query = sa.select(Retrain).where(Retrain.id < before_id, by_night if nights else ~by_night)
     if status is not None:
         query = query.where(Retrain.status == status)
     if schedule_id is not None:
         query = query.where(Retrain.schedule_id == schedule_id)
     return list(session.scalars(query.order_by(Retrain.id.desc()).limit(limit)))
+
+
+def is_of_a_night(retrain: Retrain) -> bool:
+    """Whether nobody asked for it: it is the training of a night."""
+    return (retrain.once_key or "").startswith(NIGHT)
 
 
 def due(session: Session, now: datetime) -> list[Retrain]:
@@ -189,6 +206,13 @@ def forget_snapshots(session: Session, before: datetime) -> int:
     old = sa.select(Retrain.id).where(Retrain.ended_at < before)
     mine = RetrainPart.before.is_not(None) & RetrainPart.retrain_id.in_(old)
     return int(session.connection().execute(sa.update(RetrainPart).where(mine).values(before=None)).rowcount)
+
+
+def forget_nights(session: Session, before: datetime) -> int:
+    """Drop what nightly trainings that ended before then decided; returns of how many nights."""
+    old = Retrain.once_key.startswith(NIGHT) & (Retrain.ended_at < before)
+    session.execute(sa.delete(RetrainPart).where(RetrainPart.retrain_id.in_(sa.select(Retrain.id).where(old))))
+    return int(session.connection().execute(sa.delete(Retrain).where(old)).rowcount)
 
 
 def forget_series(session: Session, series: Series) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -192,6 +192,33 @@ def test_what_was_refused_rests_from_the_nightly_training_for_a_week_and_can_be_
     assert (forced["decision"], forced["code"]) == ("promoted", "moved")
     assert forced["reason"].startswith("forced, although its recent points lie 101% from what")
     assert not same(knowledge(heed), before)
+
+
+def test_a_night_learns_what_nobody_labelled_only_once_it_has_lasted_a_week_and_says_why(waking: Served) -> None:
+    values = learned(waking)
+    send(waking, KNOWN, 2 * values[KNOWN : KNOWN + POISONED])
+    heed, client = waking.heed, waking.client
+    before, now = knowledge(heed), heed.clock.now()
+    nightly = next(job for job in heed.jobs if job.name == "train-nightly")
+    for days in (0, 6):
+        assert str(nightly.run(now + timedelta(days=days))).endswith("0 trained, 1 kept their old baseline")
+    assert same(knowledge(heed), before)
+    assert str(nightly.run(now + timedelta(days=8))).endswith("1 trained, 0 kept their old baseline")
+    history = client.get("/v1/series/1/baselines").json()
+    assert history["now"]["reason"] == "nightly"
+    assert [(each["author"], each["decision"]) for each in history["retrains"]] == [
+        ("Heed", "promoted"),
+        ("Heed", "refused"),
+        ("Heed", "refused"),
+        ("HEED_ADMIN_TOKEN", "promoted"),
+    ]
+    assert history["retrains"][0]["reason"].startswith("learned after a week, although ")
+    nights = client.get("/v1/retrains?nights=true").json()["retrains"]
+    assert [each["counts"]["promoted"] for each in nights] == [1, 0, 0]
+    assert [each["reason"] for each in client.get("/v1/retrains").json()["retrains"]] == ["history"]
+    refused = client.post(nights[0]["links"]["rollback"])
+    assert refused.status_code == 409
+    assert "keeps nothing of before" in refused.json()["detail"]
 
 
 def test_the_new_baseline_wins_after_somebody_called_the_level_a_new_normal(waking: Served) -> None:

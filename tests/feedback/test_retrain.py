@@ -60,7 +60,14 @@ def figures(**changed: float) -> Figures:
 
 
 def standing(**changed: bool) -> Standing:
-    usual = {"fitted": True, "trained": True, "other": False, "in_gap": False, "has_new_level": False} | changed
+    usual = {
+        "fitted": True,
+        "trained": True,
+        "other": False,
+        "in_gap": False,
+        "has_new_level": False,
+        "overdue": False,
+    } | changed
     forced = usual.pop("forced", False)
     return Standing(**{name: np.array([value]) for name, value in usual.items()}, forced=forced)
 
@@ -97,6 +104,8 @@ def test_every_reason_has_its_case_its_words_and_what_force_does_of_it(reason: R
     assert promoted(np.array([code]), standing(**stands)) == [wins]
     can_be_forced = stands.get("fitted", True)
     assert promoted(np.array([code]), standing(**stands, forced=True)) == [can_be_forced]
+    learned_after_a_week = can_be_forced and DECISION[reason] in (Decision.PROMOTED, Decision.REFUSED)
+    assert promoted(np.array([code]), standing(**stands, overdue=True)) == [learned_after_a_week]
     one = {name: float(getattr(figures(**of), name)[0]) for name in Figures.__dataclass_fields__}
     said = in_words(reason, one, forced=False)
     assert "{" not in said

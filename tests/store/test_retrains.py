@@ -112,3 +112,20 @@ def test_what_was_before_is_kept_for_a_while_only(database: Database) -> None:
         assert retrains.forget_snapshots(session, NOW + timedelta(seconds=1)) == 1
         assert retrains.part_numbers(session, retrain.id) == []
         assert retrains.decided_ids(session, retrain.id).tolist() == [1]
+
+
+def test_nights_are_listed_apart_from_what_was_asked_for_and_forgotten_whole(database: Database) -> None:
+    others = [asked(database), asked(database, once_key="1: night")]
+    night = asked(database, once_key=f"{retrains.NIGHT}{NOW.isoformat()}")
+    with database.writing() as session:
+        retrains.add_part(session, part_of(night, [1]), Counts(promoted=1), 1)
+        retrains.claim(session, night.id, NOW)
+        retrains.finish(session, night.id, status=retrains.DONE, now=NOW)
+        listed = [
+            [each.id for each in retrains.find(session, limit=9, before_id=9, nights=one)] for one in (False, True)
+        ]
+        assert listed == [[each.id for each in reversed(others)], [night.id]]
+        assert retrains.forget_nights(session, NOW) == 0
+        assert retrains.forget_nights(session, NOW + timedelta(seconds=1)) == 1
+        assert retrains.get(session, night.id) is None
+        assert [retrains.is_of_a_night(each) for each in retrains.find(session, limit=9, before_id=9)] == [False, False]
