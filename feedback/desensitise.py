@@ -59,6 +59,11 @@ class Shift:
     def of(self, values: Floats) -> Floats:
         return np.asarray(values * self.factor + self.offset)
 
+    @property
+    def back(self) -> Shift:
+        """What takes the new level to the old one."""
+        return Shift(1 / self.factor, -self.offset / self.factor)
+
 
 @dataclass(frozen=True)
 class Settling:

@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 from sqlalchemy.orm import Session
 
-from app.pipeline.creations import Foretold
+from app.pipeline.creations import NOTHING_STANDS, Foretold, Standing
 from app.pipeline.policies import Budgets
 from app.pipeline.receipts import LISTED_ALERTS
 from app.store import alerts as stored_alerts
@@ -161,15 +161,15 @@ def draw_up_receipt(
     comment: str | None,
     now: datetime,
     made: Foretold,
-    unmade: Collection[int] = (),
+    unmade: Standing = NOTHING_STANDS,
 ) -> Receipt:
     """The receipt of what lies between two worlds that differ by `label`, which is about the series `beside` too.
 
-    made: what the label creates. unmade: ids of alerts that are no longer explained by what it had created.
+    made: what the label creates. unmade: what it had created and is taken back.
     """
     who = (series.id, series.metric, label.direction)
     further = [name_of(each) for each in beside]
-    no_longer_sent, now_sent = _hindsight(session, worlds, label, now, Change(unmade, made.alert_ids))
+    no_longer_sent, now_sent = _hindsight(session, worlds, label, now, Change(unmade.alert_ids, made.alert_ids))
     return Receipt(
         action=action,
         label_id=label.label_id,
@@ -191,7 +191,7 @@ def draw_up_receipt(
         effective_from=now,
         alert_id=label.alert_id,
         alert_status=_alert_status(session, worlds, label.alert_id),
-        band=_band(prober, worlds, series.id, made),
+        band=_band(prober, worlds, series.id, made, unmade),
         created=made.words,
         power=_power(prober, worlds, [series, *beside]),
         no_longer_sent=no_longer_sent,
@@ -272,9 +272,13 @@ def _siblings(worlds: Worlds, label: LabelEvidence) -> Change[float]:
     return worlds.tolerance(-1, label.metric, label.direction)
 
 
-def _band(prober: Prober, worlds: Worlds, series_id: int, made: Foretold) -> Change[Band | None] | None:
+def _band(
+    prober: Prober, worlds: Worlds, series_id: int, made: Foretold, unmade: Standing
+) -> Change[Band | None] | None:
     before, after = (prober.band(series_id, each) for each in (worlds.tolerances.before, worlds.tolerances.after))
-    return None if before is None or after is None else Change(before, made.band(after))
+    if before is None or after is None:
+        return None
+    return Change(unmade.with_it(before), made.band(unmade.without_it(after)))
 
 
 def _power(prober: Prober, worlds: Worlds, series: Sequence[Series]) -> list[PowerOf]:

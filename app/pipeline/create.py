@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -13,13 +13,14 @@ from sqlalchemy.orm import Session
 from app.alerts.wording import moment, span
 from app.errors import Unprocessable
 from app.pipeline import desensitise, events, gaps
-from app.pipeline.creations import NOTHING_MADE, NOTHING_SAID, Foretold, Made, Wanted
+from app.pipeline.creations import NOTHING_MADE, NOTHING_SAID, NOTHING_STANDS, Foretold, Made, Standing, Wanted
 from app.pipeline.ingest import Committer
 from app.store import alerts as stored_alerts
 from app.store import desensitisations as stored_desensitisations
 from app.store import happenings, labels
 from app.store import series as stored_series
 from app.store.tables import Alert, Anomaly, Desensitisation, Event, Gap, Label, Series
+from detectors.contract import Ints
 from feedback.desensitise import LONGEST, widened
 from feedback.labels import EFFECTS, Creates, Verdict
 from feedback.receipt import Band
@@ -60,20 +61,28 @@ class Creator:
             case Creates.NOTHING:
                 return NOTHING_MADE
 
-    def explained(self, session: Session, label: Label) -> set[int]:
-        """Ids of the alerts that what a label made explains or took back."""
+    def standing(self, session: Session, label: Label) -> Standing:
+        """What it has made that nobody has taken back yet."""
         found: list[Alert] = []
+        standing = NOTHING_STANDS
         for event_id in happenings.made_by(session, Event, label.id):
             found += stored_alerts.explained_by_event(session, event_id)
+            event = session.get_one(Event, event_id)
+            if label.series_id in happenings.series_ids_of(session, event):
+                standing = Standing(with_it=events.band_during(event, label.series_id))
         for gap_id in happenings.made_by(session, Gap, label.id):
             found += [each for each in stored_alerts.caused_by_gap(session, gap_id) if each.kind != "data"]
+            gap = session.get_one(Gap, gap_id)
+            standing = Standing(with_it=_band_in_gap(gap, label.series_id, happenings.series_ids_of(session, gap)))
         for member in stored_desensitisations.members_of(
             session, happenings.made_by(session, Desensitisation, label.id)
         ):
             since, before = member.started_at, label.created_at
             told = stored_alerts.told_of_series(session, [member.series_id], since=since, before=before)
             found += [alert for alert, _ in told]
-        return {each.id for each in found}
+            if member.series_id == label.series_id:
+                standing = Standing(without_it=desensitise.band_without(self._committer, member))
+        return replace(standing, alert_ids={each.id for each in found})
 
     def make(self, label: Label, wanted: Wanted) -> Made | None:
         """Make it for a label that is stored; on the committer's thread, so that no point comes in between."""
@@ -176,12 +185,17 @@ def _gap_of_alert(session: Session, label: Label) -> Gap | None:
 def _foretold_of_gap(session: Session, gap: Gap, series: Series, now: datetime) -> Foretold:
     ids = happenings.series_ids_of(session, gap)
     caused = _still_sent(gaps.caused(session, gap, ids, told_by=now))
+    return Foretold([_gap_in_words(gap, series, now)], caused, band=_band_in_gap(gap, series.id, ids))
+
+
+def _band_in_gap(gap: Gap, series_id: int, ids: Ints) -> Callable[[Band], Band | None]:
+    """None where the next point of the series lies in the gap, which is that of the series with these ids."""
 
     def band(before: Band) -> Band | None:
         lost = gap.started_at <= before.timestamp and (gap.ended_at is None or before.timestamp < gap.ended_at)
-        return None if lost and series.id in ids else before
+        return None if lost and series_id in ids else before
 
-    return Foretold([_gap_in_words(gap, series, now)], caused, band=band)
+    return band
 
 
 def _still_sent(told: Iterable[tuple[Alert, list[Anomaly]]]) -> set[int]:

@@ -55,6 +55,20 @@ NOTHING_MADE = Foretold()
 
 
 @dataclass(frozen=True)
+class Standing:
+    """What a label has created, as long as it stands. alert_ids: of what people were told, what it explains or took
+    back. with_it, without_it: what becomes of the next point's band of the labelled series; None where that point is
+    not judged."""
+
+    alert_ids: Collection[int] = ()
+    with_it: Callable[[Band], Band | None] = unchanged
+    without_it: Callable[[Band], Band] = unchanged
+
+
+NOTHING_STANDS = Standing()
+
+
+@dataclass(frozen=True)
 class Made:
     """What a label created: `event`, `gap` or `desensitisation`, and its id."""
 
@@ -72,8 +86,8 @@ class Maker(Protocol):
         """What it will make; raises Unprocessable where it can't."""
         ...
 
-    def explained(self, session: Session, label: Label) -> set[int]:
-        """Ids of the alerts that what a label made explains or took back."""
+    def standing(self, session: Session, label: Label) -> Standing:
+        """What it has made that nobody has taken back yet."""
         ...
 
     def make(self, label: Label, wanted: Wanted) -> Made | None:

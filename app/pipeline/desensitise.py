@@ -6,7 +6,7 @@ history before a change onto the level since, so a restart or an undo needs noth
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -31,7 +31,7 @@ from app.store.happenings import exclusions
 from app.store.series import Matcher
 from app.store.tables import Alert, Anomaly, Desensitisation, DesensitisedSeries
 from detectors.contract import Floats, History, Ints
-from feedback.desensitise import LONGEST, Settling, onset, persists, settling, shift_between
+from feedback.desensitise import LONGEST, Settling, Shift, onset, persists, settling, shift_between
 from feedback.receipt import Band
 from feedback.training_mask import Exclusions
 
@@ -138,18 +138,31 @@ def onset_of(session: Session, anomaly: Anomaly) -> datetime:
 
 def band_after(committer: Committer, series_id: int, start: datetime) -> Callable[[Band], Band]:
     """What becomes of a series' band once it is learned that its level is another since then."""
+    return _shifted(_shift_of(committer, series_id, start))
+
+
+def band_without(committer: Committer, member: DesensitisedSeries) -> Callable[[Band], Band]:
+    """What becomes of a series' band once its new normal is taken back."""
+    shift = _shift_of(committer, member.series_id, member.started_at, without=[member.desensitisation_id])
+    return _shifted(shift and shift.back)
+
+
+def _shift_of(committer: Committer, series_id: int, start: datetime, without: Collection[int] = ()) -> Shift | None:
     with committer.database.reading() as session:
-        known = replace(Exclusions.none(), level_changes=stored.level_changes(session))
+        known = replace(Exclusions.none(), level_changes=stored.level_changes(session, without))
     since = int(start.timestamp())
     found = [
         shift_between(values, history, history.timestamp < since, history.timestamp >= since)
         for _, values, history in _histories(committer, [series_id], known)
     ]
+    return found[0] if found else None
 
+
+def _shifted(shift: Shift | None) -> Callable[[Band], Band]:
     def shifted(band: Band) -> Band:
-        if not found or found[0] is None:
+        if shift is None:
             return band
-        moved = found[0].of(np.array([band.expected, band.lower, band.upper]))
+        moved = shift.of(np.array([band.expected, band.lower, band.upper]))
         return Band(band.timestamp, *moved.tolist())
 
     return shifted

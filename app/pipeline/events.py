@@ -279,6 +279,11 @@ def explained(session: Session, event: Event, now: datetime) -> list[tuple[Alert
 def band_within(committer: Committer, event: Event, series_id: int, now: datetime) -> Callable[[Band], Band]:
     """What becomes of a series' band by an event that is not declared yet, where the next point lies in it."""
     _learn(committer, event, now)
+    return band_during(event, series_id)
+
+
+def band_during(event: Event, series_id: int) -> Callable[[Band], Band]:
+    """What becomes of a series' band by what is learned of an event, where the next point lies in it."""
     effect = unpacked(event.learned) or Effect.unknown()
 
     def during(band: Band) -> Band:

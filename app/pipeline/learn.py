@@ -5,7 +5,7 @@ What was learned is a fold over the labels that stand, so a dry run, a label and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeVar
@@ -20,7 +20,7 @@ from app.clock import wall_now
 from app.errors import Conflict, NotFound, TooManyRequests, Unconfirmed, Unprocessable
 from app.pipeline import missed
 from app.pipeline.consequences import CLOSING, Prober, Worlds, draw_up_receipt, said_of, status_under
-from app.pipeline.creations import NOTHING_MADE, NOTHING_SAID, Foretold, Maker, Wanted
+from app.pipeline.creations import NOTHING_MADE, NOTHING_SAID, NOTHING_STANDS, Foretold, Maker, Standing, Wanted
 from app.pipeline.missed import Witnessed
 from app.pipeline.notify import enqueue
 from app.pipeline.policies import Budgets, current_policies
@@ -219,7 +219,7 @@ def revoke_label(heed: Heed, label_id: int, *, by: str, now: datetime, dry_run: 
         known = stored_series.get_many(session, beside)
         widened = Change(*(desensitisations.widening(session, each) for each in (None, label_id)))
         worlds = _worlds(heed, session, (before, after), widened, now)
-        unmade = heed.maker.explained(session, label)
+        unmade = heed.maker.standing(session, label)
         receipt = _receipt(heed, session, label, [known[each] for each in beside], worlds, action, now, unmade=unmade)
         answer = Answer(receipt_json(receipt), label_id, repeated=label.revoked_at is not None)
     if dry_run or answer.repeated:
@@ -359,7 +359,7 @@ def _receipt(
     action: Action,
     now: datetime,
     made: Foretold = NOTHING_MADE,
-    unmade: Collection[int] = (),
+    unmade: Standing = NOTHING_STANDS,
 ) -> Receipt:
     series = session.get_one(Series, label.series_id)
     receipt = draw_up_receipt(

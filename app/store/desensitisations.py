@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -51,9 +51,12 @@ def still_settling(session: Session) -> list[DesensitisedSeries]:
     return list(session.scalars(_standing_members().where(DesensitisedSeries.ended_at.is_(None))))
 
 
-def level_changes(session: Session) -> list[LevelChange]:
-    """All changes of level that stand, settled or not: what came before them was at another level."""
-    members = session.scalars(_standing_members())
+def level_changes(session: Session, without: Collection[int] = ()) -> list[LevelChange]:
+    """All changes of level that stand, settled or not: what came before them was at another level.
+
+    without: ids of desensitisations that are left out.
+    """
+    members = session.scalars(_standing_members().where(DesensitisedSeries.desensitisation_id.not_in(list(without))))
     return [LevelChange(each.series_id, int(each.started_at.timestamp())) for each in members]
 
 

@@ -80,6 +80,28 @@ def test_the_receipt_of_an_undo_names_the_alert_that_is_then_explained_by_nothin
     assert [each["alert_id"] for each in undone["alerts_now_sent"]["alerts"]] == [2]
 
 
+@pytest.mark.parametrize("verdict", ["false_alarm", "event", "bad_data", "new_normal"])
+def test_the_receipt_of_an_undo_shows_the_band_with_what_was_made_and_without_it(
+    heed: Heed, shop: Shop, verdict: str
+) -> None:
+    given = say(heed, verdict, dry_run=False)
+    known = edges(given["band"]["after"]) if verdict != "new_normal" else edges_now(heed)
+    undone = revoke_label(heed, given["label_id"], by="ana", now=heed.clock.now()).receipt["band"]
+    assert edges(undone["before"]) == pytest.approx(known, rel=0.1)
+    assert edges(undone["after"]) == pytest.approx(edges_now(heed), rel=0.1)
+
+
+def edges(band: dict[str, Any] | None) -> list[float]:
+    return [band[name] for name in ("expected", "lower", "upper")] if band else []
+
+
+def edges_now(heed: Heed) -> list[float]:
+    """By the level that is learned, events and gaps apart."""
+    band = heed.committer.band(1, heed.committer.partitions[0].tolerances)
+    assert band is not None
+    return [band.expected, band.lower, band.upper]
+
+
 def test_the_receipt_of_a_new_normal_shows_how_much_more_is_tolerated_and_the_level_that_is_then_expected(
     heed: Heed, shop: Shop
 ) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from app.alerts.policy import Policies
 from app.pipeline import learn
-from app.pipeline.creations import NOTHING_MADE, Foretold, Made, Wanted
+from app.pipeline.creations import NOTHING_MADE, NOTHING_STANDS, Foretold, Made, Standing, Wanted
 from app.pipeline.learn import Answer, current_tolerances
 from app.security import Links
 from app.store import labels as stored_labels
@@ -67,8 +67,8 @@ class MakesNothing:
     def foretell(self, session: Session, label: Label, wanted: Wanted) -> Foretold:
         return NOTHING_MADE
 
-    def explained(self, session: Session, label: Label) -> set[int]:
-        return set()
+    def standing(self, session: Session, label: Label) -> Standing:
+        return NOTHING_STANDS
 
     def make(self, label: Label, wanted: Wanted) -> Made | None:
         return None
