@@ -131,7 +131,7 @@ def apply_file(
     token: Annotated[str | None, typer.Option(help="Its token, of scope admin.", envvar=TOKEN_VARIABLES)] = None,
     as_json: Json = False,
 ) -> None:
-    """Bring policies, channels, events, calendars and flags in line with a heed.yaml: all of it or nothing.
+    """Bring policies, channels, silences, events, calendars and flags in line with a heed.yaml: all of it or nothing.
 
     Applied again it changes nothing. What the file made before and no longer has is removed; what was made by hand
     stays. `${NAME}` in the file stands for a variable of the environment. Without --url it goes to the Heed of these

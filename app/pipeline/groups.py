@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
+from itertools import islice, product
 
+import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.alerts.grouping import (
@@ -52,7 +54,7 @@ class Newcomer:
     silence_id: int | None = None
     may_be_heard: bool = False
 
-    @property
+    @cached_property
     def groups_of_totals(self) -> list[str]:
         """The groups that totals of it are in where the policy keeps these apart from it, the nearest first."""
         return groups_of_totals(self.policy, self.member, self.direction)
@@ -123,14 +125,19 @@ class Groups:
     def __init__(self, session: Session, newcomers: Sequence[Newcomer]) -> None:
         stored.lock_groups(session)
         self._session = session
-        self._newcomers = newcomers
         self._of_group: defaultdict[str, list[Alert]] = defaultdict(list)
-        self._opened: list[Alert] = []
+        self._of_parts: defaultdict[str, dict[Alert, None]] = defaultdict(dict)  # by the group of a total of theirs
         self._joined: defaultdict[Alert, list[Member]] = defaultdict(list)
         self._stored_members: dict[int, list[Member]] = {}
+        recent = _recent(newcomers)
         keys = {key for each in newcomers for key in (each.group_key, *each.groups_of_totals)}
-        for alert in stored.of_groups(session, keys, self._recent):
+        for alert in stored.of_groups(session, keys, recent):
             self._of_group[alert.group_key or ""].append(alert)
+        totals = {(each.policy.policies, each.direction): each for each in newcomers if each.may_be_total}
+        if totals:
+            metrics = {each.member.metric for each in newcomers if each.may_be_total}
+            parts = stored.of_metrics(session, metrics, recent, limit=MOST_LOOKED_THROUGH)
+            self._meet_parts(parts, list(totals.values()))
 
     def alert_of(self, newcomer: Newcomer) -> Alert | None:
         """The newest alert of its group, else the one that tells of its total, or of the first of its parts."""
@@ -140,9 +147,10 @@ class Groups:
     def take_in(self, newcomer: Newcomer, alert: Alert, *, is_new: bool) -> None:
         """The newcomer is in that alert from now on."""
         self._joined[alert].append(newcomer.member)
+        for key in newcomer.groups_of_totals:
+            self._of_parts[key][alert] = None
         if is_new:
             self._of_group[newcomer.group_key].append(alert)
-            self._opened.append(alert)
 
     def _of_its_total(self, newcomer: Newcomer) -> Alert | None:
         """From now on it is of the newcomer's group: a total goes with the first of its parts alone."""
@@ -156,31 +164,33 @@ class Groups:
         return None
 
     def _of_its_part(self, newcomer: Newcomer) -> Alert | None:
-        if not newcomer.may_be_total:
-            return None
-        return self._first_that_says_it(newcomer, [*self._of_its_metric, *self._opened[:MOST_LOOKED_THROUGH]])
+        return self._first_that_says_it(newcomer, islice(self._of_parts[newcomer.group_key], MOST_LOOKED_THROUGH))
 
-    def _first_that_says_it(self, newcomer: Newcomer, alerts: Sequence[Alert]) -> Alert | None:
+    def _first_that_says_it(self, newcomer: Newcomer, alerts: Iterable[Alert]) -> Alert | None:
         fitting = [each for each in alerts if newcomer.goes_into(each)]
-        unknown = {each.id for each in fitting if each not in self._opened} - self._stored_members.keys()
+        members = self._members(fitting)
+        says_it = (each for each in fitting if newcomer.says_one_thing_with(members[each], each.group_key))
+        return next(says_it, None)
+
+    def _meet_parts(self, alerts: Sequence[Alert], totals: Sequence[Newcomer]) -> None:
+        members = self._members(alerts)
+        for alert, total in product(alerts, totals):
+            for member in members[alert]:
+                for key in groups_of_totals(total.policy, member, total.direction):
+                    self._of_parts[key][alert] = None
+
+    def _members(self, alerts: Sequence[Alert]) -> dict[Alert, list[Member]]:
+        """The series of each, those included that were stored before."""
+        unknown = {each.id for each in alerts if sa.inspect(each).persistent} - self._stored_members.keys()
         if unknown:
             series = stored.series_of(self._session, unknown)
             self._stored_members |= {each: [member_of(one) for one in series.get(each, [])] for each in unknown}
-        for alert in fitting:
-            members = [*self._stored_members.get(alert.id, []), *self._joined[alert]]
-            if newcomer.says_one_thing_with(members, alert.group_key):
-                return alert
-        return None
+        return {each: [*self._stored_members.get(each.id, []), *self._joined[each]] for each in alerts}
 
-    @cached_property
-    def _of_its_metric(self) -> list[Alert]:
-        metrics = {each.member.metric for each in self._newcomers}
-        return stored.of_metrics(self._session, metrics, self._recent, limit=MOST_LOOKED_THROUGH)
 
-    @cached_property
-    def _recent(self) -> stored.Recent:
-        longest = freshness(max(each.cadence_seconds for each in self._newcomers))
-        return stored.Recent(
-            newest_since=min(each.started_at for each in self._newcomers) - longest,
-            ended_since=min(each.told_at for each in self._newcomers) - JOINS_AFTER_ITS_END,
-        )
+def _recent(newcomers: Sequence[Newcomer]) -> stored.Recent:
+    longest = freshness(max(each.cadence_seconds for each in newcomers))
+    return stored.Recent(
+        newest_since=min(each.started_at for each in newcomers) - longest,
+        ended_since=min(each.told_at for each in newcomers) - JOINS_AFTER_ITS_END,
+    )
