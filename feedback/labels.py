@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Collection, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -56,14 +56,35 @@ class Creates(StrEnum):
     GAP = "gap"
 
 
+class EffectOn(StrEnum):
+    """What a verdict acts on; a label may be told to act on some of it only."""
+
+    ALERT = "alert"
+    TRAINING = "training"
+    TOLERANCE = "tolerance"
+    CREATES = "creates"
+
+
 @dataclass(frozen=True)
 class Effects:
-    """What one verdict does."""
+    """What one verdict does; by default nothing."""
 
-    alert: AlertEffect
-    training: TrainingEffect
-    tolerance: ToleranceEffect
+    alert: AlertEffect = AlertEffect.STAYS
+    training: TrainingEffect = TrainingEffect.INCLUDED
+    tolerance: ToleranceEffect = ToleranceEffect.UNCHANGED
     creates: Creates = Creates.NOTHING
+
+    def only(self, wanted: Collection[EffectOn] | None) -> Effects:
+        """Those of its effects alone; all if nothing is said."""
+        if wanted is None:
+            return self
+        return Effects(**{each.value: getattr(self, each.value) for each in wanted})
+
+    @property
+    def separable(self) -> set[EffectOn]:
+        """On what it may act alone: a new level is forgotten and tolerated by what is created, and not without."""
+        acting = {each for each in EffectOn if self.only([each]) != Effects()}
+        return acting - {EffectOn.TRAINING, EffectOn.TOLERANCE} if self.creates is Creates.DESENSITISATION else acting
 
 
 EFFECTS = {
@@ -108,6 +129,7 @@ class LabelEvidence:
     looks: of that anomaly when it was labelled; None where that is not known.
     share: of one judgement; a label on an alert of many series is one to whoever learns from all of them together.
     of_whole_alert: it was given on the alert, whatever series that has.
+    only: what it acts on; None: all that its verdict acts on.
     """
 
     label_id: int
@@ -125,6 +147,14 @@ class LabelEvidence:
     looks: Looks | None = None
     share: float = 1.0
     of_whole_alert: bool = False
+    only: frozenset[EffectOn] | None = None
+
+    def acts_on(self, effect: EffectOn) -> bool:
+        return self.only is None or effect in self.only
+
+    @property
+    def effects(self) -> Effects:
+        return EFFECTS[self.verdict].only(self.only)
 
     @property
     def subject(self) -> Hashable:

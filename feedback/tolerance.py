@@ -17,7 +17,7 @@ import numpy as np
 
 from detectors.contract import Floats, Ints
 from feedback import guards, triage
-from feedback.labels import LabelEvidence, Looks, Verdict, decisive
+from feedback.labels import EffectOn, LabelEvidence, Looks, Verdict, decisive
 from feedback.triage import Triage, Unanswered
 
 UP, DOWN = 1, -1
@@ -203,7 +203,8 @@ def fold(
     `unanswered` are anomalies that nobody said anything of. half_life: in which labels fade.
     """
     fading = guards.Fading(now, half_life)
-    speaking = [label for label in decisive(labels) if label.rarity is not None]
+    teaching = (label for label in labels if label.acts_on(EffectOn.TOLERANCE))
+    speaking = [label for label in decisive(teaching) if label.rarity is not None]
     up = [label for label in speaking if label.direction > 0]
     down = [label for label in speaking if label.direction < 0]
     return Tolerances(

@@ -22,7 +22,7 @@ from app.store import labels as stored
 from app.store.labels import LabelFilter
 from app.store.series import Matcher
 from app.store.tables import Label
-from feedback.labels import Verdict
+from feedback.labels import EffectOn, Verdict
 
 router = APIRouter(tags=["labels"])
 
@@ -68,6 +68,9 @@ class NewVerdict(Input):
     comment: Comment | None = None
     creates: Description | None = Field(
         None, description="Of the verdicts `event`, `bad_data` and `new_normal`: the event, gap or new level."
+    )
+    only: list[Annotated[EffectOn, Field(strict=False)]] | None = Field(
+        None, min_length=1, description="Of the verdict's effects these alone: each is to be had by itself."
     )
     confirm: bool = Field(False, description="Do it although it would hide changes that the owner wants to hear of.")
     dry_run: bool = Field(False, description="Answer with the receipt and change nothing.")
@@ -116,6 +119,7 @@ class ReceiptAnswer(BaseModel):
 class LabelAnswer(BaseModel):
     id: int
     verdict: Verdict
+    only: list[EffectOn] | None = Field(description="What it acts on; null: all that its verdict acts on.")
     series_id: int
     alert_id: int | None
     started_at: datetime
@@ -158,6 +162,7 @@ def label_an_alert(
         comment=new.comment,
         once_key=_once_key(bearer, once),
         wanted=new.wanted(),
+        only=new.only,
         confirmed=new.confirm,
         dry_run=dry_run or new.dry_run,
         now=heed.clock.now(),
@@ -181,6 +186,7 @@ def label_a_span(
         comment=new.comment,
         once_key=_once_key(bearer, once),
         wanted=new.wanted(),
+        only=new.only,
         confirmed=new.confirm,
         dry_run=dry_run or new.dry_run,
         now=heed.clock.now(),
@@ -238,6 +244,7 @@ def _answer(label: Label) -> LabelAnswer:
     return LabelAnswer(
         id=label.id,
         verdict=Verdict(label.verdict),
+        only=[EffectOn(each) for each in label.only.split(",")] if label.only else None,
         series_id=label.series_id,
         alert_id=label.alert_id,
         started_at=label.started_at,

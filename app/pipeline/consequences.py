@@ -20,7 +20,7 @@ from app.store.tables import Alert, Anomaly, Series
 from detectors.contract import Floats
 from feedback import guards, hearing, triage
 from feedback.hearing import Heard
-from feedback.labels import EFFECTS, AlertEffect, LabelEvidence, Looks, Verdict, decisive, disagreeing
+from feedback.labels import AlertEffect, EffectOn, LabelEvidence, Looks, Verdict, decisive, disagreeing
 from feedback.receipt import (
     HINDSIGHT_DAYS,
     Action,
@@ -183,7 +183,7 @@ def draw_up_receipt(
         direction=label.direction,
         started_at=label.started_at,
         ended_at=label.ended_at,
-        effects=EFFECTS[label.verdict],
+        effects=label.effects,
         tolerance=worlds.tolerance(*who),
         siblings=_siblings(worlds, label),
         threshold=worlds.threshold(label),
@@ -223,10 +223,14 @@ def status_under(labels: Sequence[LabelEvidence], alert: Alert, anomalies: Seque
 def said_of(labels: Sequence[LabelEvidence], alert_id: int, series_id: int) -> AlertEffect | None:
     """What the verdict on one series of an alert does to it: one on that series alone, or on the whole alert."""
     concerned = [
-        each for each in labels if each.alert_id == alert_id and (each.of_whole_alert or each.series_id == series_id)
+        each
+        for each in labels
+        if each.alert_id == alert_id
+        and (each.of_whole_alert or each.series_id == series_id)
+        and each.acts_on(EffectOn.ALERT)
     ]
     deciding = max(concerned, key=lambda each: each.authority, default=None)
-    return EFFECTS[deciding.verdict].alert if deciding else None
+    return deciding.effects.alert if deciding else None
 
 
 def _heard(past: Sequence[tuple[Anomaly, Series]], budgets: Budgets) -> Heard:

@@ -22,7 +22,7 @@ from app.store import series as stored_series
 from app.store.tables import Alert, Anomaly, Desensitisation, Event, Gap, Label, Series
 from detectors.contract import Ints
 from feedback.desensitise import LONGEST, widened
-from feedback.labels import EFFECTS, Creates, Verdict
+from feedback.labels import Creates, Verdict
 from feedback.receipt import Band
 
 log = structlog.get_logger()
@@ -43,7 +43,7 @@ class Creator:
         series = session.get_one(Series, label.series_id)
         if _gap_of_alert(session, label) is not None:
             return Foretold([_verdict_on_gap_in_words(Verdict(label.verdict))])
-        creates = EFFECTS[Verdict(label.verdict)].creates
+        creates = labels.effects_of(label).creates
         if wanted != NOTHING_SAID and creates is Creates.NOTHING:
             raise Unprocessable("This verdict creates nothing that could be described. Leave the description out.")
         match creates:
@@ -97,7 +97,7 @@ class Creator:
             if label.verdict == Verdict.REAL:
                 gaps.was_real(self._committer, found.id, now=now)
             return None
-        match EFFECTS[Verdict(label.verdict)].creates:
+        match labels.effects_of(label).creates:
             case Creates.EVENT:
                 return Made("event", events.declare(self._committer, [event], now)[0].id)
             case Creates.GAP:

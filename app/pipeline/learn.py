@@ -5,7 +5,7 @@ What was learned is a fold over the labels that stand, so a dry run, a label and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeVar
@@ -36,7 +36,7 @@ from app.store.database import Database
 from app.store.flags import FlagName
 from app.store.tables import Alert, Anomaly, Label, LabelledSeries, Series
 from feedback import guards
-from feedback.labels import LabelEvidence, Verdict
+from feedback.labels import EFFECTS, AlertEffect, EffectOn, LabelEvidence, Verdict
 from feedback.missed import Replayed, replay
 from feedback.receipt import Action, Change, Receipt
 from feedback.tolerance import Tolerances, fold
@@ -140,6 +140,7 @@ def label_alert(
     comment: str | None = None,
     once_key: str | None = None,
     wanted: Wanted = NOTHING_SAID,
+    only: Collection[EffectOn] | None = None,
     confirmed: bool = False,
     dry_run: bool = False,
 ) -> Answer:
@@ -147,11 +148,13 @@ def label_alert(
 
     source: "link" for whoever holds a link, "api" for a token, "slack" for a person there.
     once_key: the same key again is answered with the first receipt, while that label stands.
-    wanted: what is said of the event, gap or new normal that the verdict creates. confirmed: it acts although it would
+    wanted: what is said of the event, gap or new normal that the verdict creates. only: what it acts on, if not on all
+    that the verdict acts on. confirmed: it acts although it would
     hide changes that the owner wants to hear of.
     Raises NotFound, Unprocessable, Conflict, TooManyRequests.
     """
     given = _verdict(verdict)
+    acting = _only(given, only)
     if given is Verdict.MISSED:
         raise Unprocessable("An alert was not missed. Answer `real`, or report a span with POST /v1/labels.")
     with heed.database.reading() as session:
@@ -159,6 +162,10 @@ def label_alert(
         if alert is None:
             raise NotFound("There is no such alert. List them with GET /v1/alerts.")
         if alert.kind == "data":
+            if only is not None:
+                raise Unprocessable(
+                    "This alert tells of lost data, and a verdict on it acts as a whole. Leave `only` out."
+                )
             signature = _Signature(author, source, comment, once_key, now)
             label = _label_of_gap(session, given, alert, signature)
             return _act(heed, session, label, _How(wanted, confirmed, dry_run))
@@ -168,7 +175,7 @@ def label_alert(
         first, *others = _strangest_of_each_series(anomalies, lead=alert.lead_series_id)
         span = first.started_at, first.last_abnormal_at
         label = _new_label(given, first.series_id, span, first, _Signature(author, source, comment, once_key, now))
-        label.of_whole_alert = True
+        label.of_whole_alert, label.only = True, acting
         further = tuple(_as_further_series(each) for each in others[: MOST_TOGETHER - 1])
         return _act(heed, session, label, _How(wanted, confirmed, dry_run, further=further))
 
@@ -186,6 +193,7 @@ def label_span(
     comment: str | None = None,
     once_key: str | None = None,
     wanted: Wanted = NOTHING_SAID,
+    only: Collection[EffectOn] | None = None,
     confirmed: bool = False,
     dry_run: bool = False,
 ) -> Answer:
@@ -203,7 +211,9 @@ def label_span(
             how = replace(how, missed=missed.witness(session, series, start, end, policies))
         rarest = how.missed.anomaly if how.missed else stored_alerts.strongest_anomaly(session, series_id, start, end)
         signature = _Signature(author, source, comment, once_key, now)
-        return _act(heed, session, _new_label(given, series_id, (start, end), rarest, signature), how)
+        label = _new_label(given, series_id, (start, end), rarest, signature)
+        label.only = _only(given, only)
+        return _act(heed, session, label, how)
 
 
 def revoke_label(heed: Heed, label_id: int, *, by: str, now: datetime, dry_run: bool = False) -> Answer:
@@ -234,7 +244,7 @@ def revoke_label(heed: Heed, label_id: int, *, by: str, now: datetime, dry_run: 
                 return []
             undone = True
             stored_labels.revoke(label, by, now)
-            if label.verdict == Verdict.MISSED:
+            if stored_labels.effects_of(label).alert is AlertEffect.OPENED_SILENTLY:
                 missed.close_again(session, label)
             return settle_alert(session, label.alert_id, now)
 
@@ -326,7 +336,7 @@ def _store(heed: Heed, label: Label, receipt: Receipt, how: _How) -> list[int]:
     """Commit the label and what it does to its alert; returns the ids of series whose runs it ended."""
     with heed.database.writing() as session:
         session.add(label)
-        if how.missed is not None:
+        if how.missed is not None and stored_labels.effects_of(label).alert is AlertEffect.OPENED_SILENTLY:
             missed.open_silently(session, label, how.missed.anomaly, label.created_at)
         session.flush()
         for each in how.further:
@@ -511,6 +521,17 @@ def _new_label(
         created_at=signature.now,
         receipt={},
     )
+
+
+def _only(verdict: Verdict, wanted: Collection[EffectOn] | None) -> str | None:
+    """As it is kept with a label."""
+    if wanted is None:
+        return None
+    can = EFFECTS[verdict].separable
+    if not wanted or not can.issuperset(wanted):
+        names = " and ".join(f"`{each}`" for each in EffectOn if each in can)
+        raise Unprocessable(f"`{verdict}` can act alone on {names}. Send some of these as `only`, or leave it out.")
+    return ",".join(each for each in EffectOn if each in wanted)
 
 
 def _verdict(verdict: str) -> Verdict:

@@ -14,7 +14,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.store.database import is_among
 from app.store.tables import Alert, Anomaly, Desensitisation, Event, Gap, Label, LabelledSeries, Series
-from feedback.labels import EFFECTS, Creates, LabelEvidence, Looks, TrainingEffect, Verdict
+from feedback.labels import EFFECTS, Creates, EffectOn, Effects, LabelEvidence, Looks, TrainingEffect, Verdict
 from feedback.training_mask import Exclusions
 
 NOT_LEARNED = [verdict for verdict, does in EFFECTS.items() if does.training is TrainingEffect.EXCLUDED]
@@ -22,7 +22,10 @@ NOT_LEARNED = [verdict for verdict, does in EFFECTS.items() if does.training is 
 
 OF_LABEL = (
     Label.id.label("label_id"),
-    *(getattr(Label, name) for name in ("verdict", "weight", "author", "alert_id", "created_at", "of_whole_alert")),
+    *(
+        getattr(Label, name)
+        for name in ("verdict", "weight", "author", "alert_id", "created_at", "of_whole_alert", "only")
+    ),
 )
 OF_SERIES = ("series_id", "direction", "rarity", "started_at", "ended_at", "evidence")
 """What learning needs of a label and of each of its series; receipts are long, and are left where they are."""
@@ -112,8 +115,22 @@ def _counts_of_further_series(session: Session, label_ids: Collection[int]) -> d
 
 
 def _evidence(row: dict[str, Any], series_count: int) -> LabelEvidence:
-    looks = looks_of(row.pop("evidence"))
-    return LabelEvidence(**row | {"verdict": Verdict(row["verdict"]), "looks": looks, "share": 1 / series_count})
+    looks, verdict, only = looks_of(row.pop("evidence")), Verdict(row.pop("verdict")), only_of(row.pop("only"))
+    return LabelEvidence(**row, verdict=verdict, looks=looks, only=only, share=1 / series_count)
+
+
+def only_of(kept: str | None) -> frozenset[EffectOn] | None:
+    """On what a label acts, as it is kept."""
+    return None if kept is None else frozenset(EffectOn(each) for each in kept.split(","))
+
+
+def effects_of(label: Label) -> Effects:
+    """What a label does."""
+    return EFFECTS[Verdict(label.verdict)].only(only_of(label.only))
+
+
+def _acts_on(effect: EffectOn) -> sa.ColumnElement[bool]:
+    return Label.only.is_(None) | Label.only.contains(effect.value)
 
 
 def further_series(session: Session, label_id: int) -> list[LabelledSeries]:
@@ -154,6 +171,7 @@ def as_evidence(label: Label, metric: str, label_id: int) -> LabelEvidence:
         alert_id=label.alert_id,
         looks=looks_of(label.evidence),
         of_whole_alert=bool(label.of_whole_alert),
+        only=only_of(label.only),
     )
 
 
@@ -210,7 +228,8 @@ def without_creation(session: Session) -> list[Label]:
         if made_by is not None:
             there = sa.exists().where(made_by == Label.id)
             of_gap = sa.exists().where(Alert.id == Label.alert_id, Alert.kind == "data")  # has the gap already
-            lacking.append(sa.and_(Label.verdict == verdict.value, ~there, ~of_gap))
+            creates = _acts_on(EffectOn.CREATES)
+            lacking.append(sa.and_(Label.verdict == verdict.value, creates, ~there, ~of_gap))
     query = sa.select(Label).where(Label.revoked_at.is_(None), sa.or_(*lacking))
     return list(session.scalars(query.order_by(Label.id)))
 
@@ -240,7 +259,7 @@ def labelled_and_open_spans(session: Session) -> Exclusions:
         .scalar_subquery()
     )
     until = sa.func.coalesce(last_abnormal, Label.ended_at)
-    excludes = Label.revoked_at.is_(None) & Label.verdict.in_(NOT_LEARNED)
+    excludes = Label.revoked_at.is_(None) & Label.verdict.in_(NOT_LEARNED) & _acts_on(EffectOn.TRAINING)
     labelled = sa.select(Label.series_id, Label.started_at, Label.ended_at, until).where(excludes)
     with_it = (
         sa.select(Anomaly.series_id, Anomaly.started_at, Anomaly.last_abnormal_at, Anomaly.last_abnormal_at)

@@ -414,6 +414,7 @@ class Label(Base):
     revoked_by: Mapped[str | None]
     receipt: Mapped[dict[str, Any]]
     of_whole_alert: Mapped[bool] = mapped_column(default=False)  # given on an alert, whatever series that has
+    only: Mapped[str | None] = mapped_column(default=None)  # names of what it acts on, by commas; null: all
 
 
 class LabelledSeries(Base):

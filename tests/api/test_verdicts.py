@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from app.alerts.rules import Delivery
+from app.store.labels import labelled_and_open_spans
 from app.store.tables import Event
 from tests.running import HOUR, MONDAY, Shop
 from tests.serving import Served
@@ -68,6 +69,45 @@ def test_a_dry_run_says_what_would_be_made_and_makes_nothing(served: Served, ver
     receipt = give(served, alert, verdict, dry_run=True)
     assert receipt["action"] == "would_label"
     assert (created(served, verdict), status(served, alert)) == ([], "firing")
+
+
+def test_each_effect_of_a_verdict_is_to_be_had_by_itself(served: Served) -> None:
+    alert = served.has_an_alert()
+
+    def only(verdict: str, effect: str) -> dict[str, Any]:
+        receipt = give(served, alert, verdict, only=[effect], confirm=True)
+        nothing = {"alert": "stays", "training": "included", "tolerance": "unchanged", "creates": "nothing"}
+        assert {name: did for name, did in receipt["effects"].items() if did != nothing[name]}.keys() == {effect}
+        has_changed = receipt["threshold"]["before"] != receipt["threshold"]["after"]
+        assert has_changed == (effect == "tolerance")
+        assert bool(created(served, "event")) == (effect == "creates")
+        return receipt
+
+    for verdict, effect, after in (
+        ("real", "training", "firing"),
+        ("false_alarm", "tolerance", "firing"),
+        ("event", "alert", "closed"),
+    ):
+        receipt = only(verdict, effect)
+        assert status(served, alert) == after
+        assert served.client.delete(f"/v1/labels/{receipt['label_id']}").status_code == 200
+    only("event", "creates")
+
+
+def test_a_span_is_left_out_of_training_without_any_other_effect(served: Served) -> None:
+    series = served.has_an_alert()["anomalies"][0]["series"]["id"]
+    calm = {"series_id": series, "start": at(FALLEN - 100), "end": at(FALLEN - 90)}
+    answer = served.client.post("/v1/labels", json=calm | {"verdict": "event", "only": ["training"]})
+    assert answer.status_code == 201
+    with served.heed.database.reading() as session:
+        spans = labelled_and_open_spans(session)
+    assert MONDAY + HOUR * (FALLEN - 100) in spans.start
+    assert created(served, "event") == []
+    (label,) = served.client.get("/v1/labels").json()["labels"]
+    assert label["only"] == ["training"]
+    refused = served.client.post("/v1/labels", json=calm | {"verdict": "false_alarm", "only": ["training"]})
+    assert refused.status_code == 422
+    assert "`false_alarm` can act alone on `alert` and `tolerance`" in refused.json()["detail"]
 
 
 def test_an_event_may_be_named_and_recur_for_other_series_too(served: Served) -> None:

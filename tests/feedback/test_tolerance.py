@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from feedback import guards
-from feedback.labels import LabelEvidence, Verdict
+from feedback.labels import EFFECTS, EffectOn, LabelEvidence, Verdict
 from feedback.tolerance import Tolerances, fold
 from tests.feedback.factories import NOW, ONE_A_MONTH, a_false_alarm, a_label, a_real_problem
 
@@ -186,3 +188,23 @@ def test_many_series_at_once_get_what_each_gets_alone(standing: list[LabelEviden
     together = tolerances.decades(ids, metric, names, -1)
     alone = [tolerances.of(int(s), names[m], -1) for s, m in zip(ids, metric, strict=True)]
     assert together.tolist() == alone
+
+
+def test_a_label_that_acts_on_something_else_only_teaches_nothing_and_overrules_nobody_who_does() -> None:
+    false_alarm = a_false_alarm(age_days=1, alert=7)
+    silent = replace(a_real_problem(alert=7), only=frozenset({EffectOn.TRAINING}))
+    assert learned(silent) == learned()
+    assert learned(false_alarm, silent) == learned(false_alarm)
+    assert learned(false_alarm, replace(silent, only=None)) != learned(false_alarm)
+
+
+def test_what_a_verdict_acts_on_alone_is_what_it_does_at_all() -> None:
+    alone = {verdict: {each.value for each in does.separable} for verdict, does in EFFECTS.items()}
+    assert alone == {
+        Verdict.FALSE_ALARM: {"alert", "tolerance"},
+        Verdict.REAL: {"training", "tolerance"},
+        Verdict.MISSED: {"alert", "training", "tolerance"},
+        Verdict.EVENT: {"alert", "training", "creates"},
+        Verdict.NEW_NORMAL: {"alert", "creates"},
+        Verdict.BAD_DATA: {"alert", "training", "creates"},
+    }
