@@ -15,11 +15,14 @@ from typing import Any
 import httpx
 import psycopg
 import pytest
+import sqlalchemy as sa
 import uvicorn
 
 from app.api import create_app
+from app.clock import wall_now
 from app.main import Heed
 from app.security import Scope
+from app.store.tables import Notification
 from tests.running import Shop, settings_of
 
 ADMIN = "the-admin-token-of-the-tests"
@@ -72,6 +75,21 @@ class Served:
         shop.send(24, at_once=True)
         shop.send(6, factor=0.4)
         return self.alert()
+
+    def settle(self) -> None:
+        """Wait until what the points so far are reason for has been done, and all that is due has been sent."""
+        self.heed.committer.call(lambda: None)
+        deadline = time.monotonic() + 60
+        while self._is_sending():
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+
+    def _is_sending(self) -> bool:
+        now = wall_now()
+        is_due = (Notification.next_attempt_at <= now) | (Notification.leased_until > now)
+        with self.heed.database.reading() as session:
+            waiting = sa.select(Notification.id).where(Notification.status == "pending", is_due)
+            return session.scalar(waiting.limit(1)) is not None
 
     def alert(self) -> dict[str, Any]:
         """The newest alert about an anomaly."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -233,7 +232,7 @@ def test_held_notifications_are_told_once_where_they_last_and_counted_where_they
         assert len(receiver.requests) == 1
         served.client.delete("/v1/flags/notifications")
         news = [each.json for each in receiver.wait_for(4)[1:]]
-        time.sleep(0.5)
+        served.settle()
     said = sorted((str(each["status"]), str(each["title"])) for each in news)
     assert said == [
         ("firing", "Notifications were held back for 1 minute. Meanwhile 1 alert was over: " + FELL.format("DE")),

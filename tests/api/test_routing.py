@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -21,7 +20,6 @@ from tests.running import Shop
 from tests.serving import Served, serving
 
 HISTORY = 5 * 168 + 5
-SETTLED_SECONDS = 0.7
 on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 WAYS_TO_LOOK_AFTER: dict[str, tuple[str, dict[str, Any] | None]] = {
     "acknowledge": ("acknowledge", None),
@@ -73,7 +71,7 @@ def test_only_the_channels_of_the_policy_hear_of_an_alert(database_url: str, tmp
     with routed(database_url, tmp_path, channels=["shop"]) as (served, shop, oncall):
         has_fallen(served)
         shop.wait_for(1)
-        time.sleep(SETTLED_SECONDS)
+        served.settle()
         assert statuses(oncall) == []
         assert served.alert()["channels"] == ["shop"]
 
@@ -81,7 +79,7 @@ def test_only_the_channels_of_the_policy_hear_of_an_alert(database_url: str, tmp
 def test_a_policy_of_no_channels_keeps_its_alerts_in_the_inbox(database_url: str, tmp_path: Path) -> None:
     with routed(database_url, tmp_path, channels=[]) as (served, shop, oncall):
         has_fallen(served)
-        time.sleep(SETTLED_SECONDS)
+        served.settle()
         assert statuses(shop) == statuses(oncall) == []
         assert served.alert()["status"] == "firing"
 
@@ -104,7 +102,7 @@ def test_an_alert_that_nobody_looks_after_is_escalated_once(database_url: str, t
         assert "Escalated: nobody has acknowledged it within 90 minutes." in first.json["remarks"]  # type: ignore[operator]
         assert served.alert()["escalated_at"] is not None
         orders.send(2, factor=0.3)
-        time.sleep(SETTLED_SECONDS)
+        served.settle()
         assert statuses(oncall) == ["firing"]
         orders.send(10)
         assert [each.json["status"] for each in oncall.wait_for(2)] == ["firing", "resolved"]
@@ -121,7 +119,7 @@ def test_an_alert_that_somebody_looks_after_is_not_escalated(
         what, body = WAYS_TO_LOOK_AFTER[looked_after]
         assert served.client.post(f"{path}/{what}", json=body).is_success
         orders.send(5, factor=0.3)
-        time.sleep(SETTLED_SECONDS)
+        served.settle()
         assert statuses(oncall) == []
 
 
@@ -147,7 +145,7 @@ def test_an_alert_that_begins_out_of_hours_waits_for_them_and_its_end_then_does_
 ) -> None:
     with routed(database_url, tmp_path, **OFFICE) as (served, shop, oncall):
         orders = has_fallen(served)
-        time.sleep(SETTLED_SECONDS)
+        served.settle()
         assert statuses(shop) == []
         assert (served.alert()["delivery"], served.alert()["severity"]) == ("digest", "warning")
         orders.send(2, factor=0.3)
@@ -192,7 +190,7 @@ def test_what_follows_out_of_hours_waits_for_them_too(database_url: str, tmp_pat
         shop.wait_for(1)
         orders.send(12)
         assert served.alert()["status"] == "resolved"
-        time.sleep(SETTLED_SECONDS)
+        served.settle()
         assert statuses(shop) == ["firing"]
         orders.send(10)
         assert [each.json["status"] for each in shop.wait_for(2)] == ["firing", "resolved"]
@@ -229,7 +227,7 @@ def test_what_is_posted_for_a_digest_waits_for_the_morning(database_url: str, tm
     with routed(database_url, tmp_path, timezone="Asia/Tokyo") as (served, shop, _oncall):
         orders = has_fallen(served, Delivery.DIGEST)
         orders.send(12, factor=0.3, delivery=Delivery.DIGEST)
-        time.sleep(SETTLED_SECONDS)
+        served.settle()
         assert statuses(shop) == []
         orders.send(5, factor=0.3, delivery=Delivery.DIGEST)  # eight o'clock in Tokyo, eleven at night in London
         [message] = shop.wait_for(1)
