@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
-from zoneinfo import ZoneInfo
+from functools import cache, lru_cache
+from zoneinfo import ZoneInfo, available_timezones
 
 import numpy as np
 
@@ -17,6 +17,12 @@ from detectors.contract import Ints
 HOUR, DAY, WEEK = 3_600, 86_400, 604_800
 FIRST_YEAR, LAST_YEAR = 1970, 2100
 """Changes of offset are known between these years; outside, the nearest known offset holds."""
+
+
+@cache
+def zone_names() -> frozenset[str]:
+    """All IANA zones that this machine knows; looked for once, since that takes a walk through hundreds of files."""
+    return frozenset(available_timezones())
 
 
 def local_seconds(timestamp: Ints, zone: str) -> Ints:

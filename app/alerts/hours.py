@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, ConfigDict, Field
+
+from detectors.calendar import zone_names
 
 
 class Day(StrEnum):
@@ -33,7 +35,7 @@ def _time_of_day(text: str) -> str:
 
 
 def _known_zone(name: str) -> str:
-    if name not in available_timezones():
+    if name not in zone_names():
         raise ValueError("name an IANA time zone such as Europe/Berlin")
     return name
 

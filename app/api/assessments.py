@@ -6,7 +6,6 @@ import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Self
-from zoneinfo import available_timezones
 
 import msgspec
 import numpy as np
@@ -26,6 +25,7 @@ from app.pipeline.policies import current_policies
 from app.store.series import Matcher
 from app.web.assessment import assessment_page
 from detectors.assessment import Advice, Season
+from detectors.calendar import zone_names
 from detectors.days import UnknownCountryError, check_country
 from detectors.quality import arrival_of
 
@@ -232,7 +232,7 @@ def _pasts(
             return pasts_of(session, wanted, limit=limit, now=heed.clock.now(), policies=policies)
     kind, encoding = (request.headers.get(name, "") for name in ("content-type", "content-encoding"))
     posted = decode(body, kind, encoding, limits_of(heed))
-    if timezone not in available_timezones():
+    if timezone not in zone_names():
         raise Unprocessable("There is no time zone of this name: give an IANA name such as Europe/Berlin.")
     _refuse_unknown_country(country)
     if posted.rejected or not len(posted):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Annotated, Any
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Body, Query
 from pydantic import AfterValidator, BaseModel, Field
@@ -32,6 +32,7 @@ from app.pipeline.happenings import unpacked
 from app.store import happenings as stored
 from app.store import series as stored_series
 from app.store.tables import Event
+from detectors.calendar import zone_names
 from feedback.recurrence import Recurring, occurrences
 
 router = APIRouter(prefix="/v1/events", tags=["events"])
@@ -40,7 +41,7 @@ COMING = 5
 
 
 def _known_zone(name: str) -> str:
-    if name not in available_timezones():
+    if name not in zone_names():
         raise ValueError("it must be an IANA time zone, such as Europe/Berlin")
     return name
 
