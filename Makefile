@@ -32,7 +32,7 @@ test: $(VENV)/.installed-dev
 
 ## make check     the same without setting up
 check: lint
-	$(BIN)/pytest -q -n 2
+	$(BIN)/pytest -q -n 2 --dist worksteal
 
 ## make lint      lint, format check, types and import rules
 lint: $(VENV)/.installed-dev

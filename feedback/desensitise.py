@@ -165,10 +165,12 @@ def settling(values: Floats, history: History, start: int) -> Settling:
 
 def persists(values: Floats, history: History, start: int) -> bool:
     """Whether one series has kept to one side of what was usual before `start`, clearly and for long enough."""
-    old = _usual(values, history, history.timestamp < start)
     known = (history.timestamp >= start) & np.isfinite(values)
     enough = PERSISTENT_DAYS if history.cadence >= DAY else PERSISTENT_POINTS
-    if old is None or known.sum() < enough or known.sum() * history.cadence < PERSISTENT_SPAN:
+    if known.sum() < enough or known.sum() * history.cadence < PERSISTENT_SPAN:
+        return False
+    old = _usual(values, history, history.timestamp < start)
+    if old is None:
         return False
     residual = (values - old.expected)[known]
     one_side = max(np.mean(residual > 0), np.mean(residual < 0))

@@ -25,6 +25,15 @@ settings.load_profile("repeatable")
 _copies = itertools.count(1)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes long and is not about the database runs on SQLite in `make test`, and in `make soak` on both."""
+    for item in items:
+        chosen = getattr(item, "callspec", None)
+        if item.get_closest_marker("any_database") and chosen and "postgresql" in chosen.params.values():
+            item.add_marker(pytest.mark.soak)
+
+
 @pytest.fixture(scope="session")
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A migrated SQLite file, to copy."""

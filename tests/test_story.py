@@ -155,6 +155,7 @@ def test_opening_every_link_ten_times_changes_nothing(undisturbed: Story) -> Non
     assert undisturbed.client.get("/v1/labels").json()["labels"] == []
 
 
+@pytest.mark.any_database
 def test_kill_9_in_the_middle_of_the_replay_changes_nothing(
     database_url: str, tmp_path: Path, taxi: Labelled, undisturbed: Story
 ) -> None:
@@ -198,6 +199,7 @@ class Orders:
             self.story.post("orders", times[start : start + step], values[start : start + step], **query)
 
 
+@pytest.mark.any_database
 def test_a_false_alarms_twin_stays_silent_after_the_label_and_comes_back_after_the_undo(
     database_url: str, tmp_path: Path
 ) -> None:

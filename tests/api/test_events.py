@@ -117,6 +117,7 @@ def test_an_event_declared_while_it_lasts_explains_as_much_as_was_seen_of_it(ser
     assert [each["status"] for each in told(served)] == ["closed"]
 
 
+@pytest.mark.any_database
 def test_siblings_that_were_never_in_it_are_expected_to_do_as_the_others(served: Served) -> None:
     shops = [a_trained_shop(served, country, seed) for seed, country in enumerate(("DE", "FR", "GB"))]
     for shop in shops:
@@ -150,6 +151,7 @@ def test_a_declared_event_closes_the_alert_it_explains_and_taken_back_it_opens_a
     assert (again["status"], again["event_id"]) == ("firing", None)
 
 
+@pytest.mark.any_database
 def test_a_retroactive_event_leaves_no_trace_in_what_was_learned(served: Served) -> None:
     """Guarantee 32. Beside a twin that never had it."""
     shop, twin = a_trained_shop(served, "DE", 3), a_trained_shop(served, "FR", 3)
@@ -180,6 +182,7 @@ def test_a_changed_event_is_what_it_is_now(served: Served) -> None:
     assert served.client.get("/v1/events").json()["events"] == [changed]
 
 
+@pytest.mark.any_database
 def test_an_event_is_judged_by_after_a_restart(database_url: str, tmp_path: Path) -> None:
     with serving(database_url, tmp_path, **WEBHOOK) as served:
         shop = a_trained_shop(served)

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
+import pytest
 
 from app.alerts.rules import Delivery
 from tests.running import MONDAY, Shop
@@ -43,6 +44,7 @@ def declare(served: Served, **other: Any) -> dict[str, Any]:
     return declared
 
 
+@pytest.mark.any_database
 def test_a_day_of_lost_data_sent_late_is_one_alert_and_leaves_no_trace(served: Served) -> None:
     """Guarantee 31."""
     *losing, twin = trained_shops(served)
@@ -86,6 +88,7 @@ def baseline(served: Served, series_id: int) -> list[float]:
     return [float(each) for each in profile]
 
 
+@pytest.mark.any_database
 def test_while_a_gap_lasts_its_series_open_no_alerts(served: Served) -> None:
     *losing, _ = trained_shops(served)
     declare(served)

@@ -152,6 +152,7 @@ POISONS: dict[str, tuple[Callable[[Floats], Floats], set[str]]] = {
 }
 
 
+@pytest.mark.any_database
 def test_a_retrain_on_poisoned_or_too_little_data_is_refused_ten_of_ten_and_the_old_baseline_goes_on(
     waking: Served,
 ) -> None:

@@ -139,6 +139,7 @@ def test_a_series_on_which_its_detector_fails_is_judged_by_basic_and_the_others_
         assert reason(heed) == FAULTS[fault]
 
 
+@pytest.mark.any_database
 def test_a_series_that_fell_back_goes_on_after_a_restart_and_recovers_at_the_next_training(
     fragile: Callable[[object], None], database_url: str, tmp_path: Path
 ) -> None:

@@ -38,6 +38,7 @@ def sell(heed: Heed, days: Ints, sold: dict[str, Floats], factor: Floats | float
 
 
 @pytest.mark.parametrize(("country", "told"), [("DE", False), (None, True)])
+@pytest.mark.any_database
 def test_christmas_is_told_only_where_no_country_is_known(
     database_url: str, tmp_path: Path, country: str | None, told: bool
 ) -> None:
@@ -47,6 +48,7 @@ def test_christmas_is_told_only_where_no_country_is_known(
         assert bool(alerts(heed)) == told
 
 
+@pytest.mark.any_database
 def test_a_christmas_far_below_the_last_one_is_told_after_a_restart_too(database_url: str, tmp_path: Path) -> None:
     with running(database_url, tmp_path, country="DE", timezone=ZONE) as heed:
         days, sold = has_a_year(heed)

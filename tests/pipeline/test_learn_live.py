@@ -41,6 +41,7 @@ def a_week_with(shop: Shop, factor: float, hours: int = 3) -> None:
 
 
 @pytest.mark.parametrize("factor", [1.4, 0.6])
+@pytest.mark.any_database
 def test_a_twin_a_week_later_is_silent_after_one_click(heed: Heed, shop: Shop, factor: float) -> None:
     """Its way back to normal too."""
     a_week_with(shop, factor)
@@ -50,6 +51,7 @@ def test_a_twin_a_week_later_is_silent_after_one_click(heed: Heed, shop: Shop, f
     assert len(alerts(heed)) == 1
 
 
+@pytest.mark.any_database
 def test_a_receipt_of_a_false_alarm_says_apart_what_it_asks_of_a_repeat_and_of_all_else(heed: Heed, shop: Shop) -> None:
     """And so it is: as large a rise at another hour is told, the same one a week later is not."""
     a_week_with(shop, 1.4)
@@ -70,6 +72,7 @@ def test_a_receipt_of_a_false_alarm_says_apart_what_it_asks_of_a_repeat_and_of_a
 
 
 @pytest.mark.parametrize("factor", [1.4, 0.6])
+@pytest.mark.any_database
 def test_a_twin_a_week_later_is_told_where_the_label_was_undone(heed: Heed, shop: Shop, factor: float) -> None:
     a_week_with(shop, factor)
     answer = press_false_alarm(heed)
@@ -101,6 +104,7 @@ def test_a_false_alarm_pressed_at_once_silences_the_rest_of_it(heed: Heed, shop:
     assert [alert.status for alert in alerts(heed)] == ["closed"]
 
 
+@pytest.mark.any_database
 def test_what_turns_out_far_stranger_than_when_it_was_called_a_false_alarm_is_told_again(
     heed: Heed, shop: Shop
 ) -> None:
@@ -111,6 +115,7 @@ def test_what_turns_out_far_stranger_than_when_it_was_called_a_false_alarm_is_to
     assert [alert.status for alert in alerts(heed)] == ["closed", "firing"]
 
 
+@pytest.mark.any_database
 def test_a_careless_labeller_hides_no_outage(heed: Heed, shop: Shop) -> None:
     """Guarantee 17, in the small: everything mild is called a false alarm, then orders stop."""
     for factor in (0.75, 1.3, 0.7):

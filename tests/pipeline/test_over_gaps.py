@@ -49,6 +49,7 @@ def told(heed: Heed) -> list[tuple[str, str]]:
         return [(alert.kind, alert.status) for alert in session.scalars(sa.select(Alert).order_by(Alert.id))]
 
 
+@pytest.mark.any_database
 def test_it_ends_once_the_series_looks_normal_again(heed: Heed) -> None:
     shop = with_bad_data(heed)
     shop.send(11)
@@ -61,6 +62,7 @@ def test_it_ends_once_the_series_looks_normal_again(heed: Heed) -> None:
     assert told(heed) == [("anomaly", "withdrawn"), ("data", "resolved")]
 
 
+@pytest.mark.any_database
 def test_it_stays_open_while_the_data_are_bad(heed: Heed) -> None:
     shop = with_bad_data(heed)
     shop.send(30, factor=0.1)
@@ -77,6 +79,7 @@ def test_it_is_filled_once_what_was_wrong_is_sent_again(heed: Heed) -> None:
     assert told(heed) == [("anomaly", "withdrawn"), ("data", "resolved")]
 
 
+@pytest.mark.any_database
 def test_it_is_given_up_at_its_longest_and_people_are_told(heed: Heed) -> None:
     """Guarantee 31."""
     shop = with_bad_data(heed)

@@ -37,6 +37,7 @@ def drop_policy(heed: Heed, policy_id: int) -> None:
         ({"least_absolute_change": 1_000.0}, "below_floor"),
     ],
 )
+@pytest.mark.any_database
 def test_what_a_policy_does_not_watch_is_kept_with_the_reason_and_told_to_nobody(
     database_url: str, tmp_path: Path, settings: dict[str, Any], reason: str
 ) -> None:

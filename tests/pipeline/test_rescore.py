@@ -45,8 +45,9 @@ def arrivals(draw: st.DrawFn) -> tuple[list[int], list[list[int]], int, float]:
     return strange, groups, draw(st.integers(0, DAY_HOURS - 1)), draw(st.sampled_from([0.2, 1.0, 3.0]))
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(arrivals())
+@pytest.mark.any_database
 def test_any_order_of_arrival_ends_as_the_sorted_one(
     heed: Heed, given_arrivals: tuple[list[int], list[list[int]], int, float]
 ) -> None:
@@ -218,6 +219,7 @@ def told(heed: Heed, slot: int) -> list[tuple[Any, ...]]:
     ]
 
 
+@pytest.mark.any_database
 def test_late_points_of_a_series_with_thousands_since_its_training_are_scored_in_slices(heed: Heed) -> None:
     """The same state and scores as of a twin whose points came in order, with an anomaly over the end of a slice."""
     sorted_shop, late = (Shop(heed, country=way) for way in ("sorted", "late"))
@@ -240,6 +242,7 @@ def test_late_points_of_a_series_with_thousands_since_its_training_are_scored_in
         np.testing.assert_allclose(ours[name], theirs[name], rtol=1e-9, atol=1e-9, err_msg=name)
 
 
+@pytest.mark.any_database
 def test_what_comes_late_while_slices_are_scored_is_scored_after_them(heed: Heed) -> None:
     partition = heed.committer.partitions[0]
     shop = trained_shop(heed)

@@ -115,16 +115,16 @@ def test_whoever_hangs_up_while_waiting_does_not_end_the_committer(tmp_path: Pat
         assert abandoned.cancel()
         gate.set()
         holding.join()
-        assert heed.committer.submit(posted("orders", np.array([MONDAY + HOUR]), [1.0])).result(10).accepted == 1
+        assert heed.committer.submit(posted("orders", np.array([MONDAY + HOUR]), [1.0])).result().accepted == 1
 
 
 def test_a_fault_after_a_commit_does_not_end_the_committer(tmp_path: Path) -> None:
     with running(f"sqlite:///{tmp_path / 'heed.db'}", tmp_path) as heed:
-        heed.committer.submit(posted("orders", np.array([MONDAY]), [1.0])).result(10)
+        heed.committer.submit(posted("orders", np.array([MONDAY]), [1.0])).result()
         with heed.database.writing() as session:
             session.execute(sa.text("ALTER TABLE job_slot RENAME TO gone"))
         for day in (2, 4):
-            outcome = heed.committer.submit(posted("orders", np.array([MONDAY + day * DAY]), [1.0])).result(10)
+            outcome = heed.committer.submit(posted("orders", np.array([MONDAY + day * DAY]), [1.0])).result()
             assert outcome.accepted == 1
 
 
@@ -139,20 +139,20 @@ def test_nobody_waits_for_a_service_that_has_stopped(tmp_path: Path) -> None:
 def test_a_daily_series_is_known_as_daily_and_a_series_that_changes_its_pace_is_followed(tmp_path: Path) -> None:
     with running(f"sqlite:///{tmp_path / 'heed.db'}", tmp_path) as heed:
         for day in range(40):
-            heed.committer.submit(posted("revenue", np.array([MONDAY + day * DAY]), [100.0 + day % 7])).result(10)
+            heed.committer.submit(posted("revenue", np.array([MONDAY + day * DAY]), [100.0 + day % 7])).result()
         assert heed.committer.partitions[0].columns["cadence"][0] == DAY
 
         start = MONDAY + 40 * DAY
         hourly = start + HOUR * np.arange(30 * 24)
         for part in np.split(hourly, 30):
-            heed.committer.submit(posted("revenue", part, (100.0 + part % 7).tolist())).result(10)
+            heed.committer.submit(posted("revenue", part, (100.0 + part % 7).tolist())).result()
         assert heed.committer.partitions[0].columns["cadence"][0] == HOUR
 
 
 def test_one_point_of_long_ago_does_not_end_the_warm_up(tmp_path: Path) -> None:
     with running(f"sqlite:///{tmp_path / 'heed.db'}", tmp_path, **WEBHOOK) as heed:
         long_ago = np.array([MONDAY - 20 * 365 * DAY])
-        heed.committer.submit(posted("orders", long_ago, [1.0], country="DE")).result(10)
+        heed.committer.submit(posted("orders", long_ago, [1.0], country="DE")).result()
         shop = Shop(heed)
         shop.send(30)
         shop.send(3, factor=0.1)
@@ -178,7 +178,7 @@ def test_a_series_that_one_token_may_not_bring_in_is_taken_from_it_once_another_
                 for n, bearer in enumerate(bearers)
             ]
         )
-        outcomes = [each.result(10) for each in waiting]
+        outcomes = [each.result() for each in waiting]
         assert [(o.accepted, len(o.rejected)) for o in outcomes] == [(1, 0), (1, 0)]
 
 

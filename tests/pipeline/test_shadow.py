@@ -39,6 +39,7 @@ def test_a_shadow_counts_what_it_would_have_told_beside_what_was_told(heed: Heed
     assert notification_reasons(heed) == ["firing", "resolved"]
 
 
+@pytest.mark.any_database
 def test_counts_go_on_after_a_restart_and_nothing_is_counted_twice(database_url: str, tmp_path: Path) -> None:
     with running(database_url, tmp_path) as heed:
         shop = trained_shop(heed)
@@ -71,6 +72,7 @@ def test_what_goes_on_over_a_count_is_counted_once(heed: Heed) -> None:
     assert shadow_of(heed, shadow_id).would_be_alerts == 1
 
 
+@pytest.mark.any_database
 def test_the_night_counts_by_itself(heed: Heed) -> None:
     shop = trained_shop(heed)
     shadow_id = begin(heed, "basic")

@@ -70,6 +70,7 @@ def test_each_training_is_a_version_with_a_reason(heed: Heed) -> None:
     assert (version.reason, version.series_count) == ("test", 1)
 
 
+@pytest.mark.any_database
 def test_series_of_several_zones_and_cadences_are_trained_together(heed: Heed) -> None:
     for metric, cadence in (("minutely", 60), ("hourly", 3600)):
         times = MONDAY + cadence * np.arange(3 * 1440)
@@ -78,6 +79,7 @@ def test_series_of_several_zones_and_cadences_are_trained_together(heed: Heed) -
     assert heed.committer.partitions[0].columns["cadence"][:2].tolist() == [60, 3600]
 
 
+@pytest.mark.any_database
 def test_what_people_call_real_is_not_learned_and_a_false_alarm_is(heed: Heed) -> None:
     expectation: dict[str, list[float]] = {}
     for verdict in ("real", "false_alarm"):
