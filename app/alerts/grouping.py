@@ -108,13 +108,21 @@ def is_part_of(part: Member, whole: Member) -> bool:
     )
 
 
-def lead_of(lead: Member | None, newcomers: Iterable[Member]) -> Member:
-    """The series that an alert's title names: the first one that came, or its total."""
+def lead_of(lead: Member | None, newcomers: Iterable[Member], split: Sequence[str] = ()) -> Member:
+    """The series that an alert's title names: the first one that came, or its total.
+
+    split: dimensions by which the policy tells parts apart. A total that lacks one of them does not lead its part.
+    """
     for each in newcomers:
-        if lead is None or is_part_of(lead, each):
+        if lead is None or _takes_the_lead(each, lead, split):
             lead = each
     assert lead is not None
     return lead
+
+
+def _takes_the_lead(member: Member, lead: Member, split: Sequence[str]) -> bool:
+    own, its = (sum(name in each.dimensions for name in split) for each in (member, lead))
+    return is_part_of(lead, member) if own == its else own > its and is_part_of(member, lead)
 
 
 def causes_among(members: Sequence[Member]) -> list[bool]:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 import structlog
 from sqlalchemy.orm import Session
 
-from app.alerts.grouping import group_key, lead_of, may_have_grown, off_by
+from app.alerts.grouping import group_key, lead_of, may_have_grown, off_by, split_by
 from app.alerts.message import title_of_several
 from app.alerts.policy import Resolved, resolved
 from app.alerts.rules import (
@@ -296,7 +296,8 @@ def _name_anew(book: Book, alerts: Sequence[Alert]) -> None:
     for alert in alerts:
         newcomers = book.joined[alert.id]
         known = leads.get(alert.lead_series_id or 0)
-        lead = lead_of(member_of(known) if known else None, [each.member for each in newcomers])
+        split = split_by(newcomers[0].policy)
+        lead = lead_of(member_of(known) if known else None, [each.member for each in newcomers], split)
         alert.lead_series_id = lead.series_id
         one_way = "direction" in newcomers[0].policy.settings.group_by
         way = newcomers[0].direction if one_way else 0
@@ -310,7 +311,8 @@ def describe_alert(alert: Alert, standing: Sequence[Anomaly], series: Mapping[in
     worst = [_severity(alert, each) for each in standing]
     alert.severity = Severity.CRITICAL if Severity.CRITICAL in worst else Severity.WARNING
     alert.series_count = len({each.series_id for each in standing})
-    lead = lead_of(None, [member_of(series[each.series_id]) for each in standing])
+    members = {each.series_id: member_of(series[each.series_id]) for each in standing}
+    lead = members.get(alert.lead_series_id or 0) or lead_of(None, members.values())
     alert.lead_series_id = lead.series_id
     ways = {each.direction for each in standing}
     alert.title = title_of_several(

@@ -110,6 +110,13 @@ def test_the_total_leads_whenever_it_comes() -> None:
     assert lead_of(total, [german]) == total
 
 
+def test_a_total_does_not_lead_a_part_that_the_policy_tells_apart() -> None:
+    german, total = orders(1, country="DE"), orders(3)
+    phone = orders(4, country="DE", device="phone")
+    assert lead_of(german, [total], ["country"]) == lead_of(total, [german], ["country"]) == german
+    assert lead_of(phone, [total, german], ["country"]) == german
+
+
 DIMENSIONS = st.dictionaries(st.sampled_from("abc"), st.sampled_from("xy"))
 
 

@@ -164,6 +164,10 @@ def test_where_a_policy_tells_countries_apart_their_total_goes_with_the_first_of
     opened = [alert for alert in alerts(world.heed) if alert.kind == "anomaly"]  # the budget breaks, too
     assert [countries_of(world, alert.id) for alert in opened] == 3 * [{"DE", "all"}, {"FR"}]
     assert {alert.status for alert in opened} == {"resolved"}
+    assert {alert.title for alert in opened} == {
+        "orders (country DE) and 1 more series are unusually low",
+        "orders (country FR) is unusually low",
+    }
     told = [str(request.json["status"]) for request in receiver.wait_for(13) if request.json["kind"] == "anomaly"]
     assert sorted(told) == 6 * ["firing"] + 6 * ["resolved"]
 
