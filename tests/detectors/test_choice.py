@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 
 from detectors.basic import Basic
 from detectors.choice import choose, few_events
-from detectors.contract import Floats
+from detectors.contract import Fields, Floats, Points, Scores
 from detectors.counts import Counts
 from detectors.decomposed import Decomposed
 from detectors.seasonal import Seasonal
@@ -35,6 +38,28 @@ def test_the_default_stays_where_nothing_is_clearly_better() -> None:
     choice = choose(history(seasonal_values(times(N), 20)), default=Seasonal(), others=OTHERS, budget_ms=0.0)
     assert set(choice.detector) == {"seasonal"}
     assert all("default" in reason for reason in choice.reason)
+
+
+class Closer(Seasonal):
+    """Expects so large a share of what the default is off by."""
+
+    name = "closer"
+
+    def __init__(self, share: float) -> None:
+        self.share = share
+
+    def score_in_turn(self, points: Points, steps: int, baseline: Fields, state: Fields) -> tuple[Scores, Fields]:
+        scores, after = super().score_in_turn(points, steps, baseline, state)
+        return replace(scores, expected=points.value + self.share * (scores.expected - points.value)), after
+
+
+@pytest.mark.parametrize(("share", "chosen"), [(0.7, "seasonal"), (0.4, "closer")])
+def test_another_is_chosen_where_it_halves_the_errors_and_not_where_it_only_lessens_them(
+    share: float, chosen: str
+) -> None:
+    past = history(seasonal_values(times(N), 4))
+    choice = choose(past, default=Seasonal(), others=(Closer(share),), budget_ms=0.0, cost_ms={"closer": 0.3})
+    assert set(choice.detector) == {chosen}
 
 
 def test_single_events_are_counted() -> None:
