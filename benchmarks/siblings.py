@@ -132,7 +132,9 @@ def _answer(heed: Heed) -> None:
         if direction > 0 and int(shop) < LABELLED and given[shop] < LABELS // LABELLED:
             given[shop] += 1
             said: dict[str, Any] = {"author": "ana", "source": "api", "now": heed.clock.now()}
-            label_alert(heed, alert_id, "false_alarm", **said, confirmed=True)  # blips are near the owner's size
+            label_alert(
+                heed, alert_id, "false_alarm", **said, confirmed=True
+            )  # 13 ask for it: blips are near the owner's size
 
 
 def _week(heed: Heed, happenings: Mapping[tuple[int, int], float], begin: int) -> Week:

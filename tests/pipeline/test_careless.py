@@ -1,4 +1,7 @@
-"""Guarantee 17: a careless labeller calls everything a false alarm for thirty days, and hears of all that is severe."""
+"""Guarantee 17: a careless labeller calls everything a false alarm for thirty days, and hears of all that is severe.
+
+Every label is confirmed: whoever does not confirm is refused those that hide most, which is the milder case.
+"""
 
 from __future__ import annotations
 
