@@ -9,7 +9,8 @@ off how strong each kind of evidence gets in six ordinary hours, and rarity is c
 The average over the kinds beats their maximum and each of them: something real shows in most kinds, an error of the
 model (a season that the profile misses, one glitch that only the difference sees) in few. What is small and lasts shows
 in none of them. So the seventh, the drift, may speak by itself: a cumulative sum (Page 1954) of deviations from a level
-that follows within days, which tells a fall of 10 % in ten hours as well as one of a single hour.
+that follows within days, which tells a fall of 10 % in ten hours as well as one of a single hour. Of points finer than
+an hour it adds up less than hours, and real series wander so often: there it must be rarer by itself.
 """
 
 from __future__ import annotations
@@ -68,12 +69,14 @@ LONGEST_GAP = 50.0  # steps of silence after which a difference means no less th
 RELATIVE_FLOOR = 0.003  # noise is never taken to be less than this share of the usual size
 QUIET = -1.0  # a kind that sees nothing speaks against the others no louder than this
 JOINT_LEVEL, JOINT_EXCESS = 0.05, 0.5  # largest mean of the kinds in six hours of plain noise; see benchmarks
+JOINT_POINTS, JOINT_FALLS = 6, 0.19  # it falls with the log of the points, since all kinds are seldom loud at once
 SPREAD_BELIEVED = 0.5  # share of the log ratio of spreads; 1 costs recall on real series, 0 on heteroscedastic ones
 DRIFT_LARGEST, DRIFT_SLACK = 3.0, 0.5  # standard deviations: what a point adds at most, and what is none of a drift
 DRIFT_KEPT = 0.97  # of a drift at each point
 DRIFT_RAREST = 2.0  # log10 weeks: it grows no rarer by itself, so that it is soon over
 DRIFT_LONGEST = 30.0  # while how rare that is has not been learned
-DRIFT_ALONE = 1.0  # decades by which it must be rarer than the others together, which is its share of the alerts
+DRIFT_ALONE = 1.0  # decades by which it must be rarer than the others together, hourly: its share of the alerts
+DRIFT_FINER = 2.0  # further decades for each decade of points in an hour, of which it adds up some thirty
 SLOW_DAYS, SLOW_POINTS = 3.0, 48.0  # memory of the level that it is measured from: the longer of the two
 LEAST_DRIFT = 0.05
 _CACHED = 16_384
@@ -85,7 +88,7 @@ class Seasonal:
     """Season found from the data, a level, and rarity from the series' own six-hour peaks."""
 
     name = "seasonal"
-    version = 5
+    version = 6
     evidence: tuple[str, ...] = KINDS
 
     def cold(self, count: int) -> tuple[Fields, Fields]:
@@ -102,12 +105,14 @@ class Seasonal:
             "sigma": np.ones(count),
             "slow_rate": np.full(count, 1 / SLOW_POINTS),
             "drift_most": np.full(count, DRIFT_LONGEST),
+            "drift_alone": np.full(count, DRIFT_ALONE),
             "level_rate": np.full(count, 1 / LEVEL_POINTS),
             "day_rate": np.full(count, 0.05),
             "slope": np.ones(kinds),
             "offset": np.zeros(kinds),
             "trust": np.ones(count),
             "blocks": np.zeros(count),
+            "joint_level": np.full(count, JOINT_LEVEL),
             "daily": np.zeros(count),
             "weekly": np.zeros(count),
             **no_growth(count),
@@ -198,8 +203,8 @@ def _score(points: Points, steps: int, season: _Season, rows: Fields, state: Fie
 
     excess = excess_of(np.abs(signed) * rows["slope"] - rows["offset"], rows["trust"][:, None])
     log_rate = rows["blocks"]
-    together = (_joint(excess) - JOINT_LEVEL) / (JOINT_EXCESS * DECADE) - log_rate
-    drifted = excess[:, TOGETHER] / DECADE - log_rate - DRIFT_ALONE
+    together = (_joint(excess) - rows["joint_level"]) / (JOINT_EXCESS * DECADE) - log_rate
+    drifted = excess[:, TOGETHER] / DECADE - log_rate - rows["drift_alone"]
     rarity = np.minimum(np.maximum(together, drifted), RAREST)
     known &= rows["trained"].astype(bool)
     loudest = np.take_along_axis(signed, np.argmax(np.nan_to_num(excess), axis=1)[:, None], axis=1)[:, 0]
@@ -346,7 +351,7 @@ def _band(points: Points, season: _Season, rows: Fields, before: Mapping[str, Re
     silent = rows["offset"][:, :TOGETHER].sum(axis=1)
 
     def half(threshold: Floats) -> Floats:
-        mean_excess = JOINT_LEVEL + JOINT_EXCESS * DECADE * (np.minimum(threshold, RAREST) + rows["blocks"])
+        mean_excess = rows["joint_level"] + JOINT_EXCESS * DECADE * (np.minimum(threshold, RAREST) + rows["blocks"])
         return np.asarray(
             np.maximum((TOGETHER * evidence_for_excess(mean_excess, rows["trust"]) + silent) / total, 1e-12)
         )
@@ -427,12 +432,15 @@ def _fit(values: Floats, history: History, occasions: Fields) -> tuple[Fields, F
     length = block_length(cadence)
     tails = fit_peaks(block_maxima(evidence, length), evidence, floors, length=length)
     blocks = np.full(series, np.log10(WEEK_SECONDS / (length * cadence)))
+    alone = DRIFT_ALONE + DRIFT_FINER * np.log10(max(HOUR / cadence, 1.0))
     rarest = evidence_for_excess((DRIFT_RAREST + DRIFT_ALONE + blocks) * DECADE, tails.trust)
     baseline |= {
         "slope": tails.slope,
         "offset": tails.offset,
         "trust": tails.trust,
         "blocks": blocks,
+        "joint_level": np.full(series, JOINT_LEVEL - JOINT_FALLS * np.log(max(length / JOINT_POINTS, 1.0))),
+        "drift_alone": np.full(series, alone),
         "drift_most": (rarest + tails.offset[:, TOGETHER]) / tails.slope[:, TOGETHER],
     }
     for name in ("level", "held", "last_deviation", "slow"):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from app.backtest import Recorded, replay
+from detectors.contract import Floats
 from detectors.seasonal import Seasonal
 from tests.detectors.checks import HOUR, Judged, history, judge, times
 
@@ -37,3 +39,30 @@ def test_a_drop_of_a_fifth_is_news_at_night_and_none_at_noon() -> None:
     night, noon = (judged.rarity[2 * 24 + hour] for hour in (3, 12))
     assert (night > 1.0).mean() > 0.9
     assert (noon < 0.0).mean() > 0.9
+
+
+def test_what_adds_up_in_less_than_hours_must_be_rarer_to_speak_by_itself() -> None:
+    """Fifty points off by one and a half times the noise: days of an hourly series, an hour of a minutely one."""
+    hourly, minutely = (_rarest_in_a_long_fall(cadence) for cadence in (HOUR, HOUR // 60))
+    assert (hourly > 1.0).mean() > 0.9
+    assert (minutely < 0.0).mean() > 0.9
+
+
+def _rarest_in_a_long_fall(cadence: int) -> Floats:
+    past, fall = 6 * 168, 50
+    timestamp = times(past + fall, cadence)
+    values = 100 + np.random.default_rng(2).standard_normal((SERIES, past + fall))
+    values[:, past:] -= 1.5
+    baseline, state = Seasonal().fit(history(values[:, :past], cadence=cadence))
+    judged = judge(Seasonal(), baseline, state, timestamp[past:], values[:, past:], cadence=cadence)
+    return np.asarray(judged.rarity.max(axis=0))
+
+
+def test_one_alert_a_week_is_about_one_a_week_of_finer_points_too() -> None:
+    """Plain noise at every five minutes, judged for a week."""
+    series, past, later = 24, 10 * 288, 7 * 288
+    timestamp = times(past + later, 300)
+    values = 100 + 5 * np.random.default_rng(3).standard_normal((series, past + later))
+    recorded = [Recorded(str(row), timestamp, each) for row, each in enumerate(values)]
+    replayed = replay(recorded, alerts_per_week=1.0, train_until=int(timestamp[past]))
+    assert 0.5 < sum(int(one.alert.sum()) for one in replayed) / series < 1.5
