@@ -69,7 +69,7 @@ class DetectorHealthAnswer(BaseModel):
     series: int = Field(description="Series that it judges now.")
     trained: int
     warming_up: int = Field(description="Not known long enough to alert.")
-    stale: int = Field(description="Points come, but the last training is more than three days old.")
+    stale: int = Field(description="Points come, but the last training is more than nine days old.")
     fell_back: int = Field(description="Series of this detector that `basic` judges in its place, because it failed.")
     oldest_training: datetime | None
     alerts_per_week: float | None

@@ -30,6 +30,9 @@ from feedback.retrain import CODE, REASONS, Decision, Figures, Reason, decision_
 REST_SECONDS = 7 * training.DAY
 """So long the nightly training leaves series alone whose data a retrain would not learn, or that were rolled back."""
 
+LARGEST = float(np.finfo(np.float32).max)
+"""What a figure is stored as that is larger."""
+
 
 def put_in_place(
     committer: Committer,
@@ -146,7 +149,8 @@ def _decisions(partition: Partition, slots: Ints, decided: list[tuple[Candidates
         "promoted": np.concatenate([*(out.promoted for _, out in decided), np.zeros(unseen.size, bool)]),
     }
     for name in Figures.__dataclass_fields__:
-        planes[name] = np.concatenate([getattr(each, name) for each in figures]).astype(np.float32)
+        figure = np.concatenate([getattr(each, name) for each in figures])
+        planes[name] = np.clip(figure, -LARGEST, LARGEST).astype(np.float32)
     there = planes["series"] > 0  # the others were erased since they were read
     return {name: plane[there] for name, plane in planes.items()}
 

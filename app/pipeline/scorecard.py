@@ -21,8 +21,8 @@ from feedback.scorecard import Missed, Record, Silenced, Told, Watched
 
 NO_POLICY = "none"
 WEEK = 7 * DAY
-STALE = timedelta(days=3)
-"""Baselines are trained every night; one that was not for so long, though points came, is stale."""
+STALE = timedelta(days=9)
+"""A night refuses what is new for a week at most; a baseline that is older, though points came, is stale."""
 
 
 @dataclass(frozen=True)

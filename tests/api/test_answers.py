@@ -134,7 +134,7 @@ def test_a_senseless_span_is_refused(shared: Served, span: dict[str, int]) -> No
 def test_an_alert_says_what_happened_under_the_names_of_the_webhook(shared: Served) -> None:
     alert = shared.alert()
     assert alert["status"] == "firing"
-    assert "fell to" in alert["text"]
+    assert "has moved to a new level" in alert["text"]
     assert alert["url"].startswith(f"{shared.url}/a/")
     assert set(alert["links"]) == {"false_alarm", "real", "event", "new_normal", "bad_data"}
     anomaly = alert["anomalies"][0]

@@ -180,6 +180,15 @@ def test_a_retrain_on_poisoned_or_too_little_data_is_refused_ten_of_ten_and_the_
         assert [each["decision"] for each in history["retrains"]] == ["refused", "refused", "promoted"]
 
 
+def test_values_beyond_all_measure_are_refused_with_a_reason_as_any_others(waking: Served) -> None:
+    usual = learned(waking)
+    send(waking, KNOWN, 1e200 * usual[:168])
+    retrain = waking.retrain()
+    assert retrain["status"] == "done"
+    (decided,) = decisions(waking, retrain)
+    assert decided["decision"] == "refused"
+
+
 def test_what_was_refused_rests_from_the_nightly_training_for_a_week_and_can_be_forced(waking: Served) -> None:
     values = learned(waking)
     send(waking, KNOWN, 2 * values[KNOWN : KNOWN + POISONED])
