@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from app.alerts.message import AlertFacts, Reason, buttons, further_lines, sentence
+from app.alerts.message import AlertFacts, Button, Reason, buttons, further_lines, sentence
 from app.channels.contract import Notice, check_web_address, post_json
 from app.outbound import Outbound
 
@@ -13,7 +13,7 @@ CARD = "application/vnd.microsoft.card.adaptive"
 COLOURS = dict.fromkeys((Reason.FIRING, Reason.GROWN, Reason.UPDATED, Reason.DIGEST), "attention") | {
     Reason.RESOLVED: "good"
 }
-BUTTONS_SHOWN = 6  # Teams folds away what is more
+BUTTONS_SHOWN = 6  # Teams drops what is more, unless it is in the menu
 Element = dict[str, Any]
 
 
@@ -47,7 +47,7 @@ def payload(notice: Notice) -> dict[str, Any]:
     card = {
         "type": "AdaptiveCard",
         "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
-        "version": "1.4",
+        "version": "1.5",
         "fallbackText": said,
         "msteams": {"width": "Full"},
         "body": [
@@ -55,12 +55,19 @@ def payload(notice: Notice) -> dict[str, Any]:
             *_chart(facts),
             *(_plain(line, size="small") for line in further_lines(facts)),
         ],
-        "actions": [
-            {"type": "Action.OpenUrl", "title": button.text, "url": button.url}
-            for button in buttons(facts, reason)[:BUTTONS_SHOWN]
-        ],
+        "actions": _actions(buttons(facts, reason)),
     }
     return {"type": "message", "attachments": [{"contentType": CARD, "contentUrl": None, "content": card}]}
+
+
+def _actions(offered: list[Button]) -> list[Element]:
+    """The first of them and the last, which is the alert's page, are shown; the others are in the card's menu."""
+    in_menu = offered[BUTTONS_SHOWN - 1 : -1]
+    return [
+        {"type": "Action.OpenUrl", "title": button.text, "url": button.url}
+        | ({"mode": "secondary"} if button in in_menu else {})
+        for button in offered
+    ]
 
 
 def _plain(text: str, **style: str) -> Element:

@@ -9,6 +9,7 @@ import pytest
 
 from app.alerts.message import Reason, Resemblance
 from app.channels import pagerduty, teams
+from app.pipeline.facts import OFFERED
 from tests.channels.anomalies import CASES, alert, anomaly
 
 FIRING = CASES[0].notice
@@ -55,6 +56,15 @@ def test_a_card_reads_in_the_order_that_a_reader_needs() -> None:
     assert [element["type"] for element in card["body"]] == ["RichTextBlock", "Image", *["RichTextBlock"] * 3]
     assert [action["title"] for action in card["actions"]] == BUTTONS
     assert "TextBlock" not in {element["type"] for element in card["body"]}  # it would read Markdown out of names
+
+
+def test_a_card_shows_six_buttons_and_keeps_the_others_in_its_menu() -> None:
+    facts = alert(anomaly("orders"), verdicts=tuple(OFFERED))
+    actions = teams.payload(replace(FIRING, facts=facts))["attachments"][0]["content"]["actions"]
+    shown = [action["title"] for action in actions if "mode" not in action]
+    menu = [action["title"] for action in actions if action.get("mode") == "secondary"]
+    assert shown == ["False alarm", "Real problem", "One-off event", "New normal", "Bad data", "Details"]
+    assert menu == ["I'm on it", "Snooze until it changes", "Something missed?"]
 
 
 def test_a_card_stays_within_the_size_that_teams_takes() -> None:
