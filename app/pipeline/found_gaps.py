@@ -133,7 +133,7 @@ class GapFinder:
             apart = np.flatnonzero(np.diff(stuck.since[order]) > gaps.JOINED_STEPS * step) + 1
             for together in np.split(order, apart):
                 start = int(stuck.since[together].min())
-                words = _Words(source, stuck.sending, self._moment(start, stuck.series_ids[together]))
+                words = Words(source, stuck.sending, self._moment(start, stuck.series_ids[together]))
                 lost = Loss(
                     "stuck", stuck.token or None, stuck.series_ids[together], _time(start), words.of_stuck, step
                 )
@@ -154,7 +154,7 @@ class GapFinder:
         for token, those in _grouped(found).items():
             start = min(since for _, since in those.values())
             ids = np.concatenate([ids for ids, _ in those.values()])
-            words = _Words(self._source(token), sending[token], self._moment(start, ids))
+            words = Words(self._source(token), sending[token], self._moment(start, ids))
             lost = Loss("zeros", token or None, ids, _time(start), words.of_zeros, self._step_of(ids))
             gaps.open_found(self._committer, lost, now)
 
@@ -253,7 +253,7 @@ class GapFinder:
     ) -> int:
         newest = max(each.newest for each in groups)
         ids = np.concatenate([each.series_ids for each in groups])
-        words = _Words(self._source(token), sending, self._moment(newest, ids), of_all)
+        words = Words(self._source(token), sending, self._moment(newest, ids), of_all)
         step = max(each.cadence for each in groups)
         lost = Loss("silence", token or None, ids, _time(newest + 1), words.of_silence, step)
         return int(gaps.open_found(self._committer, lost, now) is not None)
@@ -411,7 +411,7 @@ def _grouped(found: Mapping[tuple[int, str], tuple[Ints, int]]) -> dict[int, dic
 
 
 @dataclass(frozen=True)
-class _Words:
+class Words:
     """What people are told of a loss. source: what the token is called that sends it; sending: all metrics it sends.
 
     of_all: what to call it instead, where it is more than one source.

@@ -94,7 +94,7 @@ def test_an_alert_that_goes_on_can_be_taken_on_and_snoozed_and_one_that_is_over_
     facts = alert(DROP)
     said = {each.action: each.text for each in buttons(facts, Reason.UPDATED)}
     assert {action: text for action, text in said.items() if action in names} == names
-    assert [each.action for each in buttons(facts, Reason.RESOLVED)] == ["false_alarm", "real", "missed", "details"]
+    assert [each.action for each in buttons(facts, Reason.RESOLVED)] == [*facts.links, "missed", "details"]
 
 
 def test_what_has_gone_silent_is_not_called_back_to_normal() -> None:
