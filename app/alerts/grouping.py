@@ -22,6 +22,8 @@ from app.alerts.rules import freshness
 
 JOINS_AFTER_ITS_END = timedelta(hours=6)
 """So long after its end an alert still takes in what began with it, as a run of one series reopens."""
+LEAST_LEFT = 0.05
+"""What a drop leaves is as good as nothing from here on: to halve is no news any more."""
 MOST_TOTALS = 31
 """All that a series has where five dimensions split it; of more, the nearest."""
 
@@ -47,17 +49,20 @@ class Extent:
     """How large an alert is.
 
     causes: series that are no part of another of its series. size: how far off the furthest of them is, see `off_by`.
+    left: of what was expected, where least is, see `left_of`.
     """
 
     causes: int
     size: float
+    left: float = 1.0
 
     def json(self) -> dict[str, Any]:
-        return {"causes": self.causes, "size": self.size}
+        return {"causes": self.causes, "size": self.size, "left": self.left}
 
     @classmethod
     def read(cls, stored: Mapping[str, Any]) -> Extent:
-        return cls(int(stored["causes"]), float(stored["size"]))
+        """What was stored before anybody looked at what is left cannot fall any further."""
+        return cls(int(stored["causes"]), float(stored["size"]), float(stored.get("left", LEAST_LEFT)))
 
 
 def group_key(policy: Resolved, member: Member, direction: int) -> str:
@@ -156,8 +161,20 @@ def off_by(actual: float, expected: float | None, lower: float | None, upper: fl
     return abs(actual - expected) / usual if usual else 1.0
 
 
-def may_have_grown(before: float, after: float, growth: float) -> bool:
+def left_of(actual: float, expected: float | None) -> float:
+    """What a drop leaves, as a share of what was expected, from `LEAST_LEFT` to 1; a rise leaves all of it.
+
+    A drop can't be off by more than all, so that one of more than half never doubles; what it leaves can halve.
+    """
+    return min(max(actual / expected, LEAST_LEFT), 1.0) if expected else 1.0
+
+
+def may_have_grown(before: Extent, after: Extent, growth: float) -> bool:
     """Whether one anomaly passed a step of growth on its way, and its alert is worth another look."""
+    return _passed_a_step(before.size, after.size, growth) or _passed_a_step(1 / before.left, 1 / after.left, growth)
+
+
+def _passed_a_step(before: float, after: float, growth: float) -> bool:
     if not 0 < before < after:
         return False
     steps = (math.floor(math.log(each) / math.log1p(growth)) for each in (before, after))
@@ -168,4 +185,5 @@ def growth_of(told: Extent, now: Extent, growth: float) -> Growth | None:
     """What is new of an alert since it was last told of, by the share that its policy asks for."""
     if now.causes >= told.causes * (1 + growth):
         return Growth.SPREAD
-    return Growth.WORSENED if now.size >= told.size * (1 + growth) else None
+    worsened = now.size >= told.size * (1 + growth) or now.left * (1 + growth) <= told.left
+    return Growth.WORSENED if worsened else None

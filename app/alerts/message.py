@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from app.alerts.contribution import Explanation
-from app.alerts.grouping import Extent, Member, causes_among, growth_of, off_by
+from app.alerts.grouping import Extent, Member, causes_among, growth_of, left_of, off_by
 from app.alerts.rules import End, Severity, SnoozedFor, worse
 from app.alerts.shape import Shape, ShapeKind
 from app.alerts.templates import Worded, filled
@@ -336,7 +336,8 @@ def extent_of(anomalies: Sequence[AnomalyFacts]) -> Extent:
     causes = causes_among([anomaly.series.member for anomaly in anomalies])
     leading = [anomaly for anomaly, is_cause in zip(anomalies, causes, strict=True) if is_cause]
     size = max((off_by(a.actual, a.expected, a.lower, a.upper) for a in leading), default=0.0)
-    return Extent(len({anomaly.series.id for anomaly in leading}), size)
+    left = min((left_of(anomaly.actual, anomaly.expected) for anomaly in leading), default=1.0)
+    return Extent(len({anomaly.series.id for anomaly in leading}), size, left)
 
 
 def weeks_of(rarity: float) -> float:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 import structlog
 from sqlalchemy.orm import Session
 
-from app.alerts.grouping import group_key, lead_of, may_have_grown, off_by, split_by
+from app.alerts.grouping import Extent, group_key, lead_of, left_of, may_have_grown, off_by, split_by
 from app.alerts.message import title_of_several
 from app.alerts.policy import Resolved, resolved
 from app.alerts.rules import (
@@ -205,7 +205,7 @@ def _follow(book: Book, transition: Transition) -> None:
     alert = book.alerts.get(anomaly.alert_id or 0)
     if alert is not None and alert.status == "closed":
         return
-    before = _off_by(anomaly) if anomaly in book.session else 0.0
+    before = _extent(anomaly) if anomaly in book.session else None
     describe(anomaly, transition)
     book.session.add(anomaly)
     if alert is None or (alert.status == "withdrawn" and "told" not in transition.changes):
@@ -217,7 +217,7 @@ def _follow(book: Book, transition: Transition) -> None:
         meet(book, alert)
     if alert.delivery in UNTOLD_DELIVERIES and fresh and "ended" not in transition.changes:
         _tell_after_all(book, alert, anomaly)
-    elif may_have_grown(before, _off_by(anomaly), alert.growth_to_repeat):
+    elif before is not None and may_have_grown(before, _extent(anomaly), alert.growth_to_repeat):
         book.grown[alert.id] = alert
     severity = _severity(alert, anomaly)
     if worse(Severity(alert.severity), severity) != alert.severity:
@@ -267,6 +267,10 @@ def _goes_on(book: Book, alert: Alert) -> None:
 def _off_by(anomaly: Anomaly) -> float:
     """How far off its rarest point is."""
     return off_by(anomaly.actual, anomaly.expected, anomaly.lower, anomaly.upper)
+
+
+def _extent(anomaly: Anomaly) -> Extent:
+    return Extent(1, _off_by(anomaly), left_of(anomaly.actual, anomaly.expected))
 
 
 def _severity(alert: Alert, anomaly: Anomaly) -> Severity:

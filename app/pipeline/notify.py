@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session
 from app.alerts.grouping import Extent, growth_of
 from app.alerts.hours import MORNING, ActiveHours
 from app.alerts.message import AlertFacts, Reason, Snoozed, as_it_ended
-from app.alerts.rules import Delivery, Severity
+from app.alerts.rules import Delivery, Severity, worse
 from app.channels import CHANNELS, KEEP_INCIDENTS, UPDATED_IN_PLACE, open_channel
 from app.channels.contract import Channel as OpenChannel
 from app.channels.contract import Notice, TransportError
@@ -401,13 +401,22 @@ def worth_saying(claim: Claim, facts: AlertFacts, *, in_place: bool) -> Reason |
     reason = Reason(claim.reason)
     if reason not in (Reason.GROWN, Reason.UPDATED):
         return as_it_ended(reason, facts)
-    told = Extent.read(claim.said) if claim.said else facts.extent
-    is_news = reason is Reason.UPDATED or growth_of(told, facts.extent, facts.growth_to_repeat) is not None
+    is_news = reason is Reason.UPDATED or _is_worse_than_said(claim, facts)
     if facts.snooze is not None and facts.snooze.what is not None:
         is_news = not facts.is_snoozed and (is_news or not _told_since(facts.snooze, claim, facts))
     if is_news:
         return Reason.UPDATED
     return Reason.GROWN if in_place else None
+
+
+def _is_worse_than_said(claim: Claim, facts: AlertFacts) -> bool:
+    """Whether the alert is more severe than when the channel last heard of it, or larger by its policy's share."""
+    if not claim.said:
+        return False
+    said = Severity(claim.said.get("severity", facts.severity))
+    if worse(said, Severity(facts.severity)) != said:
+        return True
+    return growth_of(Extent.read(claim.said), facts.extent, facts.growth_to_repeat) is not None
 
 
 def _told_since(snooze: Snoozed, claim: Claim, facts: AlertFacts) -> bool:

@@ -23,6 +23,7 @@ from app.alerts.grouping import (
     growth_of,
     is_part_of,
     lead_of,
+    left_of,
     may_have_grown,
     off_by,
 )
@@ -168,6 +169,30 @@ def test_an_alert_is_spoken_of_again_when_it_has_doubled() -> None:
     assert growth_of(Extent(1, 0.3), Extent(2, 0.3), 1.0) is Growth.SPREAD
 
 
+def test_a_drop_is_spoken_of_again_when_half_of_what_it_left_has_gone() -> None:
+    told = Extent(1, 0.55, left_of(45.0, 100.0))
+    assert growth_of(told, Extent(1, 0.75, left_of(25.0, 100.0)), 1.0) is None
+    assert growth_of(told, Extent(1, 1.0, left_of(0.0, 100.0)), 1.0) is Growth.WORSENED
+    assert growth_of(told, Extent(1, 1.0, left_of(0.0, 100.0)), 100.0) is None
+
+
+def test_of_what_is_nearly_all_gone_no_rest_is_news() -> None:
+    nearly, wholly = (Extent(1, 1.0, left_of(value, 100.0)) for value in (2.0, 0.0))
+    assert growth_of(nearly, wholly, 1.0) is None
+    assert not may_have_grown(nearly, wholly, 1.0)
+
+
+def test_what_is_left_is_a_share_of_what_was_expected_and_a_rise_leaves_all() -> None:
+    assert left_of(-30.0, -100.0) == pytest.approx(0.3)
+    assert left_of(300.0, 100.0) == left_of(5.0, 0.0) == left_of(5.0, None) == 1.0
+    assert Extent.read(Extent(1, 0.55, 0.45).json()) == Extent(1, 0.55, 0.45)
+
+
+def test_an_extent_that_was_stored_without_what_was_left_is_not_taken_for_one_that_left_all() -> None:
+    told = Extent.read({"causes": 1, "size": 0.6})
+    assert growth_of(told, Extent(1, 0.6, 0.4), 1.0) is None
+
+
 def test_how_far_off_is_a_share_of_what_was_expected_or_of_the_band_where_that_is_wide() -> None:
     assert off_by(40.0, 100.0, 90.0, 110.0) == pytest.approx(0.6)
     assert off_by(9.0, 1.0, -3.0, 5.0) == pytest.approx(2.0)
@@ -175,8 +200,10 @@ def test_how_far_off_is_a_share_of_what_was_expected_or_of_the_band_where_that_i
 
 
 def test_one_anomaly_is_worth_another_look_at_each_doubling_only() -> None:
-    sizes = [0.1 * 1.1**step for step in range(40)]  # up to 41 times as far off
+    sizes = [Extent(1, 0.1 * 1.1**step) for step in range(40)]  # up to 41 times as far off
     looks = sum(may_have_grown(before, after, 1.0) for before, after in pairwise(sizes))
     assert looks == 6
-    assert not may_have_grown(0.0, 0.5, 1.0)
-    assert not may_have_grown(0.5, 0.4, 1.0)
+    assert not may_have_grown(Extent(1, 0.0), Extent(1, 0.5), 1.0)
+    assert not may_have_grown(Extent(1, 0.5), Extent(1, 0.4), 1.0)
+    drops = [Extent(1, 0.9, 0.9 * 0.95**step) for step in range(40)]  # down to an eighth of what was left
+    assert sum(may_have_grown(before, after, 1.0) for before, after in pairwise(drops)) == 3

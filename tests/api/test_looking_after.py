@@ -13,7 +13,7 @@ import pytest
 
 from app.clock import wall_now
 from app.store.notifications import COLLECTING, QUIET
-from tests.api.test_routing import has_fallen, routed, statuses
+from tests.api.test_routing import has_fallen, has_history, routed, statuses
 from tests.receiver import Receiver, Reply, receiving
 from tests.running import Shop
 from tests.serving import Served
@@ -76,6 +76,24 @@ def test_what_has_changed_since_it_was_snoozed_is_escalated_and_can_be_snoozed_a
         assert [each.json["status"] for each in oncall.wait_for(1)] == ["firing"]
         assert httpx.post(again).status_code == 200
         assert "Snoozed until it gets worse or is over." in served.alert()["remarks"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "severity"),
+    [({"critical_change": 0.6, "growth_to_repeat": 100.0}, "critical"), ({"critical_change": 5.0}, "warning")],
+)
+def test_an_outage_that_gets_worse_is_told_again(
+    settings: dict[str, float], severity: str, database_url: str, tmp_path: Path
+) -> None:
+    with routed(database_url, tmp_path, channels=["shop"], **settings) as (served, shop, _oncall):
+        told = Told(served, shop, has_history(served))
+        told.orders.send(3, factor=0.45)
+        assert told.heard() == ["firing"]
+        told.orders.send(1, factor=0.0)
+        assert told.heard() == ["firing", "updated"]
+        assert [each.json["severity"] for each in shop.requests] == ["warning", severity]
+        told.orders.send(1, factor=0.0)
+        assert told.heard() == ["firing", "updated"]
 
 
 def test_what_is_snoozed_until_it_recovers_says_only_that_it_is_over(told: Told) -> None:
