@@ -26,6 +26,8 @@ CLIPPED = 4.0
 FALSE_ALARMS = 3.0
 """Runs of points told at a budget of one alert a week, per week, beyond which a detector does not know its errors."""
 FEW_EVENTS = 5.0
+OF_FEW_EVENTS = "counts"
+"""The detector of every series that counts single events, once it has learned."""
 COST_MS = {"basic": 0.2, "static": 0.1, "counts": 1.0, "seasonal": 0.3, "decomposed": 100.0}
 """Cost of a fit of five weeks hourly, measured by benchmarks/fit.py; a trial costs about as much again."""
 
@@ -122,11 +124,11 @@ def _chosen(default: str, trials: dict[str, Trial], countable: Bools) -> Choice:
     detectors, reasons = [], []
     worth = {name: trial.worth() for name, trial in trials.items()}
     for row in range(len(countable)):
-        if countable[row] and "counts" in trials and np.isfinite(trials["counts"].error[row]):
-            detectors.append("counts")
+        if countable[row] and OF_FEW_EVENTS in trials and np.isfinite(trials[OF_FEW_EVENTS].error[row]):
+            detectors.append(OF_FEW_EVENTS)
             reasons.append("single events: most points count fewer than five")
             continue
-        name, reason = _best({name: float(each[row]) for name, each in worth.items() if name != "counts"}, default)
+        name, reason = _best({name: float(each[row]) for name, each in worth.items() if name != OF_FEW_EVENTS}, default)
         detectors.append(name)
         reasons.append(reason)
     return Choice(detectors, reasons)

@@ -118,7 +118,10 @@ class AssessmentAnswer(BaseModel):
     series: AssessedSeries
     timezone: str
     cadence_seconds: int
-    detector: str = Field(description="What judged it: of a stored series its own, of a posted history the default.")
+    detector: str = Field(
+        description="What judged it: of a stored series its own; of a posted history that of counts where it counts "
+        "single events, otherwise the default."
+    )
     advice: Advice
     recommendation: str = Field(description="What to do, in a sentence or two.")
     predictability: float | None = Field(

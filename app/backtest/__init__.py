@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from app.backtest.replay import Progressed, Recorded, Replayed, replay
 from app.backtest.tables import Table, UnreadableTable, read_table, write_table
+from detectors.calendar import DAY
+from detectors.choice import OF_FEW_EVENTS, few_events
 from detectors.contract import Bools
+from detectors.training import LEARNING_DAYS
 
 __all__ = ["BacktestSummary", "Recorded", "Replayed", "TableSummary", "UnreadableTable", "backtest", "replay"]
 
 WEEK_SECONDS = 604_800
+JUDGEMENTS = ("expected", "lower", "upper", "rarity", "direction", "anomalous", "alert")
 SLACK_POINTS = 3
 """An alert counts as right if it starts in a labelled segment or so many points beside it."""
 
@@ -91,21 +97,32 @@ def backtest(
     """
     tables = [read_table(Path(path)) for path in paths]
     targets = _targets([table.path for table in tables], output)
-    replayed = replay(
+    asked = partial(replay, alerts_per_week=alerts_per_week, timezone=timezone, country=country)
+    replayed = asked(
         [table.recorded for table in tables],
-        alerts_per_week=alerts_per_week,
-        timezone=timezone,
-        country=country,
         train_until=train_until,
         train_fraction=train_fraction,
         progress=progress,
     )
+    replayed = [_counted(judged, table.recorded, asked) for judged, table in zip(replayed, tables, strict=True)]
     summaries = []
     for table, judged, target in zip(tables, replayed, targets, strict=True):
         if target:
             write_table(table, judged, target)
         summaries.append(_summary(table, judged, target))
     return BacktestSummary(tuple(summaries))
+
+
+def _counted(judged: Replayed, one: Recorded, asked: Callable[..., list[Replayed]]) -> Replayed:
+    """Judged anew, once it has learned, by the detector that training gives to what counts single events."""
+    start = max(judged.judged_from, int(np.searchsorted(one.timestamp, one.timestamp[:1] + LEARNING_DAYS * DAY).sum()))
+    if start >= len(one.timestamp) or not few_events(one.value[None, :start])[0]:
+        return judged
+    [counted] = asked([one], train_until=int(one.timestamp[start]), detector=OF_FEW_EVENTS)
+    joined: dict[str, Any] = {
+        name: np.concatenate([getattr(judged, name)[:start], getattr(counted, name)[start:]]) for name in JUDGEMENTS
+    }
+    return replace(judged, **joined)
 
 
 def _targets(paths: Sequence[Path], output: Path | None) -> list[Path | None]:

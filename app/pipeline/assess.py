@@ -25,12 +25,13 @@ from app.store.tables import Series
 from detectors import registry
 from detectors.assessment import Assessment, assess
 from detectors.bars import Bar, Bars, least_of
-from detectors.calendar import local_seconds
+from detectors.calendar import DAY, local_seconds
+from detectors.choice import OF_FEW_EVENTS, few_events
 from detectors.contract import Bools, Detector, Fields, Floats, History, Ints, Points, Scores
 from detectors.days import kinds_of_day
 from detectors.quality import Arrival
 from detectors.static import Limited
-from detectors.training import on_grid, usual_cadence
+from detectors.training import LEARNING_DAYS, on_grid, usual_cadence
 
 MOST_COLUMNS = 50_000
 """How far back an assessment looks, in steps of the cadence, as training does."""
@@ -103,7 +104,7 @@ class Report:
 def assess_pasts(pasts: Sequence[Past], *, alerts_per_week: float) -> list[Report]:
     """One report a past, in their order. Those on the very same grid are assessed together."""
     grids = [_on_grid(past) for past in pasts]
-    pasts = [_with_least(past, grid) for past, grid in zip(pasts, grids, strict=True)]
+    pasts = [_with_least(_with_judge(past, grid), grid) for past, grid in zip(pasts, grids, strict=True)]
     reports: dict[int, Report] = {}
     for members, together in _stacked(pasts, grids):
         came = [pasts[member].arrival for member in members]
@@ -161,6 +162,14 @@ def _stored(session: Session, series: Series, now: int, settings: PolicySettings
 
 def _detector(past: Past) -> Detector:
     return registry.get(past.detector) if past.limits is None else Limited(*past.limits)
+
+
+def _with_judge(past: Past, grid: History) -> Past:
+    """A history that was only shown to us gets the detector that training gives to all that count single events."""
+    learned = grid.timestamp[-1] - grid.timestamp[0] >= LEARNING_DAYS * DAY
+    if past.series_id is None and learned and few_events(grid.values)[0]:
+        return replace(past, detector=OF_FEW_EVENTS)
+    return past
 
 
 def _with_least(past: Past, grid: History) -> Past:

@@ -269,3 +269,20 @@ def test_an_alert_is_right_in_or_beside_a_labelled_segment() -> None:
     alert[[5, 18, 23]] = True
     verified = verify(alert, label)
     assert (verified.segments, verified.found, verified.false_alarms) == (2, 1, 1)
+
+
+def test_once_learned_single_events_are_judged_by_what_training_would_choose(tmp_path: Path) -> None:
+    timestamp = times(4 * 168)
+    value = np.random.default_rng(1).poisson(0.5, len(timestamp)).astype(float)
+    learned = 14 * 24
+    file = tmp_path / "refunds.csv"
+    rows = "".join(f"{time},{number:g}\n" for time, number in zip(timestamp.tolist(), value.tolist(), strict=True))
+    file.write_text("timestamp,value\n" + rows)
+    backtest([file], tmp_path / "out")
+    with (tmp_path / "out" / "refunds.csv").open() as written:
+        expected = np.array([float(row["expected"] or "nan") for row in csv.DictReader(written)])
+    one = Recorded("refunds", timestamp, value)
+    [usual] = replay([one])
+    [counted] = replay([one], train_until=int(timestamp[learned]), detector="counts")
+    np.testing.assert_allclose(expected[:learned], usual.expected[:learned], rtol=1e-4)
+    np.testing.assert_allclose(expected[learned:], counted.expected[learned:], rtol=1e-4)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -86,3 +87,18 @@ def test_a_ratio_is_assessed_with_the_events_behind_it() -> None:
     width = [course.upper - course.lower for course in courses if course is not None]
     noon = (timestamp // HOUR % 24 == 12)[-width[0].size :]
     assert np.median(width[0][noon]) < 0.5 * np.median(width[1][noon])
+
+
+def test_a_posted_history_of_single_events_is_assessed_by_what_would_judge_it() -> None:
+    """`seasonal` would promise more than `counts` keeps, which takes over after two weeks."""
+    timestamp = MONDAY + HOUR * np.arange(6 * 168)
+    busy = 0.55 + 0.45 * np.sin(2 * np.pi * (timestamp // HOUR % 24) / 24)
+    past = Past("refunds", "UTC", timestamp, np.random.default_rng(1).poisson(busy).astype(float))
+    [report] = assess_pasts([past], alerts_per_week=1.0)
+    assert report.past.detector == "counts"
+    promised, by_default = (shares(each)["spike", 24] for each in (past, replace(past, series_id=1)))
+    assert promised is not None
+    assert by_default is not None
+    assert promised > 1.3 * by_default
+    [young] = assess_pasts([replace(past, timestamp=timestamp[:240], value=past.value[:240])], alerts_per_week=1.0)
+    assert young.past.detector == "seasonal"
