@@ -33,6 +33,11 @@ TAKEN_FOR_NORMAL = (
     "If nobody answers, Heed takes it for normal: it learns this level from now on and, until the series has settled "
     "or a week is over, tells of it again only if it gets ten times rarer or turns the other way."
 )
+WHILE_DATA_ARE_LOST = "Until it ends, nothing that these series send is judged or learned from."
+UNTIL_DATA_ARE_BACK = (
+    "If nobody answers, nothing that these series send is judged or learned from until they send as usual again; then "
+    "it closes by itself."
+)
 VERDICTS_IN_WORDS = {
     "false_alarm": "a false alarm",
     "real": "a real problem",
@@ -260,6 +265,13 @@ class Digest:
     listed: tuple[Digested, ...]
 
 
+class LostData(StrEnum):
+    """How it is known that data are lost: found by Heed, or declared."""
+
+    FOUND = "found"
+    DECLARED = "declared"
+
+
 @dataclass(frozen=True)
 class AlertFacts:
     """All that any channel may say of an alert. `title` is what it was stored with; `told_at` when it was opened."""
@@ -290,6 +302,7 @@ class AlertFacts:
     actions: Mapping[str, str] = field(default_factory=dict)  # what can be done besides answering -> URL
     escalates: Escalation | None = None  # what happens if nobody looks after it
     given_up_after: timedelta | None = None  # for how long it may last
+    lost_data: LostData | None = None  # how it is known what it tells of, where that is a gap
 
     @property
     def foremost(self) -> AnomalyFacts | None:
@@ -489,13 +502,12 @@ def remarks(facts: AlertFacts) -> tuple[str, ...]:
     """What tempers the judgement: a series not known for long, a detector that is only a fall-back."""
     anomaly = facts.foremost
     if anomaly is None:
-        return (*(f"{each}." for each in _sentences_of(facts.title)[1:]), *_looked_after(facts))
+        return _remarks_without_anomaly(facts)
     said = []
     if facts.escalated_after is not None:
         said.append(f"Escalated: nobody has acknowledged it within {lasting(facts.escalated_after)}.")
     said += _looked_after(facts)
-    if facts.snooze and facts.is_snoozed:
-        said.append(f"Snoozed until {_end_of_snooze(facts.snooze, anomaly.series.timezone, facts.told_at)}.")
+    said += _snoozed(facts, anomaly.series.timezone)
     if facts.silence:
         until = moment(facts.silence.until, anomaly.series.timezone, facts.told_at)
         said.append(f"Not sent: silenced by {clipped(facts.silence.author)} until {until}: {facts.silence.comment}.")
@@ -512,6 +524,21 @@ def remarks(facts: AlertFacts) -> tuple[str, ...]:
     return tuple(said)
 
 
+def _remarks_without_anomaly(facts: AlertFacts) -> tuple[str, ...]:
+    """What its title says after the first sentence holds only while it lasts, unless it never lasted."""
+    if facts.ended_at is not None and facts.ended_at > facts.told_at:
+        return ()
+    said = [f"{each}." for each in _sentences_of(facts.title)[1:]]
+    said += [*_looked_after(facts), *_snoozed(facts, "UTC")]
+    return tuple(said + [line for line in (if_nobody_answers(facts),) if line])
+
+
+def _snoozed(facts: AlertFacts, timezone: str) -> list[str]:
+    if facts.snooze is None or not facts.is_snoozed:
+        return []
+    return [f"Snoozed until {_end_of_snooze(facts.snooze, timezone, facts.told_at)}."]
+
+
 def _looked_after(facts: AlertFacts) -> list[str]:
     if not facts.looked_after_by or facts.ended_at is not None:
         return []
@@ -522,6 +549,8 @@ def _looked_after(facts: AlertFacts) -> list[str]:
 def if_nobody_answers(facts: AlertFacts) -> str | None:
     """What happens to an alert that goes on; nothing where somebody has answered, or has taken it on."""
     anomaly = facts.foremost
+    if anomaly is None and facts.lost_data and facts.ended_at is None and not facts.answered:
+        return UNTIL_DATA_ARE_BACK if facts.lost_data is LostData.FOUND else WHILE_DATA_ARE_LOST
     if anomaly is None or anomaly.ended_at is not None or facts.answered:
         return None
     if facts.escalates and not facts.looked_after_by and not facts.is_snoozed:

@@ -17,6 +17,7 @@ from app.alerts.message import (
     AnomalyFacts,
     Answered,
     Escalation,
+    LostData,
     Reason,
     Resemblance,
     SeriesFacts,
@@ -106,6 +107,7 @@ def facts_of(
             | _budget_offered(links, alert, origin, now),
             escalates=_escalation(alert),
             given_up_after=_given_up_after(anomalies.get(alert.id, []), series),
+            lost_data=_lost_data(alert, gaps),
         )
         for alert in alerts
     }
@@ -114,8 +116,15 @@ def facts_of(
 def _offered(alert: Alert, anomalies: Mapping[int, Sequence[Anomaly]], gaps: Mapping[int, str]) -> list[str]:
     """The verdicts that may be given: of a gap that Heed found, whether it is one."""
     if alert.kind == "data":
-        return OFFERED_OF_GAP if gaps.get(alert.gap_id or 0) in happenings.FOUND else []
+        return OFFERED_OF_GAP if _lost_data(alert, gaps) is LostData.FOUND else []
     return OFFERED if alert.id in anomalies else []
+
+
+def _lost_data(alert: Alert, gaps: Mapping[int, str]) -> LostData | None:
+    origin = gaps.get(alert.gap_id or 0)
+    if alert.kind != "data" or origin is None:
+        return None
+    return LostData.FOUND if origin in happenings.FOUND else LostData.DECLARED
 
 
 def _offer(alert: Alert, anomalies: Sequence[Anomaly]) -> str | None:

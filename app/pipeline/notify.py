@@ -368,7 +368,8 @@ def stop_channel(session: Session, channel_id: int, name: str, why: str, now: da
     """Send nothing to it any more, and say so through the others. Stopped twice it is said once."""
     if not disable_channel(session, channel_id, why, now):
         return
-    said = f"Alerts no longer reach {name}: {why}. Correct the channel and enable it again"
+    cure = "Correct the channel and enable it again: what waits for it is kept for three days"
+    said = f"Alerts no longer reach {name}: {why}. {cure}"
     announce(session, said, now, severity="critical", due=now)
     log.error("channel_disabled", channel=name, reason=why)
 

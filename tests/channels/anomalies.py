@@ -15,6 +15,7 @@ from app.alerts.message import (
     Digest,
     Digested,
     Escalation,
+    LostData,
     Reason,
     SeriesFacts,
     WarmUp,
@@ -237,6 +238,7 @@ CASES = [
     )),
     Case("20-a-source-is-silent", Reason.FIRING, replace(
         notice_of(SILENT), links={verdict: f"{HEED}/f/{verdict}.signed" for verdict in OFFERED_OF_GAP},
+        lost_data=LostData.FOUND,
     )),
     Case("21-a-spike-that-has-passed", Reason.RESOLVED, alert(replace(
         _lasting(DROP, 0.5), end=End.RECOVERED,

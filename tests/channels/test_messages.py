@@ -11,6 +11,7 @@ import pytest
 from app.alerts.message import (
     Answered,
     Escalation,
+    LostData,
     Reason,
     Resemblance,
     Snoozed,
@@ -22,7 +23,7 @@ from app.alerts.message import (
 )
 from app.alerts.rules import End, SnoozedFor
 from app.channels import slack, webhook
-from tests.channels.anomalies import CASES, DROP, NOW, Case, alert, anomaly
+from tests.channels.anomalies import CASES, DROP, NOW, Case, alert, anomaly, notice_of
 from tests.channels.golden import as_json, golden
 
 INTERNAL_IDS = ("4711", "90210", "1b4e28ba")
@@ -118,6 +119,32 @@ def test_what_happens_if_nobody_answers_follows_from_the_facts() -> None:
     assert if_nobody_answers(replace(facts, looked_after_by="Anna")) == closes
     assert if_nobody_answers(replace(facts, snooze=Snoozed(what=SnoozedFor.RECOVERY))) == closes
     assert if_nobody_answers(replace(facts, answered=Answered("real", "Anna"))) is None
+
+
+def test_lost_data_say_what_happens_if_nobody_answers_while_they_are_lost() -> None:
+    found = replace(notice_of("checkout has been silent"), lost_data=LostData.FOUND)
+    said = if_nobody_answers(found) or ""
+    assert said.startswith("If nobody answers, nothing that these series send is judged or learned from until they ")
+    assert remarks(replace(found, lost_data=LostData.DECLARED)) == (
+        "Until it ends, nothing that these series send is judged or learned from.",
+    )
+    assert if_nobody_answers(replace(found, answered=Answered("real", "Anna"))) is None
+    assert remarks(replace(found, ended_at=NOW + timedelta(hours=1))) == ()
+
+
+def test_what_an_alert_about_no_series_says_besides_holds_until_it_is_over() -> None:
+    broken = notice_of("Policy shop told of 12 alerts. From now on they come once a day")
+    assert remarks(broken) == ("From now on they come once a day.",)
+    assert remarks(replace(broken, ended_at=NOW + timedelta(days=7))) == ()
+    over_when_told = replace(notice_of("Heed was paused. 3 alerts are over"), ended_at=NOW)
+    assert remarks(over_when_told) == ("3 alerts are over.",)
+
+
+def test_a_snooze_is_said_of_an_alert_about_no_series_too() -> None:
+    silent = notice_of("checkout has been silent")
+    assert remarks(replace(silent, snooze=Snoozed(what=SnoozedFor.RECOVERY))) == ("Snoozed until it is over.",)
+    until = replace(silent, snooze=Snoozed(until=NOW + timedelta(hours=2)))
+    assert remarks(until) == ("Snoozed until Tue 3 Nov, 15:05 (UTC).",)
 
 
 def test_slack_takes_nothing_in_a_name_for_a_command() -> None:

@@ -8,11 +8,22 @@ from datetime import datetime, timedelta
 import pytest
 import sqlalchemy as sa
 
-from app.alerts.message import AlertFacts, Answered, Reason, Resemblance, WarmUp, remarks, resemblance, sentence
+from app.alerts.message import (
+    AlertFacts,
+    Answered,
+    LostData,
+    Reason,
+    Resemblance,
+    WarmUp,
+    remarks,
+    resemblance,
+    sentence,
+)
 from app.pipeline.explain import each_explained
 from app.pipeline.facts import facts_of
+from app.pipeline.notify import announce
 from app.store.database import Database
-from app.store.tables import Alert, Anomaly, Label
+from app.store.tables import Alert, Anomaly, Gap, Label
 from tests.pipeline.outbox import LINKS, NOW, add_alerts
 
 A_WEEK_AGO = NOW - timedelta(days=7)
@@ -157,3 +168,26 @@ def test_a_series_that_is_not_known_for_long_says_so(told: Told, database: Datab
     assert facts.foremost is not None
     assert facts.foremost.warm_up == WarmUp(12, 14)
     assert "12 of 14 days" in remarks(facts)[0]
+
+
+@pytest.mark.parametrize(("origin", "lost_data"), [("silence", LostData.FOUND), ("declared", LostData.DECLARED)])
+def test_a_data_alert_knows_how_its_gap_became_known(database: Database, origin: str, lost_data: LostData) -> None:
+    with database.writing() as session:
+        gap = Gap(
+            metric="*",
+            dimensions={},
+            started_at=NOW,
+            reason="",
+            origin=origin,
+            author="heed",
+            created_at=NOW,
+            retrain_when_backfilled=False,
+            known_points=0,
+        )
+        session.add(gap)
+        session.flush()
+        announce(session, "checkout has been silent", NOW, gap_id=gap.id)
+        alert_id = session.scalars(sa.select(Alert.id)).one()
+    facts = Told(database, alert_id).facts()
+    assert facts.lost_data is lost_data
+    assert ("real" in facts.links) == (origin == "silence")

@@ -237,7 +237,7 @@ def test_a_channel_that_is_gone_is_disabled_and_ops_hear_of_it_elsewhere(
     news = [str(request.json["text"]) for request in elsewhere.requests if "sales team" in str(request.json["text"])]
     assert news == [
         f"Alerts no longer reach sales team: the receiver answered {status}: it does not exist any more. "
-        "Correct the channel and enable it again."
+        "Correct the channel and enable it again: what waits for it is kept for three days."
     ]
     assert len(elsewhere.requests) == 4
 
