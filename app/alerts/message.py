@@ -437,7 +437,7 @@ def others(facts: AlertFacts) -> str | None:
     largest = sorted(rest.values(), key=lambda each: -_size(each))[:OTHERS_SHOWN]
     shown = "; ".join(_briefly(each, foremost.series.metric) for each in largest)
     more = f"; and {len(rest) - OTHERS_SHOWN:,} more" if len(rest) > OTHERS_SHOWN else ""
-    return f"Also: {shown}{more}."
+    return f"{'Also' if foremost.ended_at is None else 'Also affected'}: {shown}{more}."
 
 
 def buttons(facts: AlertFacts, reason: Reason) -> list[Button]:
@@ -580,8 +580,8 @@ def _change(anomaly: AnomalyFacts) -> str:
     numbers = difference(actual, expected, unit)
     less = "less" if actual < expected else "more"
     share = f"{numbers.percent} or {numbers.size}" if numbers.percent else numbers.size
-    length = _length_of_spike(anomaly)
-    return f"{_moved(anomaly)} {numbers.actual}{length} instead of about {numbers.expected}, that is {share} {less}"
+    compared = f"{numbers.actual} instead of about {numbers.expected}{_length_of_spike(anomaly)}"
+    return f"{_moved(anomaly)} {compared}, that is {share} {less}"
 
 
 def _briefly(anomaly: AnomalyFacts, known_metric: str) -> str:

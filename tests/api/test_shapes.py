@@ -31,7 +31,7 @@ def drifts(orders: Shop) -> None:
 @pytest.mark.parametrize(
     ("happens", "shape", "words"),
     [
-        (spikes, "spike", " for 60 minutes instead of about "),
+        (spikes, "spike", " for 60 minutes, that is "),
         (shifts, "shift", " has moved to a new level of about "),
         (drifts, "drift", " has drifted down to "),
     ],
