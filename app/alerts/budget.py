@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from scipy.stats import poisson
 
+from app.alerts.wording import quantity
+
 BY_CHANCE = 0.001
 """A policy that keeps its budget breaks it in one week of a thousand."""
 FEWEST = 5
@@ -78,10 +80,11 @@ def foremost(told: Iterable[Told]) -> tuple[str, int]:
 def in_words(policy: str, told: list[Told], budget: float, *, alerts_per_week: float) -> str:
     """What is said once: how it stands, what happens now, and what would mend it. alerts_per_week: of one series."""
     series, count = foremost(told)
+    which = f"All {count} are" if count == len(told) else f"{count} of the {len(told)} {'is' if count == 1 else 'are'}"
     return (
-        f"{policy} told of {len(told)} alerts in a week, its budget is {budget:.2g}. "
-        "From now on they come once a day in a digest, unless they are critical. "
-        f"{_cure(told, budget, alerts_per_week)}. {count} of them are of {series}"
+        f"{policy} told of {len(told)} alerts in a week, its budget is {_said(budget)} a week. "
+        "From now on they come once a day in a digest, unless they are critical, until a week has kept the budget. "
+        f"{_cure(told, budget, alerts_per_week)}. {which} of {series}"
     )
 
 
@@ -89,5 +92,9 @@ def _cure(told: list[Told], budget: float, alerts_per_week: float) -> str:
     wanted, left = fitting(told, budget)
     if wanted < LEAST:
         return "They are too rare for any budget to leave out: answer them, so that what you need not hear is learned"
-    spared = f"{left} of them would have been told"
-    return f"To mend it, set alerts_per_week to {wanted:.1g} instead of {alerts_per_week:.2g}: {spared}"
+    offered = f"With {_said(wanted)} alerts a series and week in place of {_said(alerts_per_week)}"
+    return f"{offered}, {left} of the {len(told)} would have been told"
+
+
+def _said(alerts: float) -> str:
+    return quantity(float(f"{alerts:.2g}"))

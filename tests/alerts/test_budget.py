@@ -28,13 +28,20 @@ def test_the_budget_that_is_offered_would_have_kept_the_week_within_what_was_ask
 def test_what_is_said_names_the_budget_the_change_and_the_foremost_series() -> None:
     said = in_words("Policy shop", told(0.7, 0.9, 1.1, 1.4, 2.6), 1.0, alerts_per_week=0.25)
     assert said == (
-        "Policy shop told of 5 alerts in a week, its budget is 1. From now on they come once a day in a digest, unless "
-        "they are critical. To mend it, set alerts_per_week to 0.03 instead of 0.25: 1 of them would have been told. "
-        "5 of them are of orders"
+        "Policy shop told of 5 alerts in a week, its budget is 1 a week. From now on they come once a day in a digest, "
+        "unless they are critical, until a week has kept the budget. With 0.03 alerts a series and week in place of "
+        "0.25, 1 of the 5 would have been told. All 5 are of orders"
     )
+
+
+def test_what_is_said_counts_the_foremost_series_among_all_and_says_large_budgets_as_people_do() -> None:
+    week = [*told(*[1.0] * 100), *(Told(each, 1.0, f"refunds {each}") for each in range(80))]
+    said = in_words("Policy shop", week, 124.0, alerts_per_week=0.25)
+    assert "its budget is 120 a week." in said
+    assert said.endswith(". 100 of the 180 are of orders")
 
 
 def test_where_no_budget_would_help_none_is_offered() -> None:
     said = in_words("Policy shop", told(9.0, 12.0), 0.02, alerts_per_week=0.02)
-    assert "set alerts_per_week" not in said
+    assert "a series and week" not in said
     assert "answer them" in said

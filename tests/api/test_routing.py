@@ -215,7 +215,7 @@ def test_a_policy_that_breaks_its_budget_turns_to_a_digest_and_says_so_once(data
             orders.send(16)
         titles = [str(each.json["title"]) for each in shop.requests]
         [broken] = {title for title in titles if "its budget is" in title}
-        assert broken.startswith("Policy shop told of 6 alerts in a week, its budget is 0.02.")
+        assert broken.startswith("Policy shop told of 6 alerts in a week, its budget is 0.02 a week.")
         alerts = served.client.get("/v1/alerts?kind=anomaly").json()["alerts"]
         assert [each["delivery"] for each in alerts] == 2 * ["digest"] + 6 * ["live"]
         orders.send(9 * 24)
