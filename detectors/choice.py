@@ -8,7 +8,7 @@ most to gain: those that the cheap ones predict worst, compared with how much th
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -34,10 +34,11 @@ COST_MS = {"basic": 0.2, "static": 0.1, "counts": 1.0, "seasonal": 0.3, "decompo
 
 @dataclass(frozen=True)
 class Choice:
-    """The detector of each of S series, and why, in plain words."""
+    """The detector of each of S series, and why, in plain words. spent_ms: what trying dear detectors has cost."""
 
     detector: list[str]
     reason: list[str]
+    spent_ms: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -68,12 +69,13 @@ def choose(
     for one in cheap:
         trials[one.name] = _tried(one, history, np.arange(series))
     countable = few_events(history.values)
+    spent_ms = 0.0
     for one in sorted(set(others) - set(cheap), key=lambda dear: cost_ms.get(dear.name, np.inf)):
-        affordable = int(budget_ms // (2 * cost_ms.get(one.name, np.inf)))
+        affordable = int((budget_ms - spent_ms) // (2 * cost_ms.get(one.name, np.inf)))
         rows = _most_to_gain(trials[default.name], countable, affordable)
-        budget_ms -= len(rows) * 2 * cost_ms.get(one.name, np.inf) if len(rows) else 0.0
+        spent_ms += len(rows) * 2 * cost_ms.get(one.name, np.inf) if len(rows) else 0.0
         trials[one.name] = _tried(one, history, rows)
-    return _chosen(default.name, trials, countable)
+    return replace(_chosen(default.name, trials, countable), spent_ms=spent_ms)
 
 
 def _tried(detector: Detector, history: History, rows: Ints) -> Trial:

@@ -30,18 +30,16 @@ MOST_COLUMNS = 10_000
 """Newest steps of a history that are compared on: a year of hours, a week of minutes."""
 
 
-def choose_detectors(committer: Committer, *, now: datetime, budget_ms: float) -> int:
-    """Compare the detectors on the series that are due for it; returns how many."""
-    dearest = max(choice.COST_MS.values())
+def choose_detectors(committer: Committer, *, now: datetime, budget_ms: float, most: int = MOST_A_NIGHT) -> int:
+    """Compare the detectors on the series that are due for it, so many in all at most; returns how many."""
     compared = 0
     for number in range(len(committer.partitions)):
         fold(committer, number)
-        due = committer.call(lambda n=number: _due(committer.partitions[n], now))  # type: ignore[misc]
+        due = committer.call(lambda n=number: _due(committer.partitions[n], now))[: most - compared]  # type: ignore[misc]
         with committer.database.reading() as session:
             excluded = exclusions(session, now)
         for portion in portions(committer, number, due):
-            _compare(committer, number, portion, excluded, now, budget_ms)
-            budget_ms -= 2 * dearest * min(portion.size, budget_ms // (2 * dearest))
+            budget_ms -= _compare(committer, number, portion, excluded, now, budget_ms)
             compared += portion.size
     return compared
 
@@ -53,25 +51,30 @@ def _due(partition: Partition, now: datetime) -> Ints:
     waited = now.timestamp() - column["chosen_at"] >= AGAIN_AFTER_DAYS * training.DAY
     free = np.array([each.settings.must_judge is None for each in partition.regimes.resolved])[column["regime"]]
     due = np.flatnonzero(learned & waited & free & (column["cadence"] > 0))
-    return due[np.argsort(column["chosen_at"][due], kind="stable")][:MOST_A_NIGHT]
+    return due[np.argsort(column["chosen_at"][due], kind="stable")]
 
 
 def _compare(
     committer: Committer, number: int, slots: Ints, excluded: Exclusions, now: datetime, budget_ms: float
-) -> None:
+) -> float:
+    """Returns what of the budget was spent."""
     partition = committer.partitions[number]
     start, end = window(partition, slots)
     start = max(start, end - MOST_COLUMNS * int(partition.columns["cadence"][slots].max()))
     ids = partition.columns["series_id"][slots]
     others = [each for each in registry.DETECTORS.values() if each.name != DEFAULT_DETECTOR]
     chosen: dict[int, tuple[str, str]] = {}
+    spent_ms = 0.0
     with committer.database.reading() as session:
         for grid in points.read_grids(session, number, start, end, series_ids=ids.tolist()):
             history = history_of(partition, grid, excluded)
-            best = choice.choose(history, default=registry.get(DEFAULT_DETECTOR), others=others, budget_ms=budget_ms)
+            left_ms = budget_ms - spent_ms
+            best = choice.choose(history, default=registry.get(DEFAULT_DETECTOR), others=others, budget_ms=left_ms)
+            spent_ms += best.spent_ms
             reasons = zip(best.detector, best.reason, strict=True)
             chosen |= dict(zip(grid.series_ids.tolist(), reasons, strict=True))
     committer.call(lambda: _record(committer, number, chosen, now))
+    return spent_ms
 
 
 def _record(committer: Committer, number: int, chosen: dict[int, tuple[str, str]], now: datetime) -> None:

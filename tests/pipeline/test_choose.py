@@ -15,9 +15,10 @@ from app.pipeline.choose import AGAIN_AFTER_DAYS, choose_detectors
 from app.pipeline.train import everything, train
 from app.pipeline.watch import watches
 from app.store import choices
+from detectors import choice
 from detectors.contract import Fields, History
 from detectors.seasonal import Seasonal
-from tests.running import HOUR, MONDAY, Shop, posted, running
+from tests.running import HOUR, MONDAY, WEEK, Shop, posted, running
 
 
 class Faulty(Seasonal):
@@ -77,6 +78,25 @@ def test_a_series_that_cannot_be_trained_falls_back_with_the_reason_until_it_can
     train(heed.committer, now=heed.clock.now(), reason="test", wanted=everything)
     assert detectors(heed)[1] == "seasonal"
     assert "could not" not in reasons(heed)[1]
+
+
+def test_a_night_compares_so_many_series_and_spends_its_budget_once_and_only_on_what_was_tried(tmp_path: Path) -> None:
+    """Half-hourly refunds come first and try nothing dear; of two series that earn it, the budget pays for one."""
+    with running(f"sqlite:///{tmp_path / 'heed.db'}", tmp_path) as heed:
+        for number, cadence in enumerate((HOUR // 2, HOUR, 2 * HOUR)):
+            times = MONDAY + cadence * np.arange(3 * WEEK // cadence)
+            noise = np.random.default_rng(number)
+            tide = 100 + 20 * np.sin(2 * np.pi * times / (31 * HOUR)) + noise.normal(0, 1, times.size)
+            values = tide if number else noise.poisson(0.5, times.size).astype(float)
+            heed.committer.submit(posted(f"metric {number}", times, values), None, Delivery.SILENT).result()
+        later = heed.clock.now() + timedelta(days=AGAIN_AFTER_DAYS)
+        assert choose_detectors(heed.committer, now=later, budget_ms=2 * choice.COST_MS["decomposed"]) == 3
+        with heed.database.reading() as session:
+            chosen = choices.judges(session, [1, 2, 3], fall_back="")
+        assert sorted(chosen.values()) == ["counts", "decomposed", "seasonal"]
+        later += timedelta(days=AGAIN_AFTER_DAYS)
+        assert choose_detectors(heed.committer, now=later, budget_ms=0, most=2) == 2
+        assert choose_detectors(heed.committer, now=later, budget_ms=0, most=2) == 1
 
 
 def test_the_night_compares_by_itself(heed: Heed) -> None:
