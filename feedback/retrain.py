@@ -271,7 +271,7 @@ WORDS: Mapping[Reason, tuple[str, str]] = {
     Reason.NO_POINTS: ("it has no points in the window", "Ask for another `start` and `end`."),
     Reason.IN_GAP: ("late points of a gap may still come", "Retrain when the gap is filled, or send `force`."),
     Reason.YOUNG: ("it has {points:,.0f} points yet, {needed:,.0f} are needed", "It is trained once they are there."),
-    Reason.NOT_FITTED: ("its detector could not be fitted on these points", ""),
+    Reason.NOT_FITTED: ("its detector could not be fitted on these points, or failed on them", ""),
     Reason.TOO_LITTLE: (
         "there are {points:,.0f} points to learn from, {needed:,.0f} are needed",
         "Ask for a longer window, or exclude less.",

@@ -98,7 +98,7 @@ class Counts(BaseModel):
     promoted: int = Field(description="They have a new baseline.")
     refused: int = Field(description="Their new baseline was worse, or had learned what is not normal.")
     skipped: int = Field(description="There was nothing to learn from, or to compare on.")
-    failed: int = Field(description="Their detector could not be fitted.")
+    failed: int = Field(description="Their detector could not be fitted, or failed while it judged.")
 
 
 class Links(BaseModel):

@@ -18,8 +18,10 @@ from detectors.robust import center_and_unit, mean
 from feedback.labels import LabelEvidence, Verdict
 from feedback.retrain import (
     CLEARLY,
+    CODE,
     STRANGE,
     Figures,
+    Reason,
     compared,
     decide,
     expectations,
@@ -69,6 +71,12 @@ def challenge(of: Candidates) -> Outcome:
     codes = decide(figures, standing, of.size)
     wins = promoted(codes, standing)
     return Outcome(codes, wins, figures, [(rows, _brought_up(of, rows, each)) for rows, each in fitted])
+
+
+def failed(of: Candidates) -> Outcome:
+    """What comes of candidates whose detector raised: they keep what they have."""
+    count = of.slots.size
+    return Outcome(np.full(count, CODE[Reason.NOT_FITTED]), np.zeros(count, bool), Figures.unknown(count), [])
 
 
 Baselines = list[tuple[Detector, Ints, Fields]]

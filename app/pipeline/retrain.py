@@ -7,6 +7,7 @@ what was there before, so that a process that dies is gone on from where it was,
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from datetime import datetime
 
 import numpy as np
@@ -17,7 +18,7 @@ from sqlalchemy.orm import Session
 from app.errors import Conflict, NotFound, Unprocessable
 from app.partitions.partition import UNKNOWN, Partition
 from app.pipeline.candidates import Asked, Candidates, read_candidates
-from app.pipeline.challenge import challenge
+from app.pipeline.challenge import Outcome, challenge, failed
 from app.pipeline.cron import Cron
 from app.pipeline.ingest import Committer
 from app.pipeline.promote import put_in_place
@@ -269,16 +270,28 @@ def _train_part(
 ) -> bool:
     """Decide of some series and put in place what won; False where the retrain no longer runs."""
 
-    def read() -> list[Candidates]:
+    def read(some: Ints) -> list[Candidates]:
         partition = committer.partitions[number]
         in_gap = partition.happenings.in_gap(int(now.timestamp()) - WAIT_FOR_LATE_SECONDS)
-        known = np.intersect1d(slots, with_points(partition))
+        known = np.intersect1d(some, with_points(partition))
         if not known.size:
             return []
         with committer.database.reading() as session:
             return [*read_candidates(session, committer.partitions, partition, known, excluded, in_gap, asked)]
 
-    decided = [(each, challenge(each)) for each in committer.call(read)]
+    def decide(some: Ints) -> Iterator[tuple[Candidates, Outcome]]:
+        for each in committer.call(lambda: read(some)):
+            try:
+                yield each, challenge(each)
+            except Exception:  # one series may fail in any way; the others must still be trained
+                if each.slots.size == 1:
+                    log.exception("series_not_compared", retrain=retrain.id, series=int(each.ids[0]))
+                    yield each, failed(each)
+                else:
+                    for half in np.array_split(each.slots, 2):
+                        yield from decide(half)
+
+    decided = [*decide(slots)]
     late = committer.call(lambda: put_in_place(committer, retrain, number, slots, decided, now))
     if late:
         score_again(committer, now)
@@ -286,9 +299,12 @@ def _train_part(
 
 
 def outcome(retrain: Retrain) -> str:
-    """`2,000 trained, 3 kept their old baseline`."""
+    """`2,000 trained, 3 kept their old baseline`, or `failed: KeyError, after …`."""
     kept = retrain.series_count - retrain.promoted
-    return f"{retrain.promoted:,} trained, {kept:,} kept their old baseline"
+    said = f"{retrain.promoted:,} trained, {kept:,} kept their old baseline"
+    if retrain.failed:
+        said += f", {retrain.failed:,} of them as its detector failed"
+    return f"failed: {retrain.error}, after {said}" if retrain.status == stored.FAILED else said
 
 
 def cancel(committer: Committer, retrain_id: int, *, by: str, now: datetime) -> Retrain:

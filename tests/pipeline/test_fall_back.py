@@ -13,6 +13,7 @@ import pytest
 from app.main import Heed
 from app.pipeline.attempts import MOST_OVERRUNS, Attempts, UnusableError
 from app.pipeline.rescore import score_again
+from app.pipeline.retrain import outcome, run_night
 from app.pipeline.train import everything, train
 from app.pipeline.watch import watches
 from app.store import choices
@@ -37,8 +38,15 @@ class Fragile(Seasonal):
 
     def score(self, points: Points, baseline: Fields, state: Fields) -> tuple[Scores, Fields]:
         scores, state = super().score(points, baseline, state)
+        return self._spoiled(scores, points), state
+
+    def score_in_turn(self, points: Points, steps: int, baseline: Fields, state: Fields) -> tuple[Scores, Fields]:
+        scores, states = super().score_in_turn(points, steps, baseline, state)
+        return self._spoiled(scores, points), states
+
+    def _spoiled(self, scores: Scores, points: Points) -> Scores:
         unlucky = np.flatnonzero(points.value == UNLUCKY)
-        return (self.fault(scores, unlucky) if unlucky.size else scores), state
+        return self.fault(scores, unlucky) if unlucky.size else scores
 
 
 def raises(_scores: Scores, _unlucky: Ints) -> Scores:
@@ -175,6 +183,22 @@ def test_late_points_that_a_detector_fails_on_make_their_series_fall_back_too(
         assert detectors(heed) == ["basic", "fragile", "fragile"]
         assert heed.committer.partitions[0].columns["since_anchor"][0] == 4
         assert [anomaly.detector for anomaly in anomalies(heed)] == ["basic"]
+
+
+def test_a_night_trains_the_others_where_a_detector_fails_on_one_series(
+    fragile: Callable[[object], None], tmp_path: Path
+) -> None:
+    fragile(raises)
+    with running(f"sqlite:///{tmp_path / 'heed.db'}", tmp_path, **WEBHOOK) as heed:
+        shop = watched_by_the_fragile(heed)[0]
+        send(heed, shop.clock, DE=UNLUCKY)
+        shop.clock += 1
+        shop.send(12, at_once=True)  # the anomaly has ended: what it was is learned from
+        night = run_night(heed.committer, heed.clock.now())
+        assert night is not None
+        assert (night.status, night.promoted, night.failed) == ("done", 2, 1)
+        assert outcome(night) == "2 trained, 1 kept their old baseline, 1 of them as its detector failed"
+        assert detectors(heed) == ["basic", "fragile", "fragile"]
 
 
 def test_what_fell_back_keeps_its_anchor_for_points_that_come_later_still(
