@@ -9,7 +9,8 @@ from pathlib import Path
 
 def main(chosen: list[str]) -> int:
     """Run each in a process of its own, so that none warms up or crowds another."""
-    known = sorted(path.stem for path in Path(__file__).parent.glob("[a-z]*.py"))
+    modules = sorted(Path(__file__).parent.glob("[a-z]*.py"))
+    known = [path.stem for path in modules if '__name__ == "__main__"' in path.read_text(encoding="utf-8")]
     if unknown := set(chosen) - set(known):
         print(f"No such benchmark: {', '.join(sorted(unknown))}. There are: {', '.join(known)}.", file=sys.stderr)
         return 2

@@ -26,7 +26,6 @@ WORTH_IT = 0.85
 """A model must see changes of at most so much of what a fixed limit sees, to be worth it."""
 HARDLY_EVER_CHANGES = 0.95
 """Where so many points are one value, or repeat the one before, any other value is the news."""
-UNPREDICTABLE = 0.05
 
 
 class Season(StrEnum):

@@ -83,22 +83,6 @@ def _unix(instant: datetime) -> int:
     return int(instant.timestamp())
 
 
-def hour_of_day(local: Ints) -> Ints:
-    """0 to 23 of wall-clock seconds."""
-    return local // HOUR % 24
-
-
 def day_of_week(local: Ints) -> Ints:
     """0 (Monday) to 6 of wall-clock seconds; 1 January 1970 was a Thursday."""
     return (local // DAY + 3) % 7
-
-
-def hour_of_week(local: Ints) -> Ints:
-    """0 (Monday, midnight) to 167 of wall-clock seconds."""
-    return day_of_week(local) * 24 + hour_of_day(local)
-
-
-def day_of_month(local: Ints) -> Ints:
-    """1 to 31 of wall-clock seconds."""
-    day = local.astype("datetime64[s]").astype("datetime64[D]")
-    return np.asarray((day - day.astype("datetime64[M]")).astype(np.int64) + 1)
