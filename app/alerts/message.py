@@ -21,6 +21,7 @@ from app.alerts.wording import (
     lasting,
     moment,
     name_in_words,
+    on_moment,
     quantity,
     rarity_in_words,
     span,
@@ -31,7 +32,7 @@ RAREST_WEEKS = 1e6
 OTHERS_SHOWN = 5
 TAKEN_FOR_NORMAL = (
     "If nobody answers, Heed takes it for normal: it learns this level from now on and, until the series has settled "
-    "or a week is over, tells of it again only if it gets ten times rarer or turns the other way."
+    "or a week is over, tells of it again only if it gets much stranger or turns the other way."
 )
 WHILE_DATA_ARE_LOST = "Until it ends, nothing that these series send is judged or learned from."
 UNTIL_DATA_ARE_BACK = (
@@ -554,9 +555,9 @@ def if_nobody_answers(facts: AlertFacts) -> str | None:
     if anomaly is None or anomaly.ended_at is not None or facts.answered:
         return None
     if facts.escalates and not facts.looked_after_by and not facts.is_snoozed:
-        at = moment(facts.escalates.at, anomaly.series.timezone, facts.told_at)
+        when = on_moment(facts.escalates.at, anomaly.series.timezone, facts.told_at)
         named = " and ".join(clipped(name) for name in facts.escalates.to)
-        return f"If nobody looks after it, {named} will be told, too, at {at}."
+        return f"If nobody looks after it, {named} will be told, too, {when}."
     if facts.given_up_after is None:
         return None
     until = lasting(facts.given_up_after)
@@ -578,9 +579,11 @@ def _change(anomaly: AnomalyFacts) -> str:
     if shape is not None and shape.kind is ShapeKind.SHIFT:
         actual, expected = shape.level, shape.usual
     numbers = difference(actual, expected, unit)
+    compared = f"{numbers.actual} instead of about {numbers.expected}{_length_of_spike(anomaly)}"
+    if numbers.is_from_nothing:
+        return f"{_moved(anomaly)} {compared}"
     less = "less" if actual < expected else "more"
     share = f"{numbers.percent} or {numbers.size}" if numbers.percent else numbers.size
-    compared = f"{numbers.actual} instead of about {numbers.expected}{_length_of_spike(anomaly)}"
     return f"{_moved(anomaly)} {compared}, that is {share} {less}"
 
 
@@ -592,8 +595,11 @@ def _briefly(anomaly: AnomalyFacts, known_metric: str) -> str:
     if anomaly.expected is None:
         return f"{name} {quantity(anomaly.actual, series.suffix)}"
     numbers = difference(anomaly.actual, anomaly.expected, series.suffix)
+    compared = f"{name} {numbers.actual} instead of about {numbers.expected}"
+    if numbers.is_from_nothing:
+        return compared
     less = "less" if anomaly.actual < anomaly.expected else "more"
-    return f"{name} {numbers.actual} instead of about {numbers.expected} ({numbers.percent or numbers.size} {less})"
+    return f"{compared} ({numbers.percent or numbers.size} {less})"
 
 
 def _size(anomaly: AnomalyFacts) -> float:
@@ -607,6 +613,13 @@ def _length_of_spike(anomaly: AnomalyFacts) -> str:
     return f" for {lasting(timedelta(seconds=anomaly.shape.points * anomaly.series.cadence_seconds))}"
 
 
+def _length_so_far(anomaly: AnomalyFacts) -> str:
+    """`31 hours`, from the first abnormal point to the end of the last one that is known."""
+    step = timedelta(seconds=anomaly.series.cadence_seconds)
+    last = anomaly.last_abnormal_at or anomaly.started_at + (anomaly.point_count - 1) * step
+    return lasting(last + step - anomaly.started_at)
+
+
 def _moved(anomaly: AnomalyFacts) -> str:
     match anomaly.shape.kind if anomaly.shape else None:
         case ShapeKind.SHIFT:
@@ -616,7 +629,7 @@ def _moved(anomaly: AnomalyFacts) -> str:
             return f"{'drifted' if anomaly.ended_at else 'has drifted'} {way} to"
     if anomaly.is_inside_the_band and anomaly.point_count > 1:
         level = "low" if anomaly.direction < 0 else "high"
-        return f"has stayed {level} for {anomaly.point_count} points, at worst"
+        return f"has stayed {level} for {_length_so_far(anomaly)}, at worst"
     return "fell to" if anomaly.direction < 0 else "rose to"
 
 
@@ -625,7 +638,7 @@ def _when(anomaly: AnomalyFacts, facts: AlertFacts) -> str:
     if anomaly.ended_at is None:
         return _since(anomaly, facts)
     if anomaly.ended_at <= anomaly.started_at:
-        return f"at {moment(anomaly.started_at, zone, facts.told_at)}"
+        return on_moment(anomaly.started_at, zone, facts.told_at)
     return span(anomaly.started_at, anomaly.ended_at, zone, facts.told_at)
 
 

@@ -25,18 +25,19 @@ class Difference:
     expected: str
     size: str
     percent: str | None  # None where the expectation is so near zero that a share of it says nothing
+    is_from_nothing: bool  # whether the difference is all there is, so that to say it says nothing more
 
 
 def difference(actual: float, expected: float, unit: str = "") -> Difference:
     """The four numbers of one sentence.
 
-    Rounded to three digits, and finer where both would otherwise look the same; small whole numbers are counts of
-    something and stay exact.
+    Rounded to three digits, below 1 to two, and finer where both would otherwise look the same; small whole numbers are
+    counts of something and stay exact.
     """
     actual, expected = _bounded(actual), _bounded(expected)
     finest = _place(actual - expected, digits=2)
-    place_of_actual = 0 if _is_count(actual) else min(_place(actual, digits=3), finest)
-    place_of_expected = min(_place(expected, digits=3), finest)
+    place_of_actual = 0 if _is_count(actual) else min(_place_of(actual), finest)
+    place_of_expected = min(_place_of(expected), finest)
     said_actual, said_expected = _round_to(actual, place_of_actual), _round_to(expected, place_of_expected)
     gap = abs(said_actual - said_expected)
     if _place(gap, digits=2) >= (coarser := max(place_of_actual, place_of_expected)) > 0:
@@ -46,6 +47,7 @@ def difference(actual: float, expected: float, unit: str = "") -> Difference:
         expected=_said(said_expected, unit),
         size=_said(gap, " points" if unit == " %" else unit),
         percent=_percent(gap, said_expected),
+        is_from_nothing=gap == abs(said_actual),
     )
 
 
@@ -78,6 +80,12 @@ def moment(at: datetime, timezone: str, told_at: datetime) -> str:
     """`Tue 3 Nov, 14:00 (Tokyo time)`; with the year where the reader would not guess it."""
     clock = f"{at.astimezone(_zone(timezone)):%H:%M}"
     return f"{day(at, timezone, told_at)}, {clock} ({_zone_in_words(timezone, at)})"
+
+
+def on_moment(at: datetime, timezone: str, told_at: datetime) -> str:
+    """`on Tue 3 Nov at 14:00 (Tokyo time)`."""
+    clock = f"{at.astimezone(_zone(timezone)):%H:%M}"
+    return f"on {day(at, timezone, told_at)} at {clock} ({_zone_in_words(timezone, at)})"
 
 
 def day(at: datetime, timezone: str, told_at: datetime) -> str:
@@ -147,6 +155,10 @@ def _power_of_ten(value: float) -> str:
 def _place(value: float, digits: int) -> int:
     """The power of ten of the last of so many leading digits."""
     return math.floor(math.log10(abs(value))) - digits + 1 if value else 0
+
+
+def _place_of(value: float) -> int:
+    return _place(value, digits=3 if abs(value) >= 1 else 2)
 
 
 def _bounded(value: float) -> float:

@@ -10,7 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.alerts.wording import clipped, difference, lasting, moment, name_in_words, quantity, rarity_in_words, span
+from app.alerts.wording import (
+    clipped,
+    difference,
+    lasting,
+    moment,
+    name_in_words,
+    on_moment,
+    quantity,
+    rarity_in_words,
+    span,
+)
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 NOON = datetime(2026, 11, 3, 12, 0, tzinfo=UTC)
@@ -23,7 +33,9 @@ NOON = datetime(2026, 11, 3, 12, 0, tzinfo=UTC)
         (12345, 20111.2, ("12,300", "20,100", "7,800", "39 %")),
         (1234567, 2000000.5, ("1.23 million", "2 million", "770,000", "38 %")),
         (100.12, 100.01, ("100.12", "100.01", "0.11", "0.11 %")),
-        (0.0313, 0.0501, ("0.0313", "0.0501", "0.0188", "38 %")),
+        (0.0313, 0.0501, ("0.031", "0.05", "0.019", "38 %")),
+        (0, 0.8143, ("0", "0.81", "0.81", "100 %")),
+        (0.0308, 0.0342, ("0.0308", "0.0342", "0.0034", "9.9 %")),
         (3, 0, ("3", "0", "3", None)),
         (-3.2, 4.56, ("−3.2", "4.56", "7.76", "170 %")),
         (1e300, 1, ("1.0 × 10³⁰⁰", "1", "1.0 × 10³⁰⁰", None)),
@@ -87,6 +99,17 @@ def test_rarity_is_said_as_a_wait(weeks: float, said: str) -> None:
 )
 def test_a_moment_is_told_in_the_zone_of_the_series(zone: str, said: str) -> None:
     assert moment(NOON, zone, NOON) == said
+
+
+def test_something_happens_on_a_day_at_an_hour() -> None:
+    assert on_moment(NOON, "Asia/Tokyo", NOON) == "on Tue 3 Nov at 21:00 (Tokyo time)"
+
+
+@pytest.mark.parametrize(
+    ("actual", "expected", "is_all"), [(14, 0, True), (-14, 0, True), (14, 3, False), (0, 14, False)]
+)
+def test_a_difference_from_nothing_is_all_there_is(actual: float, expected: float, is_all: bool) -> None:
+    assert difference(actual, expected, " %").is_from_nothing is is_all
 
 
 def test_a_span_names_the_day_once_and_the_year_only_if_it_is_another() -> None:

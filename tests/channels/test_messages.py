@@ -113,7 +113,7 @@ def test_who_looks_after_an_alert_is_said_while_it_goes_on() -> None:
 
 def test_what_happens_if_nobody_answers_follows_from_the_facts() -> None:
     facts = replace(alert(DROP), escalates=Escalation(NOW + timedelta(hours=1), ("on call", "bosses")))
-    asked = "If nobody looks after it, on call and bosses will be told, too, at Tue 3 Nov, 15:05 (Berlin time)."
+    asked = "If nobody looks after it, on call and bosses will be told, too, on Tue 3 Nov at 15:05 (Berlin time)."
     closes = "If nobody answers, it closes by itself: once it is back to normal, or after 24 hours as the new normal."
     assert if_nobody_answers(facts) == asked
     assert if_nobody_answers(replace(facts, looked_after_by="Anna")) == closes
