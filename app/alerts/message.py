@@ -304,16 +304,21 @@ class AlertFacts:
     escalates: Escalation | None = None  # what happens if nobody looks after it
     given_up_after: timedelta | None = None  # for how long it may last
     lost_data: LostData | None = None  # how it is known what it tells of, where that is a gap
+    lead: int | None = None  # id of the series that its title names
 
     @property
     def foremost(self) -> AnomalyFacts | None:
-        """The anomaly to speak of: of those that last, or of all once none does, the rarest that is not part of one."""
+        """The anomaly to speak of: of those that last, or of all once none does, the rarest that is not part of one.
+
+        A part that leads although its total is there does so because its policy tells parts apart: it is spoken of.
+        """
         still_open = [anomaly for anomaly in self.anomalies if anomaly.ended_at is None]
         lasting = still_open or [anomaly for anomaly in self.anomalies if anomaly.end == End.AGED]
         spoken_of = lasting or list(self.anomalies)
         causes = causes_among([anomaly.series.member for anomaly in spoken_of])
         leading = [anomaly for anomaly, is_cause in zip(spoken_of, causes, strict=True) if is_cause]
-        return max(leading, key=lambda anomaly: anomaly.rarity, default=None)
+        named = [anomaly for anomaly in spoken_of if anomaly.series.id == self.lead and anomaly not in leading]
+        return max(named or leading, key=lambda anomaly: anomaly.rarity, default=None)
 
     @property
     def is_aged(self) -> bool:

@@ -308,15 +308,18 @@ def _name_anew(book: Book, alerts: Sequence[Alert]) -> None:
         alert.title = title_of_several(lead.metric, lead.dimensions, way, alert.series_count)
 
 
-def describe_alert(alert: Alert, standing: Sequence[Anomaly], series: Mapping[int, Series]) -> None:
-    """Write into the alert what the anomalies amount to that it tells of, the rarest of them first."""
+def describe_alert(alert: Alert, standing: Sequence[Anomaly], series: Mapping[int, Series], policy: Resolved) -> None:
+    """Write into the alert what the anomalies amount to that it tells of, the rarest of them first.
+
+    policy: of any of its series, as they share what they are grouped by.
+    """
     alert.started_at = min(each.started_at for each in standing)
     alert.newest_start = max(each.started_at for each in standing)
     worst = [_severity(alert, each) for each in standing]
     alert.severity = Severity.CRITICAL if Severity.CRITICAL in worst else Severity.WARNING
     alert.series_count = len({each.series_id for each in standing})
     members = {each.series_id: member_of(series[each.series_id]) for each in standing}
-    lead = members.get(alert.lead_series_id or 0) or lead_of(None, members.values())
+    lead = members.get(alert.lead_series_id or 0) or lead_of(None, members.values(), split_by(policy))
     alert.lead_series_id = lead.series_id
     ways = {each.direction for each in standing}
     alert.title = title_of_several(

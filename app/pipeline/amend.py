@@ -163,6 +163,7 @@ def _align(book: Book, known: Sequence[Anomaly]) -> None:
     }
     anomalies = stored.anomalies_of(book.session, touched)
     series = stored_series.get_many(book.session, {row.series_id for those in anomalies.values() for row in those})
+    slots = {row.alert_id: series[row.series_id].slot for row in known if row.alert_id in touched}
     scored_again = set(map(id, known))
     for alert_id in sorted(touched):
         alert, those = book.alerts[alert_id], anomalies[alert_id]
@@ -175,7 +176,7 @@ def _align(book: Book, known: Sequence[Anomaly]) -> None:
         for row in gone:
             if row.outcome != Outcome.WITHDRAWN:
                 row.alert_id = None  # it happened, and was no news
-        _follow(book, alert, standing, series)
+        _follow(book, alert, standing, series, book.recording.policy(slots[alert_id]))
 
 
 def _withdraw_alert(book: Book, alert: Alert, rows: Sequence[Anomaly]) -> None:
@@ -186,10 +187,12 @@ def _withdraw_alert(book: Book, alert: Alert, rows: Sequence[Anomaly]) -> None:
     log.info("alert_withdrawn", alert=alert.id, reason="late or corrected points")
 
 
-def _follow(book: Book, alert: Alert, standing: Sequence[Anomaly], series: Mapping[int, Series]) -> None:
+def _follow(
+    book: Book, alert: Alert, standing: Sequence[Anomaly], series: Mapping[int, Series], policy: Resolved
+) -> None:
     """An alert goes on being one, maybe of another span or of fewer series, maybe in another status."""
     before = alert.status
-    describe_alert(alert, standing, series)
+    describe_alert(alert, standing, series, policy)
     ends = [row.ended_at for row in standing if row.ended_at is not None]
     if len(ends) == len(standing):
         stored.resolve(alert, max(ends))

@@ -7,11 +7,13 @@ from datetime import datetime, timedelta
 import structlog
 from sqlalchemy.orm import Session
 
+from app.alerts.policy import Policies
 from app.clock import wall_now
 from app.errors import NotFound
 from app.pipeline import recover
 from app.pipeline.alert import describe_alert
 from app.pipeline.ingest import Committer
+from app.pipeline.policies import current_policies
 from app.store import alerts as stored_alerts
 from app.store import audit, erasure, points
 from app.store import series as stored_series
@@ -39,7 +41,7 @@ def _erase(committer: Committer, series_id: int, by: str) -> None:
     with committer.reloading(partition.number), committer.database.writing() as session:
         concerned = stored_alerts.of_series(session, series_id)
         erased = erasure.erase(session, stored_series.get_many(session, [series_id])[series_id])
-        _name_anew(session, concerned)
+        _name_anew(session, concerned, current_policies(session, committer.rules.policy_defaults))
         partition.erase(slot)
         audit.record(session, ERASED, actor=by, subject={"series": series_id} | erased, now=wall_now())
         recover.save(session, partition)
@@ -49,12 +51,13 @@ def _erase(committer: Committer, series_id: int, by: str) -> None:
     log.info(ERASED, series=series_id, by=by)
 
 
-def _name_anew(session: Session, alert_ids: list[int]) -> None:
+def _name_anew(session: Session, alert_ids: list[int], policies: Policies) -> None:
     """Alerts that told of the series beside others no longer do."""
     anomalies = stored_alerts.anomalies_of(session, alert_ids)
     series = stored_series.get_many(session, {each.series_id for those in anomalies.values() for each in those})
     for alert_id, alert in stored_alerts.by_id(session, anomalies, to_change=True).items():
-        describe_alert(alert, anomalies[alert_id], series)
+        rarest = series[anomalies[alert_id][0].series_id]
+        describe_alert(alert, anomalies[alert_id], series, policies.resolve(rarest.metric, rarest.dimensions))
 
 
 def drop_old_points(committer: Committer, now: datetime, keep: timedelta) -> None:

@@ -108,6 +108,7 @@ def facts_of(
             escalates=_escalation(alert),
             given_up_after=_given_up_after(anomalies.get(alert.id, []), series),
             lost_data=_lost_data(alert, gaps),
+            lead=alert.lead_series_id,
         )
         for alert in alerts
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +12,19 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
+from app.alerts.policy import PolicySettings, Resolved
 from app.clock import wall_now
 from app.formats.contract import PostedPoints
 from app.main import Heed
 from app.pipeline import policies
+from app.pipeline.alert import describe_alert
 from app.pipeline.erase import erase_series
 from app.pipeline.learn import current_tolerances, label_alert, label_span, revoke_label
 from app.pipeline.policies import Draft, current_policies
 from app.pipeline.train import everything, train
 from app.store import labels as stored_labels
 from app.store.series import Matcher, identity
-from app.store.tables import Label, LabelledSeries, Series
+from app.store.tables import Alert, Anomaly, Label, LabelledSeries, Series
 from tests.receiver import Receiver, receiving
 from tests.running import HOUR, MONDAY, alerts, anomalies, running
 
@@ -168,8 +170,29 @@ def test_where_a_policy_tells_countries_apart_their_total_goes_with_the_first_of
         "orders (country DE) and 1 more series are unusually low",
         "orders (country FR) is unusually low",
     }
-    told = [str(request.json["status"]) for request in receiver.wait_for(13) if request.json["kind"] == "anomaly"]
-    assert sorted(told) == 6 * ["firing"] + 6 * ["resolved"]
+    told = [request.json for request in receiver.wait_for(13) if request.json["kind"] == "anomaly"]
+    assert sorted(str(each["status"]) for each in told) == 6 * ["firing"] + 6 * ["resolved"]
+    ends = sorted(str(each["text"]).partition(" is back to normal")[0] for each in told if each["status"] == "resolved")
+    assert ends == [f"orders (country {each})" for each in ("DE", "DE", "DE", "FR", "FR", "FR")]
+    both = {str(each["text"])[:23] for each in told if str(each["title"]).startswith("orders (country DE)")}
+    assert both == {"orders (country DE) fel", "orders (country DE) is "}
+
+
+def test_without_its_lead_an_alert_is_named_after_the_next_part_that_its_policy_tells_apart() -> None:
+    policy = Resolved(PolicySettings(group_by=("metric", "country")), {}, ())
+    dimensions = {1: {}, 2: {"country": "DE", "device": "phone"}}
+    series = {
+        number: Series(id=number, metric="orders", dimensions=those, timezone="UTC", partition=0, slot=number)
+        for number, those in dimensions.items()
+    }
+    begun = datetime(2026, 11, 3, tzinfo=UTC)
+    standing = [
+        Anomaly(series_id=number, started_at=begun, direction=-1, rarity=2.0, actual=1.0, expected=2.0, impact=0.0)
+        for number in series
+    ]
+    alert = Alert(lead_series_id=3)
+    describe_alert(alert, standing, series, policy)
+    assert alert.title == "orders (country DE, device phone) and 1 more series are unusually low"
 
 
 def test_a_verdict_on_an_alert_teaches_each_of_its_series_and_its_undo_leaves_no_trace(world: World) -> None:
