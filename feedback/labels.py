@@ -182,6 +182,11 @@ def decisive(labels: Iterable[LabelEvidence]) -> list[LabelEvidence]:
     return sorted((max(each, key=_authority) for each in by_subject.values()), key=_canonical)
 
 
+def deciding_on(effect: EffectOn, labels: Iterable[LabelEvidence]) -> list[LabelEvidence]:
+    """Of the labels on each subject the one that decides on this effect: of two, each decides on what it acts on."""
+    return decisive(label for label in labels if label.acts_on(effect))
+
+
 def disagreeing(label: LabelEvidence, others: Iterable[LabelEvidence]) -> list[LabelEvidence]:
     """The labels that give the same subject another verdict, oldest first."""
     same_subject = (other for other in others if other.subject == label.subject and other.label_id != label.label_id)

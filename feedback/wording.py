@@ -79,6 +79,8 @@ def _on_alert(receipt: Receipt) -> Iterator[str]:
             yield "The alert is open again."
         case "closed", "resolved":
             yield "The alert is no longer closed; what it told of is over."
+        case "withdrawn", after if after != "withdrawn":
+            yield "The alert is no longer withdrawn."
         case _, "withdrawn":
             yield "The alert is withdrawn, and does not count as a false alarm."
         case _:
@@ -109,8 +111,6 @@ def _on_replay(receipt: Receipt) -> Iterator[str]:
 
 
 def _on_creation(receipt: Receipt) -> Iterator[str]:
-    if receipt.action in (Action.UNDONE, Action.WOULD_UNDO):
-        return
     yield from receipt.created
 
 

@@ -20,7 +20,7 @@ from app.store.tables import Alert, Anomaly, Series
 from detectors.contract import Floats
 from feedback import guards, hearing, triage
 from feedback.hearing import Heard
-from feedback.labels import AlertEffect, EffectOn, LabelEvidence, Looks, Verdict, decisive, disagreeing
+from feedback.labels import SOON, AlertEffect, EffectOn, LabelEvidence, Looks, Verdict, decisive, disagreeing
 from feedback.receipt import (
     HINDSIGHT_DAYS,
     Action,
@@ -165,7 +165,7 @@ def draw_up_receipt(
 ) -> Receipt:
     """The receipt of what lies between two worlds that differ by `label`, which is about the series `beside` too.
 
-    made: what the label creates. unmade: what it had created and is taken back.
+    made: what the label creates, or lets another create again. unmade: what was created and is taken back.
     """
     who = (series.id, series.metric, label.direction)
     further = [name_of(each) for each in beside]
@@ -190,7 +190,7 @@ def draw_up_receipt(
         threshold_of_repeats=worlds.threshold_of_repeats(label),
         effective_from=now,
         alert_id=label.alert_id,
-        alert_status=_alert_status(session, worlds, label.alert_id),
+        alert_status=_alert_status(session, worlds, label.alert_id, unmade),
         band=_band(prober, worlds, series.id, made, unmade),
         created=made.words,
         power=_power(prober, worlds, [series, *beside]),
@@ -204,20 +204,29 @@ def draw_up_receipt(
     )
 
 
-def status_under(labels: Sequence[LabelEvidence], alert: Alert, anomalies: Sequence[Anomaly]) -> str:
+def status_under(
+    labels: Sequence[LabelEvidence], alert: Alert, anomalies: Sequence[Anomaly], *, freed: bool = False
+) -> str:
     """The alert's status while these labels stand: closed by somebody or by an event, else as its anomalies have it.
 
     Of several series all must be closed: what somebody says of one of them alone ends that one's part in it.
+    freed: once the event that explains it, or the gap that caused it, is taken back: runs that it ended go on.
     """
-    if alert.status == "withdrawn" or alert.kind == "data":
+    if alert.kind == "data" or (alert.status == "withdrawn" and not freed):
         return alert.status
     said = {anomaly.series_id: said_of(labels, alert.id, anomaly.series_id) for anomaly in anomalies}
     if said and all(effect is AlertEffect.WITHDRAWN for effect in said.values()):
         return "withdrawn"
-    if alert.event_id is not None or (said and all(effect in CLOSING for effect in said.values())):
+    if (alert.event_id is not None and not freed) or (said and all(effect in CLOSING for effect in said.values())):
         return "closed"
-    over = (anomaly.ended_at is not None or said[anomaly.series_id] in CLOSING for anomaly in anomalies)
+    over = (_is_over(anomaly, freed=freed) or said[anomaly.series_id] in CLOSING for anomaly in anomalies)
     return "resolved" if all(over) else "firing"
+
+
+def _is_over(anomaly: Anomaly, *, freed: bool) -> bool:
+    """Whether a run has ended; once it is freed of what may have ended it, by itself, which takes some calm."""
+    calm = SOON if freed else timedelta(0)
+    return anomaly.ended_at is not None and anomaly.ended_at - anomaly.last_abnormal_at >= calm
 
 
 def said_of(labels: Sequence[LabelEvidence], alert_id: int, series_id: int) -> AlertEffect | None:
@@ -263,12 +272,13 @@ def name_of(series: Series) -> SeriesName:
     return SeriesName(series.id, series.metric, series.dimensions)
 
 
-def _alert_status(session: Session, worlds: Worlds, alert_id: int | None) -> Change[str] | None:
+def _alert_status(session: Session, worlds: Worlds, alert_id: int | None, unmade: Standing) -> Change[str] | None:
     alert = stored_alerts.get(session, alert_id) if alert_id is not None else None
     if alert is None:
         return None
     anomalies = stored_alerts.anomalies_of(session, [alert.id]).get(alert.id, [])
-    return Change(alert.status, status_under(worlds.labels.after, alert, anomalies))
+    freed = alert.id in unmade.alert_ids and (alert.event_id is not None or alert.gap_id is not None)
+    return Change(alert.status, status_under(worlds.labels.after, alert, anomalies, freed=freed))
 
 
 def _siblings(worlds: Worlds, label: LabelEvidence) -> Change[float]:

@@ -13,16 +13,26 @@ from sqlalchemy.orm import Session
 from app.alerts.wording import moment, span
 from app.errors import Unprocessable
 from app.pipeline import desensitise, events, gaps
-from app.pipeline.creations import NOTHING_MADE, NOTHING_SAID, NOTHING_STANDS, Foretold, Made, Standing, Wanted
+from app.pipeline.creations import (
+    NOTHING_MADE,
+    NOTHING_SAID,
+    NOTHING_STANDS,
+    OVERRULED,
+    Foretold,
+    Made,
+    Standing,
+    Wanted,
+)
 from app.pipeline.ingest import Committer
 from app.store import alerts as stored_alerts
 from app.store import desensitisations as stored_desensitisations
 from app.store import happenings, labels
 from app.store import series as stored_series
+from app.store.series import Matcher
 from app.store.tables import Alert, Anomaly, Desensitisation, Event, Gap, Label, Series
 from detectors.contract import Ints
 from feedback.desensitise import LONGEST, widened
-from feedback.labels import Creates, Verdict
+from feedback.labels import Creates, EffectOn, Verdict, deciding_on
 from feedback.receipt import Band
 
 log = structlog.get_logger()
@@ -30,6 +40,7 @@ log = structlog.get_logger()
 FALLBACK_CADENCE = 3_600
 ONE_OFF = "one-off event"
 LONGEST_ALLOWED = timedelta(days=90)
+MADE: tuple[type[Event] | type[Gap] | type[Desensitisation], ...] = (Event, Gap, Desensitisation)
 
 
 class Creator:
@@ -65,6 +76,7 @@ class Creator:
         """What it has made that nobody has taken back yet."""
         found: list[Alert] = []
         standing = NOTHING_STANDS
+        made = any(happenings.made_by(session, kind, label.id) for kind in MADE)
         for event_id in happenings.made_by(session, Event, label.id):
             found += stored_alerts.explained_by_event(session, event_id)
             event = session.get_one(Event, event_id)
@@ -82,7 +94,17 @@ class Creator:
             found += [alert for alert, _ in told]
             if member.series_id == label.series_id:
                 standing = Standing(without_it=desensitise.band_without(self._committer, member))
-        return replace(standing, alert_ids={each.id for each in found})
+        return replace(standing, alert_ids={each.id for each in found}, exists=made)
+
+    def wanted_again(self, session: Session, label: Label) -> Wanted | None:
+        """What a label that is heeded again is to make: what it had made before another verdict was heeded instead.
+
+        None where nothing is, since somebody took that back by itself.
+        """
+        before = [row for kind in MADE for row in happenings.ever_made_by(session, kind, label.id)]
+        if not before:
+            return NOTHING_SAID
+        return _as_wanted(session, before[-1]) if before[-1].revoked_by == OVERRULED else None
 
     def make(self, label: Label, wanted: Wanted) -> Made | None:
         """Make it for a label that is stored; on the committer's thread, so that no point comes in between."""
@@ -108,11 +130,11 @@ class Creator:
                 return None
 
     def unmake(self, label: Label, *, by: str, now: datetime) -> None:
-        """Take back what a label made that is revoked."""
+        """Take back what a label made that is revoked, or no longer heeded."""
         with self._committer.database.reading() as session:
             found = _gap_of_alert(session, label)
-            made = {kind: happenings.made_by(session, kind, label.id) for kind in (Event, Gap, Desensitisation)}
-        if found is not None and label.verdict == Verdict.REAL:
+            made = {kind: happenings.made_by(session, kind, label.id) for kind in MADE}
+        if found is not None and label.verdict == Verdict.REAL and found.real_at == label.created_at:
             gaps.was_real(self._committer, found.id, now=None)
         for event_id in made[Event]:
             events.take_back(self._committer, event_id, by=by, now=now)
@@ -125,6 +147,10 @@ class Creator:
         """What labels should have made and did not, because the process ended in between; returns how many."""
         with self._committer.database.reading() as session:
             lacking = labels.without_creation(session)
+            if lacking:
+                heeded = deciding_on(EffectOn.CREATES, labels.standing_evidence(session))
+                ids = {each.label_id for each in heeded}
+                lacking = [each for each in lacking if each.id in ids]
         for label in lacking:
             made = self.make(label, NOTHING_SAID)
             log.warning("creation_made_up_for", label=label.id, made=made.kind if made else None)
@@ -242,6 +268,20 @@ def _new_normal(session: Session, label: Label, wanted: Wanted) -> desensitise.N
         longest=_longest(wanted),
         label_id=label.id,
     )
+
+
+def _as_wanted(session: Session, made: Event | Gap | Desensitisation) -> Wanted:
+    """As if somebody described what was made already."""
+    matcher = Matcher(made.metric, made.dimensions) if made.series_id is None else None
+    match made:
+        case Event():
+            return Wanted(made.name, made.started_at, made.ended_at, made.rrule, made.timezone, matcher)
+        case Gap():
+            again = made.retrain_when_backfilled
+            return Wanted(made.reason, made.started_at, made.ended_at, matcher=matcher, retrain_when_backfilled=again)
+        case Desensitisation():
+            start = min(each.started_at for each in stored_desensitisations.members_of(session, [made.id]))
+            return Wanted(made.reason, start, matcher=matcher, longest=timedelta(seconds=made.longest_seconds))
 
 
 def further_ids(session: Session, label_id: int) -> list[int]:

@@ -32,6 +32,9 @@ class Wanted:
 
 NOTHING_SAID = Wanted()
 
+OVERRULED = "another verdict"
+"""Who takes back what a label made that stands but no longer decides."""
+
 
 def unchanged(band: Band) -> Band:
     return band
@@ -58,14 +61,50 @@ NOTHING_MADE = Foretold()
 class Standing:
     """What a label has created, as long as it stands. alert_ids: of what people were told, what it explains or took
     back. with_it, without_it: what becomes of the next point's band of the labelled series; None where that point is
-    not judged."""
+    not judged. exists: whether there is anything."""
 
     alert_ids: Collection[int] = ()
+    exists: bool = False
     with_it: Callable[[Band], Band | None] = unchanged
     without_it: Callable[[Band], Band] = unchanged
 
 
 NOTHING_STANDS = Standing()
+
+
+def all_foretold(those: Sequence[Foretold]) -> Foretold:
+    """What several verdicts will create together."""
+    return Foretold(
+        [sentence for each in those for sentence in each.words],
+        {alert_id for each in those for alert_id in each.alert_ids},
+        {series_id: decades for each in those for series_id, decades in each.widened.items()},
+        _one_after_the_other([each.band for each in those]),
+    )
+
+
+def all_standing(those: Sequence[Standing]) -> Standing:
+    """What several labels have created together."""
+
+    def without_it(band: Band) -> Band:
+        for each in those:
+            band = each.without_it(band)
+        return band
+
+    return Standing(
+        {alert_id for each in those for alert_id in each.alert_ids},
+        any(each.exists for each in those),
+        _one_after_the_other([each.with_it for each in those]),
+        without_it,
+    )
+
+
+def _one_after_the_other(bands: Sequence[Callable[[Band], Band | None]]) -> Callable[[Band], Band | None]:
+    def band_of_all(band: Band | None) -> Band | None:
+        for each in bands:
+            band = each(band) if band is not None else None
+        return band
+
+    return band_of_all
 
 
 @dataclass(frozen=True)
@@ -90,10 +129,14 @@ class Maker(Protocol):
         """What it has made that nobody has taken back yet."""
         ...
 
+    def wanted_again(self, session: Session, label: Label) -> Wanted | None:
+        """What a label that is heeded again is to make; None: nothing, since somebody took it back by itself."""
+        ...
+
     def make(self, label: Label, wanted: Wanted) -> Made | None:
         """Make it for a label that is stored; on the committer's thread, so that no point comes in between."""
         ...
 
     def unmake(self, label: Label, *, by: str, now: datetime) -> None:
-        """Take back what a label made that is revoked."""
+        """Take back what a label made that is revoked, or no longer heeded: then `by` is OVERRULED."""
         ...

@@ -5,7 +5,7 @@ What was learned is a fold over the labels that stand, so a dry run, a label and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeVar
@@ -20,7 +20,20 @@ from app.clock import wall_now
 from app.errors import Conflict, NotFound, TooManyRequests, Unconfirmed, Unprocessable
 from app.pipeline import missed
 from app.pipeline.consequences import CLOSING, Prober, Worlds, draw_up_receipt, said_of, status_under
-from app.pipeline.creations import NOTHING_MADE, NOTHING_SAID, NOTHING_STANDS, Foretold, Maker, Standing, Wanted
+from app.pipeline.creations import (
+    NOTHING_MADE,
+    NOTHING_SAID,
+    NOTHING_STANDS,
+    OVERRULED,
+    Foretold,
+    Made,
+    Maker,
+    Standing,
+    Wanted,
+    all_foretold,
+    all_standing,
+    unchanged,
+)
 from app.pipeline.missed import Witnessed
 from app.pipeline.notify import enqueue
 from app.pipeline.policies import Budgets, current_policies
@@ -36,7 +49,7 @@ from app.store.database import Database
 from app.store.flags import FlagName
 from app.store.tables import Alert, Anomaly, Label, LabelledSeries, Series
 from feedback import guards
-from feedback.labels import EFFECTS, AlertEffect, EffectOn, LabelEvidence, Verdict
+from feedback.labels import EFFECTS, AlertEffect, EffectOn, LabelEvidence, Verdict, deciding_on
 from feedback.missed import Replayed, replay
 from feedback.receipt import Action, Change, Receipt
 from feedback.tolerance import Tolerances, fold
@@ -52,6 +65,9 @@ MOST_TOGETHER = 1_000
 
 NEWEST = 2**62
 """Id of a label that is not stored yet."""
+
+NOT_HEEDED = "It makes nothing, since another verdict decides on what is made."
+TAKEN_BACK = "What the verdict made that decided until now is taken back."
 
 
 class Rules(Protocol):
@@ -227,10 +243,13 @@ def revoke_label(heed: Heed, label_id: int, *, by: str, now: datetime, dry_run: 
         action = Action.WOULD_UNDO if dry_run else Action.UNDONE
         beside = [each.series_id for each in stored_labels.further_series(session, label_id)]
         known = stored_series.get_many(session, beside)
-        widened = Change(*(desensitisations.widening(session, each) for each in (None, label_id)))
+        made = _heeded_again(heed, session, label, _creating(after) - _creating(before))
+        widened = _widening(session, [label_id], made)
         worlds = _worlds(heed, session, (before, after), widened, now)
         unmade = heed.maker.standing(session, label)
-        receipt = _receipt(heed, session, label, [known[each] for each in beside], worlds, action, now, unmade=unmade)
+        receipt = _receipt(
+            heed, session, label, [known[each] for each in beside], worlds, action, now, made, unmade=unmade
+        )
         answer = Answer(receipt_json(receipt), label_id, repeated=label.revoked_at is not None)
     if dry_run or answer.repeated:
         return answer
@@ -249,13 +268,17 @@ def revoke_label(heed: Heed, label_id: int, *, by: str, now: datetime, dry_run: 
             return settle_alert(session, label.alert_id, now)
 
     def together() -> None:
+        heeded = _Heeded(heed, label)
         heed.committer.relabel(undo)
         if undone:
             heed.maker.unmake(label, by=by, now=now)
+            heeded.pass_on(now)
 
     heed.committer.call(together)
     if not undone:
         return replace(answer, repeated=True)
+    with heed.database.reading() as session:
+        answer = replace(answer, receipt=receipt_json(_as_it_came(session, receipt)))
     log.info("label_revoked", label=label_id, verdict=label.verdict, series=label.series_id)
     return answer
 
@@ -284,10 +307,16 @@ def _act(heed: Heed, session: Session, label: Label, how: _How) -> Answer:
     after = [*before, *stored_labels.as_evidence_of_all(label, how.further, metrics, label_id=NEWEST)]
     action = Action.WOULD_LABEL if how.dry_run else Action.LABELLED
     beside = [series[each.series_id] for each in how.further]
-    made, settling = heed.maker.foretell(session, label, how.wanted), desensitisations.widening(session)
-    widened = Change(settling, {**settling, **made.widened})
+    made = heed.maker.foretell(session, label, how.wanted)
+    if NEWEST not in _creating(after):
+        made = Foretold([NOT_HEEDED]) if made.words else NOTHING_MADE
+    overruled = stored_labels.get_many(session, _creating(before) - _creating(after))
+    unmade = all_standing([heed.maker.standing(session, each) for each in overruled])
+    if unmade.exists:
+        made = replace(made, words=[TAKEN_BACK, *made.words])
+    widened = _widening(session, [each.id for each in overruled], made)
     worlds = _worlds(heed, session, (before, after), widened, label.created_at)
-    receipt = _receipt(heed, session, label, beside, worlds, action, label.created_at, made)
+    receipt = _receipt(heed, session, label, beside, worlds, action, label.created_at, made, unmade)
     if how.missed is not None:
         receipt = replace(receipt, replayed=_replayed(worlds, how.missed, series[label.series_id]))
     if how.dry_run:
@@ -323,13 +352,73 @@ def _refuse_deafness(receipt: Receipt, *, confirmed: bool) -> None:
 
 def _carry_out(heed: Heed, label: Label, receipt: Receipt, how: _How) -> None:
     """Store the label, let it act, and make what it creates, with no point in between."""
+    heeded = _Heeded(heed, label)
     heed.committer.relabel(lambda: _store(heed, label, receipt, how))
-    made = heed.maker.make(label, how.wanted)
-    if made is None:
-        return
-    with heed.database.writing() as session:
-        stored = session.get_one(Label, label.id)
-        stored.receipt = label.receipt = label.receipt | {"created": made.json()}
+    made = heeded.pass_on(label.created_at, how.wanted)
+    with heed.database.reading() as session:
+        seen = _as_it_came(session, replace(receipt, label_id=label.id, alert_id=label.alert_id))
+    final = receipt_json(seen) | {"created": made.json() if made else None}
+    if final != label.receipt:
+        with heed.database.writing() as session:
+            session.get_one(Label, label.id).receipt = label.receipt = final
+
+
+def _as_it_came(session: Session, receipt: Receipt) -> Receipt:
+    """With the alert's status as it is once all was done: judging a span again may find that it goes on, or is over."""
+    alert = stored_alerts.get(session, receipt.alert_id) if receipt.alert_id is not None else None
+    if alert is None or receipt.alert_status is None:
+        return receipt
+    return replace(receipt, alert_status=replace(receipt.alert_status, after=alert.status))
+
+
+def _creating(labels: Iterable[LabelEvidence]) -> set[int]:
+    """Ids of the labels that decide on what is created."""
+    return {each.label_id for each in deciding_on(EffectOn.CREATES, labels)}
+
+
+class _Heeded:
+    """Who decides on what is created, of the labels that may be about what this one is about."""
+
+    def __init__(self, heed: Heed, label: Label) -> None:
+        self._heed, self._label = heed, label
+        self._of: dict[str, Any] = {"series_ids": [label.series_id]}
+        if label.alert_id is not None:
+            self._of = {"alert_id": label.alert_id}
+        self._before = self._now()
+
+    def _now(self) -> set[int]:
+        with self._heed.database.reading() as session:
+            return _creating(stored_labels.standing_evidence(session, **self._of))
+
+    def pass_on(self, now: datetime, wanted: Wanted = NOTHING_SAID) -> Made | None:
+        """Once the label is given or taken back: take back what labels made that no longer decide, and make what those
+        create that now do. Returns what this label made."""
+        maker, after = self._heed.maker, self._now()
+        with self._heed.database.reading() as session:
+            overruled = stored_labels.get_many(session, self._before - after - {self._label.id})
+            heeded = stored_labels.get_many(session, after - self._before - {self._label.id})
+            again = [(each, maker.wanted_again(session, each)) for each in heeded]
+        for each in overruled:
+            maker.unmake(each, by=OVERRULED, now=now)
+        for each, as_before in again:
+            if as_before is not None:
+                maker.make(each, as_before)
+        return maker.make(self._label, wanted) if self._label.id in after else None
+
+
+def _heeded_again(heed: Heed, session: Session, undone: Label, ids: set[int]) -> Foretold:
+    """What the labels with these ids will create, which decide once one of the same series is taken back."""
+    heeded = stored_labels.get_many(session, ids)
+    again = [(each, heed.maker.wanted_again(session, each)) for each in heeded]
+    foretold = [(each, heed.maker.foretell(session, each, wanted)) for each, wanted in again if wanted is not None]
+    same = [each if of.series_id == undone.series_id else replace(each, band=unchanged) for of, each in foretold]
+    return all_foretold(same)
+
+
+def _widening(session: Session, without_labels: Collection[int], made: Foretold) -> Change[dict[int, float]]:
+    """Before and after these labels no longer have what they made."""
+    left = desensitisations.widening(session, without_labels)
+    return Change(desensitisations.widening(session), {**left, **made.widened})
 
 
 def _store(heed: Heed, label: Label, receipt: Receipt, how: _How) -> list[int]:

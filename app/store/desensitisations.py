@@ -60,11 +60,11 @@ def level_changes(session: Session, without: Collection[int] = ()) -> list[Level
     return [LevelChange(each.series_id, int(each.started_at.timestamp())) for each in members]
 
 
-def widening(session: Session, without_label: int | None = None) -> dict[int, float]:
-    """Decades of tolerance more, by series, while they settle; as if this label had made none."""
+def widening(session: Session, without_labels: Collection[int] = ()) -> dict[int, float]:
+    """Decades of tolerance more, by series, while they settle; as if these labels had made none."""
     settling = still_settling(session)
-    if without_label is not None:
-        query = sa.select(Desensitisation.id).where(Desensitisation.label_id == without_label)
+    if without_labels:
+        query = sa.select(Desensitisation.id).where(Desensitisation.label_id.in_(list(without_labels)))
         made = set(session.scalars(query))
         settling = [each for each in settling if each.desensitisation_id not in made]
     return {each.series_id: widened(each.progress) for each in settling}

@@ -160,6 +160,13 @@ def made_by(session: Session, kind: type[Event] | type[Gap] | type[Desensitisati
     return list(session.scalars(query.order_by(kind.id)))
 
 
+def ever_made_by(
+    session: Session, kind: type[Event] | type[Gap] | type[Desensitisation], label_id: int
+) -> list[Event | Gap | Desensitisation]:
+    """What a label made, the oldest first, whoever took it back since."""
+    return list(session.scalars(sa.select(kind).where(kind.label_id == label_id).order_by(kind.id)))
+
+
 def covering(session: Session, series: Series, start: datetime, end: datetime) -> tuple[str | None, bool]:
     """Name of the event that a span of a series lies in, and whether it lies in a gap that was not filled."""
     taking_place = events_of(session, series, start, end)

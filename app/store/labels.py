@@ -48,6 +48,11 @@ def get(session: Session, label_id: int) -> Label | None:
     return session.get(Label, label_id)
 
 
+def get_many(session: Session, label_ids: Collection[int]) -> list[Label]:
+    """The labels with these ids, oldest first."""
+    return list(session.scalars(sa.select(Label).where(Label.id.in_(list(label_ids))).order_by(Label.id)))
+
+
 def by_once_key(session: Session, once_key: str) -> Label | None:
     """The standing label that this press, or this request, made before."""
     return session.scalars(sa.select(Label).where(Label.once_key == once_key)).first()

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from app.alerts.rules import Delivery
+from app.pipeline.learn import label_alert
 from app.store.labels import labelled_and_open_spans
 from app.store.tables import Event
 from tests.running import HOUR, MONDAY, Shop
@@ -222,3 +223,53 @@ def test_what_a_label_should_have_made_is_made_up_for_at_the_next_start(served: 
     assert served.heed.maker.make_what_is_missing() == 1
     assert [each["label_id"] for each in created(served, "event")] == [receipt["label_id"]]
     assert served.heed.maker.make_what_is_missing() == 0
+
+
+def press(served: Served, alert: dict[str, Any], verdict: str) -> int:
+    """By whoever holds a link; returns the label's id."""
+    now = served.heed.clock.now()
+    answer = label_alert(served.heed, alert["id"], verdict, author="link:team", source="link", now=now, confirmed=True)
+    assert answer.label_id is not None
+    return answer.label_id
+
+
+def standing(served: Served, verdict: str) -> list[dict[str, Any]]:
+    return [each for each in created(served, verdict) if each.get("stands", each.get("status") != "undone")]
+
+
+@pytest.mark.parametrize("verdict", CREATING)
+def test_an_analyst_undoes_what_a_link_made_and_their_undo_makes_it_again(served: Served, verdict: str) -> None:
+    alert = served.has_an_alert()
+    press(served, alert, verdict)
+    (made,) = standing(served, verdict)
+    foretold = give(served, alert, "real", dry_run=True)["alert_status"]["after"]
+    receipt = give(served, alert, "real")
+    assert "What the verdict made that decided until now is taken back." in receipt["text"]
+    assert receipt["alert_status"]["after"] == foretold == status(served, alert)
+    assert foretold in ("firing", "resolved")
+    assert not any("withdrawn, and" in each or "is closed" in each for each in receipt["text"])
+    assert standing(served, verdict) == []
+
+    undone = served.client.delete(f"/v1/labels/{receipt['label_id']}").json()
+    assert (
+        undone["alert_status"]["after"] == status(served, alert) == ("withdrawn" if verdict == "bad_data" else "closed")
+    )
+    (again,) = standing(served, verdict)
+    assert {name: again.get(name) for name in ("start", "end", "name", "reason", "label_id")} == {
+        name: made.get(name) for name in ("start", "end", "name", "reason", "label_id")
+    }
+    assert again["id"] != made["id"]
+
+
+@pytest.mark.parametrize("verdict", CREATING)
+def test_a_link_makes_nothing_of_what_an_analyst_called_real_until_that_is_taken_back(
+    served: Served, verdict: str
+) -> None:
+    alert = served.has_an_alert()
+    receipt = give(served, alert, "real")
+    press(served, alert, verdict)
+    assert (standing(served, verdict), status(served, alert)) == ([], "firing")
+    assert served.heed.maker.make_what_is_missing() == 0
+    assert served.client.delete(f"/v1/labels/{receipt['label_id']}").status_code == 200
+    assert len(standing(served, verdict)) == 1
+    assert status(served, alert) == ("withdrawn" if verdict == "bad_data" else "closed")

@@ -70,6 +70,9 @@ class MakesNothing:
     def standing(self, session: Session, label: Label) -> Standing:
         return NOTHING_STANDS
 
+    def wanted_again(self, session: Session, label: Label) -> Wanted | None:
+        return None
+
     def make(self, label: Label, wanted: Wanted) -> Made | None:
         return None
 
