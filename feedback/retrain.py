@@ -84,6 +84,9 @@ DECISION: Mapping[Reason, Decision] = {
     Reason.NOT_FITTED: Decision.FAILED,
 }
 
+FIRM = (Reason.TOO_LITTLE, Reason.REAL_UNHEARD, Reason.FALSE_TOLD)
+"""What no week of refusals outweighs: a labelled problem does not become normal by lasting."""
+
 
 @dataclass(frozen=True)
 class Figures:
@@ -141,7 +144,7 @@ class Standing:
 
     fitted: there is a new baseline. trained: there is an old one. other: it is of another detector than is wanted now.
     in_gap: points of a gap may still come. has_new_level: somebody said that the series has a new normal.
-    overdue: it has been refused for so long that it is to be replaced all the same. forced: promote if it is possible.
+    overdue: nights have refused it for a week, which outweighs most reasons. forced: promote if it is possible.
     """
 
     fitted: Bools
@@ -207,14 +210,14 @@ def decide(of: Figures, standing: Standing, size: Floats) -> Ints:
         Reason.NOT_FITTED: ~standing.fitted,
         Reason.FIRST: ~standing.trained,
         Reason.OTHER_DETECTOR: standing.other,
+        Reason.REAL_UNHEARD: of.real_unheard > 0,
+        Reason.FALSE_TOLD: of.false_told > 0,
         Reason.NO_RECENT: ~(of.recent >= FEWEST_RECENT) & ~(of.known < LEAST_KNOWN * of.known_before),
         Reason.SPARSE: of.known < LEAST_KNOWN * of.known_before,
         Reason.FLAT: (of.repeated > FLAT) & (of.repeated_before < VARIED),
         Reason.MOVED: (of.off > size) & (of.off > FARTHER * of.off_before) & ~standing.has_new_level,
         Reason.LEVEL: (of.apart > size) & (of.beyond > 1.0) & ~standing.has_new_level,
         Reason.DEAF: (of.heard_new < of.heard_old - LESS_HEARD) | ((of.heard_old < LESS_HEARD) & (of.wider > WIDER)),
-        Reason.REAL_UNHEARD: of.real_unheard > 0,
-        Reason.FALSE_TOLD: of.false_told > 0,
         Reason.WORSE: of.loss_new > of.loss_old * (1 + WORSE) + ERRORS * of.noise,
         Reason.UNLIKE: _is_strange(of.strange_old, of.recent) & _is_strange(of.strange_new, of.recent),
         Reason.BETTER: better,
@@ -227,20 +230,24 @@ def decide(of: Figures, standing: Standing, size: Floats) -> Ints:
 
 def promoted(codes: Ints, standing: Standing) -> Bools:
     """Which series get their new baseline."""
-    wins, refused = (_codes_of(each) for each in (Decision.PROMOTED, Decision.REFUSED))
-    lasting = standing.overdue & np.isin(codes, refused)
+    wins = [CODE[reason] for reason, decision in DECISION.items() if decision is Decision.PROMOTED]
+    lasting = standing.overdue & gives_way(codes)
     return np.asarray(standing.fitted & (standing.forced | lasting | np.isin(codes, wins)))
 
 
-def _codes_of(wanted: Decision) -> list[int]:
-    return [CODE[reason] for reason, decision in DECISION.items() if decision is wanted]
+def gives_way(codes: Ints) -> Bools:
+    """Refused for what a week of nights outweighs: neither for labels, nor for too few points to learn from."""
+    return np.isin(codes, [CODE[reason] for reason in _refusals() if reason not in FIRM])
+
+
+def _refusals() -> list[Reason]:
+    return [reason for reason, decision in DECISION.items() if decision is Decision.REFUSED]
 
 
 def is_to_rest(codes: Ints) -> Bools:
     """Refused for what the data are like: the nightly training must not learn it either. Few points do no harm."""
     harmless = (Reason.TOO_LITTLE, Reason.SPARSE)
-    lasting = [r for r, d in DECISION.items() if d is Decision.REFUSED and r not in harmless]
-    return np.isin(codes, [CODE[reason] for reason in lasting])
+    return np.isin(codes, [CODE[reason] for reason in _refusals() if reason not in harmless])
 
 
 def _is_strange(share: Floats, recent: Floats) -> Bools:

@@ -20,7 +20,7 @@ from app.partitions.model import BLOCK, Model, grown
 from app.partitions.regime import Regimes
 from app.partitions.stand_ins import SIMPLE, StandIns
 from app.store.points import PointBatch
-from detectors import registry
+from detectors import registry, training
 from detectors.bars import Bar, Bars
 from detectors.contract import Bools, Fields, Floats, Ints, put, take
 from detectors.days import kinds_of_day_of_many
@@ -29,6 +29,8 @@ from feedback.tolerance import Tolerances
 
 KINDS = max(len(detector.evidence) for detector in registry.DETECTORS.values())
 DEFAULT_DETECTOR = "seasonal"
+REST_SECONDS = 7 * training.DAY
+"""So long the nightly training leaves series alone whose data a retrain would not learn, or that were rolled back."""
 IN_WORK = 2**62
 """In the column `late_at`: the series is being scored again; points that come late meanwhile put their time there."""
 UNKNOWN = -1
@@ -59,6 +61,7 @@ _COLUMNS = {
     "version": np.int64,  # id of the baseline version that its baseline is of, 0: none
     "retrain": np.int64,  # id of the newest retrain that gave it a baseline, 0: none
     "rests_until": np.int64,  # event time until which only what somebody asks for trains it
+    "refused_since": np.int64,  # event time of the night that first refused what a week outweighs, 0: none since then
     "late_at": np.int64,  # oldest point since then that came late or was corrected and waits to be scored, 0: none
 }
 GROUND = ("point_count", "first_at", "last_at", "cadence", "siblings")
@@ -246,6 +249,11 @@ class Partition:
         self.columns["anchor_at"][slots] = anchor_at
         self.columns["since_anchor"][slots] = point_count
         put(self.anchor_life, slots, life)
+
+    def rest(self, slots: Ints) -> None:
+        """The nightly training leaves these alone for a while, and then refuses as long as ever."""
+        self.columns["rests_until"][slots] = self.columns["last_at"][slots] + REST_SECONDS
+        self.columns["refused_since"][slots] = 0
 
     def forget(self, newcomers: Sequence[NewSeries]) -> None:
         """The transaction that would have created these series failed; their slots go to the next ones."""

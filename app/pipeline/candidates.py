@@ -30,7 +30,7 @@ FEWEST_PACE = 48
 class Asked:
     """What a retrain learns from. start, end: unix seconds, None where it is open; without: spans, ends included.
 
-    overdue: unix seconds of event time; what was trained before then is replaced although the new one be refused.
+    overdue: unix seconds of event time; what nights have refused since then or before is replaced all the same.
     """
 
     start: int | None
@@ -119,7 +119,7 @@ def read_candidates(
                     other=partition.columns["model"][mine] != partition.to_fit(mine),
                     in_gap=np.isin(mine, in_gap),
                     has_new_level=np.isin(grid.series_ids[lesson.rows], list(changed)),
-                    overdue=partition.columns["trained_at"][mine] < (asked.overdue or 0),
+                    overdue=_is_overdue(partition, mine, asked),
                     forced=asked.force,
                 ),
                 labels=[each for each in labelled if each.series_id in set(grid.series_ids[lesson.rows].tolist())],
@@ -163,6 +163,11 @@ def _is_trained(partition: Partition, slots: Ints) -> Bools:
     for _, mine, baseline in _old_baselines(partition, slots):
         trained[mine] = baseline["trained"]
     return trained
+
+
+def _is_overdue(partition: Partition, slots: Ints, asked: Asked) -> Bools:
+    since = partition.columns["refused_since"][slots]
+    return (since > 0) & (since <= (asked.overdue or 0))
 
 
 def _owners_size(partition: Partition, slots: Ints) -> Floats:

@@ -25,10 +25,7 @@ from app.store.tables import Retrain, RetrainPart
 from detectors import training
 from detectors.bars import least_of
 from detectors.contract import Floats, Ints, take
-from feedback.retrain import CODE, REASONS, Decision, Figures, Reason, decision_of, is_to_rest
-
-REST_SECONDS = 7 * training.DAY
-"""So long the nightly training leaves series alone whose data a retrain would not learn, or that were rolled back."""
+from feedback.retrain import CODE, REASONS, Decision, Figures, Reason, decision_of, gives_way, is_to_rest
 
 LARGEST = float(np.finfo(np.float32).max)
 """What a figure is stored as that is larger."""
@@ -94,9 +91,13 @@ def _install(
     """Let the winners be judged by what they won with; True where points have come since they were read."""
     at = partition.columns["last_at"][of.slots].astype(np.int64)
     by_night = stored.is_of_a_night(retrain)
-    if not by_night:
+    if by_night:
+        waiting = of.slots[gives_way(outcome.codes) & ~outcome.promoted]
+        since = partition.columns["refused_since"][waiting]
+        partition.columns["refused_since"][waiting] = np.where(since > 0, since, int(now.timestamp()))
+    else:
         resting = is_to_rest(outcome.codes) & ~outcome.promoted
-        partition.columns["rests_until"][of.slots[resting]] = at[resting] + REST_SECONDS
+        partition.rest(of.slots[resting])
     for rows, fitted in outcome.fitted:
         won = np.flatnonzero(outcome.promoted[rows])
         if won.size:
@@ -114,6 +115,7 @@ def _install(
         "seen_log": of.newest_log,
         "retrain": partition.columns["retrain"][slots] if by_night else retrain.id,
         "rests_until": 0,
+        "refused_since": 0,
         "late_at": np.where(came > 0, np.minimum(of.last_at[won] + 1, at[won]), 0),
     }
     for name, values in new.items():

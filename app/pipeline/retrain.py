@@ -35,7 +35,7 @@ log = structlog.get_logger()
 
 NIGHTLY, OURSELVES = "nightly", "Heed"
 PATIENCE_SECONDS = 7 * training.DAY
-"""A baseline that nights have refused to replace for so long is replaced all the same."""
+"""What nights have refused for so long is learned all the same, unless it is about labels or too few points."""
 
 
 def ask(committer: Committer, wanted: Retrain) -> Retrain:

@@ -14,7 +14,6 @@ from app.partitions.partition import UNKNOWN
 from app.partitions.snapshot import restorable, restore
 from app.pipeline import recover
 from app.pipeline.ingest import Committer
-from app.pipeline.promote import REST_SECONDS
 from app.pipeline.rescore import score_again
 from app.pipeline.retrain import existing
 from app.store import retrains as stored
@@ -98,7 +97,7 @@ def _restore_part(committer: Committer, retrain_id: int, number: int) -> None:
                 now=wall_now(),
             )
             partition.columns["version"][slots[rows]] = version
-            partition.columns["rests_until"][slots[rows]] = partition.columns["last_at"][slots[rows]] + REST_SECONDS
+            partition.rest(slots[rows])
             recover.release_closed(session, partition, slots[rows])
         recover.save(session, partition, version)
     recover.saved(partition)

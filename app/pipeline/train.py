@@ -311,6 +311,7 @@ def _learn(session: Session, partition: Partition, grid: points.Grid, lesson: Le
     partition.columns["asked"][slots] = chosen + 1
     partition.limit(slots)
     partition.columns["trained_at"][slots] = int(now.timestamp())
+    partition.columns["refused_since"][slots] = 0
     partition.columns["seen_log"][slots] = partition.newest_log
     partition.anchor(slots)
     partition.touch(slots)

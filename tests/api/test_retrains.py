@@ -231,6 +231,31 @@ def test_a_night_learns_what_nobody_labelled_only_once_it_has_lasted_a_week_and_
     assert "keeps nothing of before" in refused.json()["detail"]
 
 
+def test_a_week_in_which_nothing_was_learned_is_no_week_of_refusals(waking: Served) -> None:
+    values = learned(waking)
+    send(waking, KNOWN, 2 * values[KNOWN : KNOWN + POISONED])
+    now = waking.heed.clock.now()
+    nightly = next(job for job in waking.heed.jobs if job.name == "train-nightly")
+    waking.client.put("/v1/flags/learning", json={"state": "frozen", "reason": "a test"}).raise_for_status()
+    nightly.run(now + timedelta(days=7))
+    waking.client.delete("/v1/flags/learning")
+    ended = [str(nightly.run(now + timedelta(days=days))) for days in (8, 14, 15)]
+    assert [each.endswith("1 trained, 0 kept their old baseline") for each in ended] == [False, False, True]
+
+
+def test_a_rest_is_no_week_of_refusals(waking: Served) -> None:
+    values = learned(waking)
+    step = 2 * values
+    send(waking, KNOWN, step[KNOWN : KNOWN + POISONED])
+    now = waking.heed.clock.now()
+    nightly = next(job for job in waking.heed.jobs if job.name == "train-nightly")
+    nightly.run(now)
+    assert waking.retrain("after a step")["counts"]["refused"] == 1
+    send(waking, KNOWN + POISONED, step[KNOWN + POISONED : KNOWN + POISONED + 169])
+    ended = [str(nightly.run(now + timedelta(days=days))) for days in (8, 14, 15)]
+    assert [each.endswith("1 trained, 0 kept their old baseline") for each in ended] == [False, False, True]
+
+
 def test_the_new_baseline_wins_after_somebody_called_the_level_a_new_normal(waking: Served) -> None:
     values = learned(waking)
     send(waking, KNOWN, 2 * values[KNOWN : KNOWN + POISONED])

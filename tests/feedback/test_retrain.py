@@ -95,6 +95,17 @@ CASES: dict[Reason, tuple[dict[str, float], dict[str, bool]]] = {
 }
 
 
+OUTWEIGHED_BY_A_WEEK = {
+    Reason.SPARSE,
+    Reason.FLAT,
+    Reason.MOVED,
+    Reason.LEVEL,
+    Reason.DEAF,
+    Reason.WORSE,
+    Reason.UNLIKE,
+}
+
+
 @pytest.mark.parametrize("reason", Reason)
 def test_every_reason_has_its_case_its_words_and_what_force_does_of_it(reason: Reason) -> None:
     of, stands = CASES[reason]
@@ -104,13 +115,21 @@ def test_every_reason_has_its_case_its_words_and_what_force_does_of_it(reason: R
     assert promoted(np.array([code]), standing(**stands)) == [wins]
     can_be_forced = stands.get("fitted", True)
     assert promoted(np.array([code]), standing(**stands, forced=True)) == [can_be_forced]
-    learned_after_a_week = can_be_forced and DECISION[reason] in (Decision.PROMOTED, Decision.REFUSED)
-    assert promoted(np.array([code]), standing(**stands, overdue=True)) == [learned_after_a_week]
+    assert promoted(np.array([code]), standing(**stands, overdue=True)) == [wins or reason in OUTWEIGHED_BY_A_WEEK]
     one = {name: float(getattr(figures(**of), name)[0]) for name in Figures.__dataclass_fields__}
     said = in_words(reason, one, forced=False)
     assert "{" not in said
     assert said.endswith(WORDS[reason][1])
     assert in_words(reason, one, forced=True).startswith("forced, although ")
+
+
+@pytest.mark.parametrize("label", [Reason.REAL_UNHEARD, Reason.FALSE_TOLD])
+@pytest.mark.parametrize("besides", OUTWEIGHED_BY_A_WEEK)
+def test_whatever_else_has_lasted_a_week_what_people_labelled_holds(label: Reason, besides: Reason) -> None:
+    both = figures(**CASES[label][0], **CASES[besides][0])
+    codes = decide(both, standing(), SIZE)
+    assert REASONS[codes[0]] is label
+    assert promoted(codes, standing(overdue=True)) == [False]
 
 
 def test_what_nothing_is_known_of_is_refused_for_no_figure_that_is_not_there() -> None:
