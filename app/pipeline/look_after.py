@@ -75,6 +75,7 @@ def snooze(session: Session, alert: Alert, until: datetime | SnoozedFor) -> None
     """Tell nothing more of it until then. Raises Unprocessable where that is past already."""
     if isinstance(until, datetime):
         stored.snooze(alert, wall_now(), until=until)
+        outbox.hold_while_snoozed(session, alert.id, until)
     else:
         if alert.status != "firing":
             raise Unprocessable("This alert is over, so there is no recovery or change to wait for.")

@@ -405,6 +405,8 @@ def worth_saying(claim: Claim, facts: AlertFacts, *, in_place: bool) -> Reason |
     is_news = reason is Reason.UPDATED or _is_worse_than_said(claim, facts)
     if facts.snooze is not None and facts.snooze.what is not None:
         is_news = not facts.is_snoozed and (is_news or not _told_since(facts.snooze, claim, facts))
+    elif facts.snooze is not None and reason is Reason.GROWN:
+        is_news = False  # shown where nobody hears it; the rest waits for the end of the snooze
     if is_news:
         return Reason.UPDATED
     return Reason.GROWN if in_place else None

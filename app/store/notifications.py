@@ -133,21 +133,34 @@ def add_growth(
     """One more look at each of these alerts by each channel that was told of it; returns how many.
 
     A message that still waits will say how things stand anyway. in_place: kinds of channels that nobody hears when a
-    message changes; the others are given some quiet between two messages. away, for_digest: as in
-    `add_notifications`.
+    message changes; the others are given some quiet between two messages. They are shown an alert that is snoozed for a
+    time at once, and hear of it when the others do. away, for_digest: as in `add_notifications`.
     """
     wanted = list(alert_ids)
     rows = []
     for start in range(0, len(wanted), ALERTS_A_QUERY):
         part = wanted[start : start + ALERTS_A_QUERY]
-        waiting = _waiting(session, part)
-        due = _Due(session, part, now, _snoozed_until(session, part), away or {}, for_digest=for_digest)
+        snoozed = {alert_id: until for alert_id, until in _snoozed_until(session, part).items() if until > now}
+        waiting, held = _waiting(session, part, snoozed)
+        due = _Due(session, part, now, snoozed, away or {}, for_digest=for_digest)
+        at_once = _Due(session, part, now, {}, away or {}, for_digest=for_digest)
+        shown_first = []
         for each in _last_told(session, part):
-            if (each.alert_id, each.channel_id) in waiting:
+            key = each.alert_id, each.channel_id
+            if key in waiting:
+                continue
+            is_shown = each.alert_id in snoozed and each.kind in in_place
+            if is_shown:
+                step = each.step if key in held else each.step + 1
+                rows.append(_new_row(*key, step, GROWN, at_once.of(*key, not_before=now + COLLECTING)))
+            if key in held:
+                shown_first += [held[key]] if is_shown else []
                 continue
             quiet = timedelta() if each.kind in in_place or each.sent_at is None else each.sent_at + QUIET - now
-            at = due.of(each.alert_id, each.channel_id, not_before=now + max(COLLECTING, quiet))
-            rows.append(_new_row(each.alert_id, each.channel_id, each.step + 1, GROWN, at))
+            at = due.of(*key, not_before=now + max(COLLECTING, quiet))
+            rows.append(_new_row(*key, each.step + 1 + is_shown, GROWN, at))
+        moved = sa.update(Notification).where(Notification.id.in_(shown_first))
+        session.execute(moved.values(step=Notification.step + 1))
     if rows:
         session.execute(sa.insert(Notification), rows)
     return len(rows)
@@ -427,12 +440,24 @@ def _last_told(session: Session, alert_ids: Sequence[int]) -> list[_Told]:
     return [_Told(*row) for row in session.execute(told)]
 
 
-def _waiting(session: Session, alert_ids: Sequence[int]) -> set[tuple[int, int]]:
-    """Alerts and channels with a message that nobody is sending yet; nor may anybody begin to before the commit."""
-    waiting = sa.select(Notification.alert_id, Notification.channel_id).where(
+def _waiting(
+    session: Session, alert_ids: Sequence[int], snoozed: Mapping[int, datetime]
+) -> tuple[set[tuple[int, int]], dict[tuple[int, int], str]]:
+    """Alerts and channels with a message that nobody is sending yet; nor may anybody begin to before the commit.
+
+    Beside them those, with its id, that have but one of growth, which waits for the end of a snooze.
+    """
+    waiting = sa.select(Notification).where(
         Notification.alert_id.in_(alert_ids), Notification.status == PENDING, Notification.leased_until.is_(None)
     )
-    return {(alert_id, channel_id) for alert_id, channel_id in session.execute(waiting.with_for_update())}
+    soon, held = set(), {}
+    for row in session.scalars(waiting.with_for_update()):
+        until = snoozed.get(row.alert_id)
+        if row.reason == GROWN and until is not None and row.next_attempt_at >= until:
+            held[row.alert_id, row.channel_id] = row.id
+        else:
+            soon.add((row.alert_id, row.channel_id))
+    return soon, held
 
 
 def _routes(session: Session, alert_ids: Sequence[int]) -> dict[int, list[str] | None]:
@@ -466,6 +491,18 @@ def are_no_longer_snoozed(session: Session, alert_id: int, now: datetime) -> int
         Notification.next_attempt_at > now,
     )
     return changed(session, waiting.values(created_at=now, next_attempt_at=now))
+
+
+def hold_while_snoozed(session: Session, alert_id: int, until: datetime) -> None:
+    """What waits to say what is new of an alert waits for the end of its snooze as well."""
+    waiting = sa.update(Notification).where(
+        Notification.alert_id == alert_id,
+        Notification.status == PENDING,
+        Notification.leased_until.is_(None),
+        Notification.reason.in_(HELD_WHILE_SNOOZED),
+        Notification.next_attempt_at < until,
+    )
+    session.execute(waiting.values(next_attempt_at=until, created_at=until))
 
 
 def _overtake(session: Session, alert_ids: Sequence[int]) -> None:

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from app.pipeline.look_after import snooze
 from app.store.database import Database
 from app.store.notifications import COLLECTING, QUIET
 from app.store.tables import Alert, Anomaly, Channel, Series
@@ -113,6 +114,48 @@ def test_much_growth_is_measured_against_what_was_said_aloud(database: Database,
     tell(database, alert_id, "grown", SOON)
     sending.run_once(SOON + COLLECTING)
     assert [request.path for request in receiver.requests[2:]] == ["/api/chat.update", "/api/chat.postMessage"]
+
+
+def test_a_message_that_can_change_shows_a_snooze_at_once_and_says_what_was_new_when_it_is_over(
+    database: Database, receiver: Receiver
+) -> None:
+    add_slack_app(database, receiver.url)
+    (alert_id,) = add_alerts(database)
+    sending = notifier(database)
+    sending.run_once(NOW)
+    until = NOW + timedelta(hours=2)
+    with database.writing() as session:
+        session.get_one(Alert, alert_id).snoozed_until = until
+    tell(database, alert_id, "grown", NOW)
+    sending.run_once(SOON)
+    assert [request.path for request in receiver.requests] == ["/api/chat.postMessage", "/api/chat.update"]
+    assert "Snoozed until " in receiver.requests[-1].text
+    with database.writing() as session:
+        session.get_one(Alert, alert_id).severity = "critical"
+    for _ in range(2):
+        tell(database, alert_id, "grown", SOON)
+    sending.run_once(SOON + COLLECTING)
+    assert [request.path for request in receiver.requests[2:]] == ["/api/chat.update"]
+    sending.run_once(until)
+    assert [request.path for request in receiver.requests[3:]] == ["/api/chat.update", "/api/chat.postMessage"]
+    assert statuses(database) == 4 * ["sent"]
+
+
+def test_what_is_heard_waits_for_the_end_of_a_snooze(database: Database, receiver: Receiver) -> None:
+    add_channel(database, "webhook", receiver.url)
+    (alert_id,) = add_alerts(database)
+    sending = notifier(database)
+    sending.run_once(NOW)
+    spread(database, alert_id, 4)
+    tell(database, alert_id, "grown", NOW)
+    until = NOW + timedelta(days=300)
+    with database.writing() as session:
+        snooze(session, session.get_one(Alert, alert_id), until)
+    tell(database, alert_id, "grown", NOW)
+    sending.run_once(until - timedelta(seconds=1))
+    assert heard(receiver) == ["firing"]
+    sending.run_once(until)
+    assert heard(receiver) == ["firing", "updated"]
 
 
 def test_growth_that_a_waiting_message_will_speak_of_anyway_is_no_other_message(
