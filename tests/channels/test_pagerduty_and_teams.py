@@ -17,7 +17,7 @@ VERDICTS = ["False alarm", "Real problem", "One-off event", "New normal", "Bad d
 ACTIONS = ["I'm on it", "Snooze until it changes", "Something missed?"]
 
 
-@pytest.mark.parametrize("reason", [Reason.RESOLVED, Reason.CLOSED, Reason.WITHDRAWN])
+@pytest.mark.parametrize("reason", [Reason.RESOLVED, Reason.AGED, Reason.CLOSED, Reason.WITHDRAWN])
 def test_the_end_of_an_alert_resolves_the_incident_that_its_start_opened(reason: Reason) -> None:
     opened, ended = pagerduty.payload(FIRING), pagerduty.payload(replace(FIRING, reason=reason))
     assert (opened["event_action"], ended["event_action"]) == ("trigger", "resolve")
