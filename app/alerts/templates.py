@@ -36,6 +36,7 @@ class Worded(StrEnum):
     FIRING = "firing"
     UPDATED = "updated"
     RESOLVED = "resolved"
+    AGED = "aged"
     CLOSED = "closed"
     WITHDRAWN = "withdrawn"
 

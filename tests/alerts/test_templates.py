@@ -36,6 +36,13 @@ def test_a_message_that_is_not_worded_keeps_our_words() -> None:
     assert sentence(worded(facts, firing="{name}!"), Reason.GROWN) == "orders (country DE)!"
 
 
+def test_what_is_still_off_after_a_day_has_a_sentence_of_its_own() -> None:
+    facts = worded(alert(DROP), resolved="Phew.", aged="Is {actual} what we get from now on?")
+    assert sentence(facts, Reason.AGED) == "Is 387 what we get from now on?"
+    assert sentence(facts, Reason.RESOLVED) == "Phew."
+    assert sentence(worded(facts, resolved="Phew."), Reason.AGED) == sentence(alert(DROP), Reason.AGED)
+
+
 @pytest.mark.parametrize(
     ("anomaly", "template"), [(WARMING, "{expected}"), (FLUKE, "{percent}"), (DROP, "{lasted}"), (DROP, "{gone}")]
 )
