@@ -183,7 +183,7 @@ def _passed_a_step(before: float, after: float, growth: float) -> bool:
 
 def growth_of(told: Extent, now: Extent, growth: float) -> Growth | None:
     """What is new of an alert since it was last told of, by the share that its policy asks for."""
-    if now.causes >= told.causes * (1 + growth):
+    if told.causes < now.causes >= told.causes * (1 + growth):
         return Growth.SPREAD
-    worsened = now.size >= told.size * (1 + growth) or now.left * (1 + growth) <= told.left
+    worsened = told.size < now.size >= told.size * (1 + growth) or now.left * (1 + growth) <= told.left
     return Growth.WORSENED if worsened else None

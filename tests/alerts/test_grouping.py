@@ -176,6 +176,10 @@ def test_a_drop_is_spoken_of_again_when_half_of_what_it_left_has_gone() -> None:
     assert growth_of(told, Extent(1, 1.0, left_of(0.0, 100.0)), 100.0) is None
 
 
+def test_an_alert_about_no_series_does_not_grow() -> None:
+    assert growth_of(Extent(0, 0.0), Extent(0, 0.0), 1.0) is None
+
+
 def test_of_what_is_nearly_all_gone_no_rest_is_news() -> None:
     nearly, wholly = (Extent(1, 1.0, left_of(value, 100.0)) for value in (2.0, 0.0))
     assert growth_of(nearly, wholly, 1.0) is None
