@@ -62,6 +62,16 @@ def test_another_is_chosen_where_it_halves_the_errors_and_not_where_it_only_less
     assert set(choice.detector) == {chosen}
 
 
+def test_a_tide_beside_the_day_is_given_to_the_decomposition() -> None:
+    """Its period fits neither a day nor a week: the profile can't hold it, and a level fitted to it follows closely."""
+    hours = np.arange(3 * 168)
+    waves = np.sin(2 * np.pi * hours / 24) + np.sin(2 * np.pi * hours / 31)
+    past = history(100 + 20 * waves[None, :] + np.random.default_rng(8).normal(0, 1, (1, hours.size)))
+    poor, rich = (choose(past, default=Seasonal(), others=OTHERS, budget_ms=each) for each in (0.0, 200.0))
+    assert (poor.detector, rich.detector) == (["seasonal"], ["decomposed"])
+    assert "smaller than seasonal's" in rich.reason[0]
+
+
 def test_single_events_are_counted() -> None:
     choice = choose(history(_mixed()), default=Seasonal(), others=OTHERS, budget_ms=0.0)
     assert choice.detector[1] == "counts"
