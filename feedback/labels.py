@@ -152,6 +152,10 @@ class LabelEvidence:
     def acts_on(self, effect: EffectOn) -> bool:
         return self.only is None or effect in self.only
 
+    def in_common(self, other: LabelEvidence) -> list[EffectOn]:
+        """On what both act."""
+        return [each for each in EffectOn if self.acts_on(each) and other.acts_on(each)]
+
     @property
     def effects(self) -> Effects:
         return EFFECTS[self.verdict].only(self.only)
@@ -188,9 +192,10 @@ def deciding_on(effect: EffectOn, labels: Iterable[LabelEvidence]) -> list[Label
 
 
 def disagreeing(label: LabelEvidence, others: Iterable[LabelEvidence]) -> list[LabelEvidence]:
-    """The labels that give the same subject another verdict, oldest first."""
+    """The labels that give the same subject another verdict, and act on some of the same, oldest first."""
     same_subject = (other for other in others if other.subject == label.subject and other.label_id != label.label_id)
-    return sorted((other for other in same_subject if other.verdict != label.verdict), key=lambda o: o.created_at)
+    opposed = (other for other in same_subject if other.verdict != label.verdict and label.in_common(other))
+    return sorted(opposed, key=lambda other: other.created_at)
 
 
 def _authority(label: LabelEvidence) -> tuple[float, datetime, int]:

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Generic, TypeVar
 
 from feedback import guards
-from feedback.labels import Effects, LabelEvidence, Verdict
+from feedback.labels import EffectOn, Effects, LabelEvidence, Verdict
 from feedback.missed import Replayed
 
 T = TypeVar("T")
@@ -104,10 +104,14 @@ class Hindsight:
 
 @dataclass(frozen=True)
 class Disagreement:
-    """Another verdict on the same alert. Both are kept; `decides` says whether the other one is acted upon."""
+    """Another verdict on the same alert. Both are kept; `decides` says whether the other one is acted upon.
+
+    on: what both act on.
+    """
 
     other: LabelEvidence
     decides: bool
+    on: Sequence[EffectOn] = tuple(EffectOn)
 
 
 @dataclass(frozen=True)
@@ -178,4 +182,4 @@ class Receipt:
     @property
     def acts(self) -> bool:
         """False where another label on the same alert is heeded instead."""
-        return not any(each.decides for each in self.disagreements)
+        return not any(each.decides and EffectOn.TOLERANCE in each.on for each in self.disagreements)

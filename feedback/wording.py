@@ -5,10 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from feedback import guards
-from feedback.labels import ToleranceEffect, TrainingEffect, Verdict
+from feedback.labels import EffectOn, ToleranceEffect, TrainingEffect, Verdict
 from feedback.receipt import HINDSIGHT_DAYS, Action, Change, Receipt
 
 _VERDICT_WORDS = {verdict: verdict.value.replace("_", " ") for verdict in Verdict}
+_ACTED_ON = {
+    EffectOn.ALERT: "the alert",
+    EffectOn.TRAINING: "training",
+    EffectOn.TOLERANCE: "tolerance",
+    EffectOn.CREATES: "what is made",
+}
 _LARGEST_WEEKS = 1e300
 _NAMED = 4
 
@@ -150,7 +156,9 @@ def _pin_reason(labels: Sequence[int]) -> str:
 def _on_training(receipt: Receipt) -> Iterator[str]:
     if receipt.action in (Action.UNDONE, Action.WOULD_UNDO):
         return
-    if receipt.effects.training is TrainingEffect.INCLUDED:
+    if any(each.decides and EffectOn.TRAINING in each.on for each in receipt.disagreements):
+        yield "Whether its points count when baselines are trained, another verdict decides."
+    elif receipt.effects.training is TrainingEffect.INCLUDED:
         yield "Its points count as normal when baselines are trained."
     elif receipt.effects.training is TrainingEffect.EXCLUDED:
         yield "Its points are left out when baselines are trained."
@@ -194,8 +202,9 @@ def _on_power(receipt: Receipt) -> Iterator[str]:
 def _on_disagreement(receipt: Receipt) -> Iterator[str]:
     for each in receipt.disagreements:
         said = f"{each.other.author} said “{_VERDICT_WORDS[each.other.verdict]}” on {each.other.created_at:%d %b %Y}"
-        decides = "theirs decides, since it is newer or from a signed-in person" if each.decides else "this one decides"
-        yield f"{said}. Both are kept; {decides}."
+        part = "" if len(each.on) == len(EffectOn) else f" on {' and '.join(_ACTED_ON[effect] for effect in each.on)}"
+        theirs, this = f"theirs decides{part}, since it is newer or from a signed-in person", f"this one decides{part}"
+        yield f"{said}. Both are kept; {theirs if each.decides else this}."
 
 
 def _on_worth(receipt: Receipt) -> Iterator[str]:

@@ -20,7 +20,7 @@ from app.store.tables import Alert, Anomaly, Series
 from detectors.contract import Floats
 from feedback import guards, hearing, triage
 from feedback.hearing import Heard
-from feedback.labels import SOON, AlertEffect, EffectOn, LabelEvidence, Looks, Verdict, decisive, disagreeing
+from feedback.labels import SOON, AlertEffect, EffectOn, LabelEvidence, Looks, Verdict, deciding_on, disagreeing
 from feedback.receipt import (
     HINDSIGHT_DAYS,
     Action,
@@ -370,14 +370,18 @@ def _listed(found: Sequence[tuple[Anomaly, Series]]) -> Hindsight:
 
 
 def _disagreements(worlds: Worlds, label: LabelEvidence) -> list[Disagreement]:
-    standing = worlds.labels.after
-    deciding = {each.label_id for each in decisive(each for each in standing if each.subject == label.subject)}
-    return [Disagreement(other, other.label_id in deciding) for other in disagreeing(label, standing)]
+    same = [each for each in worlds.labels.after if each.subject == label.subject]
+    deciding = {effect: {each.label_id for each in deciding_on(effect, same)} for effect in EffectOn}
+    found = []
+    for other in disagreeing(label, same):
+        on = label.in_common(other)
+        found.append(Disagreement(other, any(other.label_id in deciding[effect] for effect in on), on))
+    return found
 
 
 def _statistics(session: Session, standing: Sequence[LabelEvidence], now: datetime) -> Statistics:
     since = now - HINDSIGHT
-    deciding = {each.alert_id: each for each in decisive(standing) if each.alert_id is not None}
+    deciding = {each.alert_id: each for each in deciding_on(EffectOn.TOLERANCE, standing) if each.alert_id is not None}
     said = [each.verdict for each in deciding.values() if each.started_at >= since]
     return Statistics(
         alerts=stored_alerts.count_sent(session, since),

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from app.store.database import is_among
 from app.store.tables import Alert, Anomaly, Desensitisation, Event, Gap, Label, LabelledSeries, Series
@@ -134,8 +134,25 @@ def effects_of(label: Label) -> Effects:
     return EFFECTS[Verdict(label.verdict)].only(only_of(label.only))
 
 
-def _acts_on(effect: EffectOn) -> sa.ColumnElement[bool]:
-    return Label.only.is_(None) | Label.only.contains(effect.value)
+def _acts_on(effect: EffectOn, label: type[Label] = Label) -> sa.ColumnElement[bool]:
+    return label.only.is_(None) | label.only.contains(effect.value)
+
+
+def _overruled(effect: EffectOn, series_id: InstrumentedAttribute[int]) -> sa.ColumnElement[bool]:
+    """Whether another label decides on this effect for a series that the label is about, as `decisive` has it."""
+    other = aliased(Label)
+    stronger = (
+        other.revoked_at.is_(None)
+        & _acts_on(effect, other)
+        & (sa.tuple_(other.weight, other.created_at, other.id) > sa.tuple_(Label.weight, Label.created_at, Label.id))
+    )
+    on_alert = (other.alert_id == Label.alert_id) & (other.of_whole_alert | (other.series_id == series_id))
+    on_span = sa.and_(
+        Label.alert_id.is_(None),
+        other.alert_id.is_(None),
+        *(getattr(other, name) == getattr(Label, name) for name in ("series_id", "started_at", "ended_at")),
+    )
+    return sa.exists().where(stronger, on_alert) | sa.exists().where(stronger, on_span)
 
 
 def further_series(session: Session, label_id: int) -> list[LabelledSeries]:
@@ -255,6 +272,7 @@ def revoke(label: Label, by: str, now: datetime) -> None:
 def labelled_and_open_spans(session: Session) -> Exclusions:
     """Spans that labels keep out of training, and those of told anomalies that have not ended.
 
+    Of labels on the same that act on training, the one that decides counts.
     A label on an alert reaches to the end of that alert's anomalies, however long they went on after the label, and to
     those that came after it.
     """
@@ -265,11 +283,14 @@ def labelled_and_open_spans(session: Session) -> Exclusions:
     )
     until = sa.func.coalesce(last_abnormal, Label.ended_at)
     excludes = Label.revoked_at.is_(None) & Label.verdict.in_(NOT_LEARNED) & _acts_on(EffectOn.TRAINING)
-    labelled = sa.select(Label.series_id, Label.started_at, Label.ended_at, until).where(excludes)
+    labelled = sa.select(Label.series_id, Label.started_at, Label.ended_at, until).where(
+        excludes, ~_overruled(EffectOn.TRAINING, Label.series_id)
+    )
     with_it = (
         sa.select(Anomaly.series_id, Anomaly.started_at, Anomaly.last_abnormal_at, Anomaly.last_abnormal_at)
         .join(Label, Label.alert_id == Anomaly.alert_id)
         .where(excludes, Label.of_whole_alert, Anomaly.series_id != Label.series_id)
+        .where(~_overruled(EffectOn.TRAINING, Anomaly.series_id))
     )
     still_open = (
         sa.select(Anomaly.series_id, Anomaly.started_at, Anomaly.last_abnormal_at, Anomaly.last_abnormal_at)

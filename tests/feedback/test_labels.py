@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-from feedback.labels import EFFECTS, Verdict, decisive, disagreeing
+from dataclasses import replace
+
+from feedback.labels import EFFECTS, EffectOn, Verdict, deciding_on, decisive, disagreeing
 from tests.feedback.factories import a_false_alarm, a_real_problem
 
 
@@ -17,3 +19,13 @@ def test_those_who_disagree_are_named_oldest_first() -> None:
     bob, eve = a_real_problem(alert=7, author="bob", age_days=1), a_real_problem(alert=7, author="eve", age_days=2)
     agreeing, elsewhere = a_false_alarm(alert=7), a_real_problem(alert=8)
     assert disagreeing(mine, [mine, bob, eve, agreeing, elsewhere]) == [eve, bob]
+
+
+def test_labels_disagree_and_decide_on_what_they_act_on_alone() -> None:
+    mine, bob = a_false_alarm(alert=7, age_days=1), a_real_problem(alert=7, author="bob")
+    trained = replace(bob, only=frozenset({EffectOn.TRAINING}))
+    assert deciding_on(EffectOn.TOLERANCE, [mine, trained]) == [mine]
+    assert deciding_on(EffectOn.TRAINING, [mine, trained]) == [trained]
+    assert mine.in_common(trained) == [EffectOn.TRAINING]
+    silent = replace(mine, only=frozenset({EffectOn.ALERT}))
+    assert disagreeing(silent, [silent, trained]) == []

@@ -14,6 +14,7 @@ from app.store import labels as stored_labels
 from app.store.database import Database
 from app.store.tables import Alert, Channel, Label, Notification
 from feedback import guards
+from feedback.labels import EffectOn
 from tests.pipeline.world import (
     ANA,
     LINK,
@@ -217,6 +218,38 @@ def test_an_analyst_overrules_a_link_and_the_alert_is_no_longer_closed(heed: Wor
     receipt = heed.label(alert, "real").receipt
     assert receipt["alert_status"] == {"before": "closed", "after": "resolved"}
     assert [each["decides"] for each in receipt["disagreements"]] == [False]
+
+
+def not_learned(heed: World) -> list[int]:
+    with heed.database.reading() as session:
+        spans = stored_labels.labelled_and_open_spans(session)
+    return [int(each) for each in spans.series_id]
+
+
+def test_of_two_labels_the_one_that_decides_says_what_is_learned(heed: World) -> None:
+    series = a_series(heed)
+    alert = an_alert(heed, series, is_open=False)
+    heed.label(alert, "real", **LINK)
+    assert not_learned(heed) == [series]
+    by_analyst = heed.label(alert)
+    assert "Its points count as normal when baselines are trained." in by_analyst.receipt["text"]
+    assert not_learned(heed) == []
+    late = heed.label(alert, "real", **LINK)
+    assert "Whether its points count when baselines are trained, another verdict decides." in late.receipt["text"]
+    heed.label(alert, "event", only=[EffectOn.TRAINING])
+    assert not_learned(heed) == [series]
+    heed.undo(by_analyst.label_id)
+    assert series in not_learned(heed)
+
+
+def test_labels_on_one_span_decide_as_those_on_one_alert(heed: World) -> None:
+    span: dict[str, Any] = {"start": NOW - timedelta(days=3), "end": NOW - timedelta(days=2), "now": NOW}
+    series = a_series(heed)
+    learn.label_span(heed, series, "real", **span, **LINK)
+    by_analyst = learn.label_span(heed, series, "false_alarm", **span, **ANA)
+    assert not_learned(heed) == []
+    heed.undo(by_analyst.label_id)
+    assert not_learned(heed) == [series]
 
 
 def test_a_receipt_warns_when_little_power_is_left(heed: World) -> None:
