@@ -15,7 +15,7 @@ from app.pipeline.fall_back import FALL_BACK
 from detectors import registry, training, trial
 from detectors.contract import Bools, Detector, Fields, Floats, History, Ints, take
 from detectors.robust import center_and_unit, mean
-from feedback.labels import LabelEvidence, Verdict
+from feedback.labels import EffectOn, LabelEvidence, Verdict, deciding_on
 from feedback.retrain import (
     CLEARLY,
     CODE,
@@ -211,7 +211,8 @@ def _compare_labels(of: Candidates, new: Baselines, figures: Figures) -> None:
     nothing = np.zeros(of.slots.size)
     counted = {name: nothing.copy() for name in ("real", "real_unheard", "false", "false_told")}
     row_of = {series_id: row for row, series_id in enumerate(of.ids.tolist())}
-    spans = [each for each in of.labels if each.verdict in {*HEARD, Verdict.FALSE_ALARM} and _is_in_reach(of, each)]
+    heeded = deciding_on(EffectOn.TOLERANCE, of.labels)
+    spans = [each for each in heeded if each.verdict in {*HEARD, Verdict.FALSE_ALARM} and _is_in_reach(of, each)]
     if spans:
         row = np.array([row_of[each.series_id] for each in spans], np.int64)
         old, fresh = (_rarest(of, baselines, spans, row) for baselines in (of.old, new))

@@ -16,7 +16,7 @@ from app.store import choices, scores
 from app.store import labels as stored_labels
 from detectors.contract import Ints
 from detectors.training import DAY, may_alert
-from feedback.labels import decisive
+from feedback.labels import EffectOn, deciding_on
 from feedback.scorecard import Missed, Record, Silenced, Told, Watched
 
 NO_POLICY = "none"
@@ -44,7 +44,8 @@ def record_of(committer: Committer, session: Session, *, since: datetime, now: d
     silenced = scores.silenced_since(session, since)
     concerned = {t.series_id for t in told} | {m.series_id for m in missed} | {s.series_id for s in silenced}
     groups = committer.call(lambda: _groups_of(committer, concerned))
-    deciding = {each.alert_id: each.verdict for each in decisive(stored_labels.standing_evidence(session))}
+    heeded = deciding_on(EffectOn.TOLERANCE, stored_labels.standing_evidence(session))
+    deciding = {each.alert_id: each.verdict for each in heeded}
     answered = dict(scores.answers_to(session, since))
     return Record(
         told=[

@@ -380,7 +380,8 @@ def test_a_new_baseline_that_would_hide_a_labelled_problem_is_refused_and_says_s
         "start": MONDAY + HOUR * (KNOWN + 20),
         "end": MONDAY + HOUR * (KNOWN + 25),
     }
-    assert waking.client.post("/v1/labels", json=label).status_code == 201
+    for more in ({}, {"verdict": "real", "only": ["training"]}):
+        assert waking.client.post("/v1/labels", json=label | more).status_code == 201
     (decision,) = decisions(waking, waking.retrain("the problem is left out"))
     figures = decision["figures"]
     assert (decision["decision"], figures["real"], figures["real_unheard"]) == ("promoted", 1, 0)

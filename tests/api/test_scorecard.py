@@ -23,6 +23,15 @@ def test_the_scorecard_counts_what_was_told_and_what_was_said_of_it(served: Serv
     assert [each["name"] for each in answer["groups"]] == ["orders"]
 
 
+def test_an_answer_that_teaches_nothing_counts_for_nothing(served: Served) -> None:
+    alert = served.has_an_alert()
+    answers = {"verdict": "false_alarm", "confirm": True}, {"verdict": "real", "only": ["training"]}
+    given = [served.client.post(f"/v1/alerts/{alert['id']}/labels", json=each).json() for each in answers]
+    assert "this one decides on training" in " ".join(given[1]["text"])
+    total = served.client.get("/v1/scorecard?days=90").json()["total"]
+    assert (total["right"], total["wrong"]) == (0, 1)
+
+
 def test_an_undone_answer_does_not_count(served: Served) -> None:
     alert = served.has_an_alert()
     given = served.client.post(f"/v1/alerts/{alert['id']}/labels", json={"verdict": "false_alarm"}).json()
