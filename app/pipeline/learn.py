@@ -49,7 +49,7 @@ from app.store.database import Database
 from app.store.flags import FlagName
 from app.store.tables import Alert, Anomaly, Label, LabelledSeries, Series
 from feedback import guards
-from feedback.labels import EFFECTS, AlertEffect, EffectOn, LabelEvidence, Verdict, deciding_on
+from feedback.labels import EFFECTS, AlertEffect, EffectOn, LabelEvidence, ToleranceEffect, Verdict, deciding_on
 from feedback.missed import Replayed, replay
 from feedback.receipt import Action, Change, Receipt
 from feedback.tolerance import Tolerances, fold
@@ -317,7 +317,7 @@ def _act(heed: Heed, session: Session, label: Label, how: _How) -> Answer:
     widened = _widening(session, [each.id for each in overruled], made)
     worlds = _worlds(heed, session, (before, after), widened, label.created_at)
     receipt = _receipt(heed, session, label, beside, worlds, action, label.created_at, made, unmade)
-    if how.missed is not None:
+    if how.missed is not None and stored_labels.effects_of(label).tolerance is ToleranceEffect.LOWERED:
         receipt = replace(receipt, replayed=_replayed(worlds, how.missed, series[label.series_id]))
     if how.dry_run:
         return Answer(receipt_json(replace(receipt, label_id=None)), None)

@@ -158,6 +158,8 @@ def a_small_drop(served: Served) -> int:
 
 def test_a_miss_opens_its_alert_in_silence_and_says_whether_it_would_be_told_now(served: Served) -> None:
     began = a_small_drop(served)
+    kept_out = report(served, began, began, only=["training"], dry_run=True).json()
+    assert (kept_out["replayed"], "Played again" in " ".join(kept_out["text"])) == (None, False)
     answer = report(served, began, began)
     assert answer.status_code == 201, answer.text
     receipt = answer.json()
