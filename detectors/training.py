@@ -20,6 +20,8 @@ ALERT_AFTER_DAILY_POINTS = 14
 WARM_AFTER_DAYS, WARM_AFTER_POINTS = 1, 24
 """The same for a series whose own days bear out what it borrowed from its siblings."""
 SLOWEST_CADENCE = 7 * DAY
+EARLY = 10
+"""The last tenth before a step belongs to it."""
 
 _USUAL = np.array(
     [1, 2, 5, 10, 15, 20, 30]
@@ -118,17 +120,41 @@ def _span(points: Ints, first: Ints, last: Ints, cadence: Ints) -> Ints:
     return np.where(points > 0, np.minimum(last - first + cadence, SPARSEST * points * known), 0).astype(np.int64)
 
 
+def steps_of(timestamp: Ints, cadence: int) -> Ints:
+    """The steps of a grid, counted from 1970, that points (unix seconds) belong to.
+
+    One a little before a step is of that step: clocks that are a second fast tear no holes, and midnight stays on its
+    day where summer time begins it at 23:00 UTC.
+    """
+    return np.asarray((timestamp + cadence // EARLY) // cadence)
+
+
+def times_of(steps: Ints, after: Floats, cadence: int) -> Ints:
+    """Unix seconds of consecutive steps (N,); `after`: how many seconds later their points lie, NaN where none came.
+
+    Points of less than a day keep to one distance from their steps. Days are counted from somebody's midnight, which
+    summer time moves: each has its own, and one without a point has that of the day before.
+    """
+    known = np.flatnonzero(np.isfinite(after))
+    if not known.size:
+        return steps * cadence
+    if cadence < DAY:
+        return steps * cadence + int(np.median(after[known]))
+    latest = known[np.maximum(np.searchsorted(known, np.arange(after.size), side="right") - 1, 0)]
+    return np.asarray(steps * cadence + after[latest].astype(np.int64))
+
+
 def on_grid(timestamp: Ints, value: Floats, cadence: int) -> tuple[Ints, Floats]:
     """One series' points on a regular grid: its columns' unix seconds and values, NaN where none fell.
 
     Of several points in one column the last one counts.
     """
-    first = int(timestamp[0]) // cadence
-    place = timestamp // cadence - first
+    step = steps_of(timestamp, cadence)
+    place = step - step[0]
     values = np.full(int(place[-1]) + 1, np.nan)
-    values[place] = value
-    offset = int(np.median(timestamp - (place + first) * cadence))
-    return (np.arange(len(values), dtype=np.int64) + first) * cadence + offset, values
+    after = np.full(values.size, np.nan)
+    values[place], after[place] = value, timestamp - step * cadence
+    return times_of(step[0] + np.arange(values.size), after, cadence), values
 
 
 def fit_many(detector: Detector, history: History, *, fall_back: Detector) -> Trained:

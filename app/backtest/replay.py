@@ -31,7 +31,7 @@ from detectors.contract import (
 )
 from detectors.days import kinds_of_day
 from detectors.registry import get
-from detectors.training import may_alert, training_window, usual_cadence
+from detectors.training import may_alert, steps_of, times_of, training_window, usual_cadence
 
 FEWEST_AHEAD = 8
 """Points of each series that are judged ahead of what they do to its run; more while it stays calm."""
@@ -163,9 +163,10 @@ class _Course:
         self.country = country
         self.threshold, self.detector, self.rules = threshold, detector, rules
         self.local = [local_seconds(one.timestamp, timezone) for one in series]
-        self.column = [one.timestamp // max(cadence, 1) - _first(one) // max(cadence, 1) for one in series]
+        self.column = [steps_of(one.timestamp, max(cadence, 1)) - self._origin(row) for row, one in enumerate(series)]
         self.past = [np.full(int(column[-1]) + 1 if len(column) else 0, np.nan) for column in self.column]
         self.past_weight = [np.full_like(past, np.nan) for past in self.past] if _weighted(series) else None
+        self.after = [self._after(one, column) for one, column in zip(series, self.column, strict=True)]
         self.offset = [self._offset_of(one, start) for one, start in zip(series, starts, strict=True)]
         self.baseline, self.state = detector.cold(len(series))
         self.life = newborn(len(series), len(detector.evidence))
@@ -186,10 +187,18 @@ class _Course:
         """What came out."""
         return self.judged
 
+    def _after(self, one: Recorded, column: Ints) -> Floats:
+        """Seconds by which the point of each column lies after it; NaN where none came."""
+        after = np.full(int(column[-1]) + 1 if len(column) else 0, np.nan)
+        after[column] = one.timestamp - steps_of(one.timestamp, max(self.cadence, 1)) * self.cadence
+        return after
+
     def _offset_of(self, one: Recorded, start: int) -> int:
         """Seconds by which the points usually lie after the columns of the grid."""
         known = one.timestamp[: max(_before_first_fit(one, start), 1)]
-        return int(np.median(known % self.cadence)) if self.cadence and len(known) else 0
+        if not self.cadence or not len(known):
+            return 0
+        return int(np.median(known - steps_of(known, self.cadence) * self.cadence))
 
     def _stretches(self) -> list[list[_Stretch]]:
         """Stretches of all series, gathered by the six hours of local time (and the end of training) they lie in."""
@@ -239,7 +248,7 @@ class _Course:
         return max(origin, end - training_window(self.cadence) // self.cadence), end, self.offset[stretch.row]
 
     def _origin(self, row: int) -> int:
-        return _first(self.series[row]) // self.cadence
+        return int(steps_of(np.array(_first(self.series[row])), max(self.cadence, 1)))
 
     def _history(self, stretches: list[_Stretch], begin: int, end: int, offset: int) -> History:
         within = [slice(begin - self._origin(stretch.row), end - self._origin(stretch.row)) for stretch in stretches]
@@ -249,6 +258,8 @@ class _Course:
             alike = zip(stretches, within, strict=True)
             weights = np.stack([self.past_weight[stretch.row][columns] for stretch, columns in alike])
         timestamp = np.arange(begin, end, dtype=np.int64) * self.cadence + offset
+        if self.cadence >= DAY:  # summer time moves the midnight from which days are counted
+            timestamp = times_of(np.arange(begin, end), self.after[stretches[0].row][within[0]], self.cadence)
         local = local_seconds(timestamp, self.timezone)
         return History(np.stack(past), timestamp, local, self.cadence, weights, kinds_of_day(local, self.country))
 
@@ -257,7 +268,7 @@ class _Course:
         row, past = stretch.row, self.past[stretch.row]
         if not is_told(self.life)[row]:
             return past
-        opened = int(self.life["opened_at"][row]) // self.cadence - self._origin(row)
+        opened = int(steps_of(self.life["opened_at"][row], self.cadence)) - self._origin(row)
         return np.where(np.arange(len(past)) < opened, past, np.nan)
 
     def _judge(self, stretches: list[_Stretch]) -> None:

@@ -130,8 +130,12 @@ def _read(session: Session, partition: Partition, slots: Ints, until: Ints, excl
     end = int(until.max())
     start = end - min(WINDOW_SECONDS, MOST_STEPS * cadence)
     stored = points.read_points(session, ids.tolist(), start, end + 1)
-    timestamp = (np.arange(start // cadence, end // cadence + 1) * cadence).astype(np.int64)
-    values, weights = _cells(stored, ids, until, timestamp)
+    steps = np.arange(start // cadence, end // cadence + 2)
+    place = training.steps_of(stored.timestamp, cadence) - steps[0]
+    after = np.full(steps.size, np.nan)
+    after[place] = stored.timestamp - steps[place] * cadence
+    timestamp = training.times_of(steps, after, cadence)
+    values, weights = _cells(stored, ids, until, place, steps.size)
     zone = partition.zones.names[int(partition.columns["zone"][slots[0]])]
     local = local_seconds(timestamp, zone)
     kinds = partition.kinds_of_day(slots[:1], local)
@@ -139,13 +143,13 @@ def _read(session: Session, partition: Partition, slots: Ints, until: Ints, excl
     return Past(slots, learnable(history, ids, excluded))
 
 
-def _cells(stored: PointBatch, ids: Ints, until: Ints, timestamp: Ints) -> tuple[Floats, Floats | None]:
-    """Values and weights on the grid, (S, N): what lies after a series' `until` left out."""
+def _cells(stored: PointBatch, ids: Ints, until: Ints, place: Ints, steps: int) -> tuple[Floats, Floats | None]:
+    """Values and weights on a grid of so many steps, (S, N): what lies after a series' `until` left out."""
     order = np.argsort(ids)
     row = order[np.searchsorted(ids[order], stored.series)]
     known = np.flatnonzero(stored.timestamp <= until[row])
-    cells = row[known], np.searchsorted(timestamp, stored.timestamp[known], side="right") - 1
-    values = np.full((ids.size, timestamp.size), np.nan)
+    cells = row[known], place[known]
+    values = np.full((ids.size, steps), np.nan)
     values[cells] = stored.value[known]
     if np.isnan(stored.weight).all():
         return values, None

@@ -9,9 +9,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from typing import Any
 
 import numpy as np
 import structlog
+from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
 from app.clock import wall_now
@@ -265,27 +267,44 @@ def history_of(partition: Partition, grid: points.Grid, excluded: Exclusions) ->
     """The grid with what the log holds laid over it, without what must not be learned and at the present level."""
     ids = grid.series_ids
     slots = partition.slots_of(ids)
-    local = local_seconds(grid.timestamp, partition.zones.names[partition.columns["zone"][slots[0]]])
+    times = _times_of(partition, grid)
+    local = local_seconds(times, partition.zones.names[partition.columns["zone"][slots[0]]])
     kinds, kin = partition.kinds_of_day(slots[:1], local), partition.columns["metric"][slots]
-    weights = None if grid.weights is None else _overlaid(partition, grid, grid.weights, "weight")
-    history = History(overlaid(partition, grid), grid.timestamp, local, grid.cadence, weights, kinds, kin)
+    weights = None if grid.weights is None else _overlaid(partition, grid, grid.weights, lambda batch: batch.weight)
+    history = History(overlaid(partition, grid), times, local, grid.cadence, weights, kinds, kin)
     return learnable(history, ids, excluded)
 
 
 def overlaid(partition: Partition, grid: points.Grid) -> Floats:
     """The values of the grid with what the log holds laid over them."""
-    return _overlaid(partition, grid, grid.values, "value")
+    return _overlaid(partition, grid, grid.values, lambda batch: batch.value)
 
 
-def _overlaid(partition: Partition, grid: points.Grid, stored: Floats, name: str) -> Floats:
-    """What is stored of the points' column of that name, with what the log holds laid over it."""
+def _times_of(partition: Partition, grid: points.Grid) -> Ints:
+    """When the points of the grid's steps are: (N,) unix seconds."""
+
+    def after_their_steps(batch: PointBatch) -> Floats:
+        return (batch.timestamp - training.steps_of(batch.timestamp, grid.cadence) * grid.cadence).astype(float)
+
+    after = np.where(np.isfinite(grid.values), 0.0 if grid.offset is None else grid.offset, np.nan)
+    after = _overlaid(partition, grid, after, after_their_steps)
+    first_known = np.isfinite(after).argmax(axis=0)
+    return training.times_of(
+        grid.timestamp // grid.cadence, after[first_known, np.arange(first_known.size)], grid.cadence
+    )
+
+
+def _overlaid(
+    partition: Partition, grid: points.Grid, stored: Floats, of: Callable[[PointBatch], NDArray[Any]]
+) -> Floats:
+    """What is stored of the points, with what the log holds of the same laid over it."""
     cells, ids = stored.copy(), grid.series_ids
     for batch in tuple(partition.tail):
         mine = np.flatnonzero(np.isin(batch.series, ids))
-        column = batch.timestamp[mine] // grid.cadence - grid.timestamp[0] // grid.cadence
+        column = training.steps_of(batch.timestamp[mine], grid.cadence) - grid.timestamp[0] // grid.cadence
         inside = (column >= 0) & (column < grid.timestamp.size)
         rows = np.searchsorted(ids, batch.series[mine][inside])
-        cells[rows, column[inside]] = getattr(batch, name)[mine][inside]
+        cells[rows, column[inside]] = of(batch)[mine][inside]
     return cells
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
@@ -105,3 +105,17 @@ def test_a_change_of_clocks_raises_no_alert_on_a_clean_series(zone: str) -> None
         around = np.abs(judged.timestamp - middle) < 2 * DAY
         assert np.isfinite(judged.rarity[around]).all()
         assert not judged.alert[around].any()
+
+
+@pytest.mark.parametrize("zone", ["Europe/London", "Europe/Berlin", "America/New_York"])
+def test_days_counted_from_local_midnight_are_expected_as_their_weekday(zone: str) -> None:
+    """Guarantee 21: most of a year of daily orders that halve at the weekend, over both changes of the clocks."""
+    first = datetime(2025, 1, 6, tzinfo=ZoneInfo(zone))
+    days = [first + timedelta(days=day) for day in range(300)]  # wall-clock arithmetic
+    timestamp = np.array([int(each.timestamp()) for each in days])
+    usual = np.where(np.arange(300) % 7 >= 5, 500.0, 1_000.0)
+    value = usual * (1 + 0.03 * np.random.default_rng(5).standard_normal(300))
+    (judged,) = replay([Recorded("orders", timestamp, value)], alerts_per_week=0.02, timezone=zone)
+    known = np.arange(300) >= 60
+    assert np.abs(judged.expected[known] / usual[known] - 1).max() < 0.1
+    assert not judged.alert[known].any()

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
 import numpy as np
 import pytest
 
 from detectors.basic import Basic
+from detectors.calendar import local_seconds
 from detectors.contract import Fields, History
 from detectors.seasonal import Seasonal
 from detectors.training import fit_many, may_alert, on_grid, progress, training_window, usual_cadence
@@ -77,6 +81,26 @@ def test_points_are_put_on_a_grid_with_gaps_for_what_is_missing() -> None:
     columns, values = on_grid(timestamp, np.array([1.0, 2.0, 4.0]), HOUR)
     assert columns.tolist() == (START + 5 + np.arange(4) * HOUR).tolist()
     np.testing.assert_array_equal(values, [1.0, 2.0, np.nan, 4.0])
+
+
+@pytest.mark.parametrize("cadence", [60, 300, HOUR])
+def test_a_clock_that_is_a_little_fast_or_slow_tears_no_holes(cadence: int) -> None:
+    on_time = START + cadence * np.arange(500)
+    off = np.random.default_rng(2).integers(-2, 3, 500)
+    columns, values = on_grid(on_time + off, np.arange(500.0), cadence)
+    assert values.tolist() == np.arange(500.0).tolist()
+    assert np.abs(columns - on_time).max() <= 1
+
+
+@pytest.mark.parametrize("zone", ["Europe/London", "Europe/Berlin", "America/New_York", "Asia/Tokyo", "Asia/Kolkata"])
+def test_days_that_begin_at_somebodys_midnight_keep_to_it_when_the_clocks_change(zone: str) -> None:
+    first = datetime(2024, 1, 1, tzinfo=ZoneInfo(zone))
+    midnights = [first.replace(month=1 + day // 28, day=1 + day % 28) for day in range(12 * 28)]
+    timestamp = np.array([int(each.timestamp()) for each in midnights])
+    columns, values = on_grid(timestamp, np.arange(timestamp.size, dtype=float), DAY)
+    assert np.isfinite(values).sum() == timestamp.size
+    assert (local_seconds(columns[np.isfinite(values)], zone) % DAY == 0).all()
+    assert columns[np.isfinite(values)].tolist() == timestamp.tolist()
 
 
 def test_training_looks_back_ten_weeks_at_least_and_two_years_at_most() -> None:

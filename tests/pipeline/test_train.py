@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -14,7 +17,7 @@ from app.main import Heed
 from app.pipeline.learn import label_alert
 from app.pipeline.train import everything, fold, train, young
 from app.store.tables import BaselineVersion, Label, LogBatch, Series
-from tests.running import HOUR, MONDAY, Shop, alerts, posted, running
+from tests.running import HOUR, MONDAY, Shop, alerts, anomalies, posted, running
 
 
 @pytest.fixture
@@ -77,6 +80,24 @@ def test_series_of_several_zones_and_cadences_are_trained_together(heed: Heed) -
         heed.committer.submit(posted(metric, times, 10 + np.sin(times / 7000)), None, Delivery.SILENT).result()
     assert retrain(heed) == 2
     assert heed.committer.partitions[0].columns["cadence"][:2].tolist() == [60, 3600]
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "Asia/Tokyo"])
+def test_days_that_begin_at_local_midnight_are_learned_as_their_weekday(
+    zone: str, sqlite_template: Path, tmp_path: Path
+) -> None:
+    """Guarantee 21: through two changes of the clocks."""
+    shutil.copy(sqlite_template, tmp_path / "heed.db")
+    first = datetime(2025, 6, 2, tzinfo=ZoneInfo(zone))
+    days = np.array([int((first + timedelta(days=day)).timestamp()) for day in range(315)])  # up to 12 April 2026
+    usual = np.where(np.arange(315) % 7 >= 5, 500.0, 1_000.0)
+    value = usual * (1 + 0.03 * np.random.default_rng(5).standard_normal(315))
+    with running(f"sqlite:///{tmp_path / 'heed.db'}", tmp_path, timezone=zone, alerts_per_week=0.02) as heed:
+        heed.committer.submit(posted("orders", days[:280], value[:280]), None, Delivery.SILENT).result()
+        retrain(heed)
+        for day in range(280, 315):
+            heed.committer.submit(posted("orders", days[day : day + 1], value[day : day + 1])).result()
+        assert anomalies(heed) == []
 
 
 @pytest.mark.any_database

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import sqlalchemy as sa
@@ -24,6 +24,7 @@ from app.store.points.placement import (
 from app.store.points.tiles import COLUMNS, find_sorted, last_of_each, unpack_grid, unpack_weights
 from app.store.tables import Tile as TileRow
 from app.store.tables import TileGroup, TileMember
+from detectors.training import HOUR
 
 
 def read_points(session: Session, series_ids: Iterable[int], start: int, end: int) -> PointBatch:
@@ -85,8 +86,8 @@ class Grid:
     """Points of up to 256 series of one cadence on a common grid, as training wants them.
 
     `series_ids` (S,), ascending; `timestamp` (N,) unix seconds of the steps; `values` (S, N), NaN where absent or known
-    to be missing; `offset` (S, N) seconds by which a point lies after its step, or None if all lie on the grid;
-    `weights` (S, N) float64, NaN where not given, or None if none was.
+    to be missing; `offset` (S, N) seconds by which a point lies after its step (before it, if less than none), or None
+    if all lie on the grid; `weights` (S, N) float64, NaN where not given, or None if none was.
     """
 
     series_ids: Ints
@@ -114,9 +115,28 @@ def read_grids(
             chosen = np.isin(series, wanted)
             row, series = row[chosen], series[chosen]
         if len(series):
-            yield _read_grid(
-                session, Places(series, np.full_like(row, group), row, np.full_like(row, cadence)), start, end
-            )
+            places = Places(series, np.full_like(row, group), row, np.full_like(row, cadence))
+            yield from _alike(_read_grid(session, places, start, end))
+
+
+def _alike(grid: Grid) -> Iterator[Grid]:
+    """The grid in parts, each of series whose points lie in the same quarter of their steps: at the same hours."""
+    if grid.offset is None or grid.cadence < HOUR:
+        yield grid
+        return
+    known = np.isfinite(grid.values)
+    after = np.where(known, grid.offset, 0).sum(1) / np.maximum(known.sum(1), 1)
+    quarter = np.rint(4 * after / grid.cadence)
+    for each in np.unique(quarter):
+        rows = np.flatnonzero(quarter == each)
+        weights = None if grid.weights is None else grid.weights[rows]
+        yield replace(
+            grid,
+            series_ids=grid.series_ids[rows],
+            values=grid.values[rows],
+            offset=grid.offset[rows],
+            weights=weights,
+        )
 
 
 def _read_grid(session: Session, members: Places, start: int, end: int) -> Grid:

@@ -18,6 +18,7 @@ from app.store.points.batch import (
     unpack_judgements,
 )
 from app.store.points.judgement import JUDGEMENT, NOT_JUDGED, Judgements
+from detectors.training import steps_of
 
 ROWS = 256
 COLUMNS = 168
@@ -191,19 +192,17 @@ def unpack_tile(start: int, cadence: int, values: bytes, judgements: bytes | Non
 def unpack_grid(values: bytes, cadence: int) -> tuple[Floats, NDArray[np.int32] | None]:
     """Only the values (rows, 168), and by how many seconds points lie after their step; None if all are on the grid.
 
-    A point off the grid fills the step it falls in, unless that has a value on the grid or an earlier one.
+    A point off the grid fills the step that it belongs to (`steps_of`), unless that has a value on the grid or an
+    earlier one.
     """
     planes = Packed(values)
     grid = planes["values"]
     if "loose_key" not in planes:
         return grid, None
     grid, offset = _own(grid), np.zeros(grid.shape, np.int32)
-    row, seconds = np.divmod(planes["loose_key"], COLUMNS * cadence)
-    cell, first = np.unique(row * COLUMNS + seconds // cadence, return_index=True)
-    empty = np.isnan(grid.ravel()[cell])
-    cell, first = cell[empty], first[empty]
+    cell, first, after = _loose_cells(planes, cadence, grid)
     grid.ravel()[cell] = planes["loose_value"][first]
-    offset.ravel()[cell] = seconds[first] % cadence
+    offset.ravel()[cell] = after
     return grid, offset
 
 
@@ -215,11 +214,19 @@ def unpack_weights(values: bytes, cadence: int) -> Weights | None:
     grid = planes["values"]
     weights = planes["weights"].copy() if "weights" in planes else np.full(grid.shape, np.nan, np.float32)
     if "loose_weight" in planes:
-        row, seconds = np.divmod(planes["loose_key"], COLUMNS * cadence)
-        cell, first = np.unique(row * COLUMNS + seconds // cadence, return_index=True)
-        empty = np.isnan(grid.ravel()[cell])
-        weights.ravel()[cell[empty]] = planes["loose_weight"][first[empty]]
+        cell, first, _ = _loose_cells(planes, cadence, grid)
+        weights.ravel()[cell] = planes["loose_weight"][first]
     return weights
+
+
+def _loose_cells(planes: Packed, cadence: int, grid: Floats) -> tuple[Ints, Ints, Ints]:
+    """Empty cells of a flat grid that points off it fill, which points, and how many seconds after their steps."""
+    row, seconds = np.divmod(planes["loose_key"], COLUMNS * cadence)
+    column = np.minimum(steps_of(seconds, cadence), COLUMNS - 1)
+    cell, first = np.unique(row * COLUMNS + column, return_index=True)
+    empty = np.isnan(grid.ravel()[cell])
+    cell, first = cell[empty], first[empty]
+    return cell, first, seconds[first] - column[first] * cadence
 
 
 def last_of_each(keys: Ints) -> Ints:
