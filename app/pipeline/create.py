@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -49,9 +49,16 @@ class Creator:
     def __init__(self, committer: Committer) -> None:
         self._committer = committer
 
-    def foretell(self, session: Session, label: Label, wanted: Wanted) -> Foretold:
-        """What it will make; raises Unprocessable where it can't."""
+    def foretell(
+        self, session: Session, label: Label, wanted: Wanted, further: Collection[int] | None = None
+    ) -> Foretold:
+        """What it will make; raises Unprocessable where it can't.
+
+        further: ids of the other series that the label is about, of one that is not stored yet.
+        """
         series = session.get_one(Series, label.series_id)
+        if further is None:
+            further = further_ids(session, label.id)
         if _gap_of_alert(session, label) is not None:
             return Foretold([_verdict_on_gap_in_words(Verdict(label.verdict))])
         creates = labels.effects_of(label).creates
@@ -61,14 +68,14 @@ class Creator:
             case Creates.EVENT:
                 event = self._event(session, label, series, wanted)
                 events.check(event)
-                return self._foretold_of_event(session, event, series, label.created_at)
+                return self._foretold_of_event(session, event, series, label.created_at, further)
             case Creates.GAP:
                 gap = _gap(session, label, series, wanted)
                 if gap.ended_at is not None and gap.ended_at <= gap.started_at:
                     raise Unprocessable("The gap ends before it starts. Send `start` before `end`.")
-                return _foretold_of_gap(session, gap, series, label.created_at)
+                return _foretold_of_gap(session, gap, series, label.created_at, further)
             case Creates.DESENSITISATION:
-                return self._foretold_of_new_normal(_new_normal(session, label, wanted), session, series)
+                return self._foretold_of_new_normal(_new_normal(session, label, wanted, further), session, series)
             case Creates.NOTHING:
                 return NOTHING_MADE
 
@@ -86,14 +93,15 @@ class Creator:
             found += [each for each in stored_alerts.caused_by_gap(session, gap_id) if each.kind != "data"]
             gap = session.get_one(Gap, gap_id)
             standing = Standing(with_it=_band_in_gap(gap, label.series_id, happenings.series_ids_of(session, gap)))
-        for member in stored_desensitisations.members_of(
-            session, happenings.made_by(session, Desensitisation, label.id)
-        ):
-            since, before = member.started_at, label.created_at
-            told = stored_alerts.told_of_series(session, [member.series_id], since=since, before=before)
+        for made_id in happenings.made_by(session, Desensitisation, label.id):
+            members = stored_desensitisations.members_of(session, [made_id])
+            since = min(member.started_at for member in members)
+            ids = [member.series_id for member in members]
+            told = stored_alerts.told_of_series(session, ids, since=since, before=label.created_at)
             found += [alert for alert, _ in told]
-            if member.series_id == label.series_id:
-                standing = Standing(without_it=desensitise.band_without(self._committer, member))
+            for member in members:
+                if member.series_id == label.series_id:
+                    standing = Standing(without_it=desensitise.band_without(self._committer, member))
         return replace(standing, alert_ids={each.id for each in found}, exists=made)
 
     def wanted_again(self, session: Session, label: Label) -> Wanted | None:
@@ -114,7 +122,7 @@ class Creator:
             found = _gap_of_alert(session, label)
             event = self._event(session, label, series, wanted)
             gap = _gap(session, label, series, wanted)
-            new_normal = _new_normal(session, label, wanted)
+            new_normal = _new_normal(session, label, wanted, further_ids(session, label.id))
         if found is not None:
             if label.verdict == Verdict.REAL:
                 gaps.was_real(self._committer, found.id, now=now)
@@ -156,8 +164,10 @@ class Creator:
             log.warning("creation_made_up_for", label=label.id, made=made.kind if made else None)
         return len(lacking)
 
-    def _foretold_of_event(self, session: Session, event: Event, series: Series, now: datetime) -> Foretold:
-        explained = _still_sent(events.explained(session, event, now))
+    def _foretold_of_event(
+        self, session: Session, event: Event, series: Series, now: datetime, further: Collection[int]
+    ) -> Foretold:
+        explained = _still_sent(events.explained(session, event, now, further))
         words = [_event_in_words(event, series, now)]
         if series.id not in happenings.series_ids_of(session, event):
             return Foretold(words, explained)
@@ -208,8 +218,8 @@ def _gap_of_alert(session: Session, label: Label) -> Gap | None:
     return happenings.found_gap(session, alert.gap_id) if alert is not None and alert.kind == "data" else None
 
 
-def _foretold_of_gap(session: Session, gap: Gap, series: Series, now: datetime) -> Foretold:
-    ids = happenings.series_ids_of(session, gap)
+def _foretold_of_gap(session: Session, gap: Gap, series: Series, now: datetime, further: Collection[int]) -> Foretold:
+    ids = happenings.with_further(happenings.series_ids_of(session, gap), gap, further)
     caused = _still_sent(gaps.caused(session, gap, ids, told_by=now))
     return Foretold([_gap_in_words(gap, series, now)], caused, band=_band_in_gap(gap, series.id, ids))
 
@@ -253,7 +263,7 @@ def _gap(session: Session, label: Label, series: Series, wanted: Wanted) -> Gap:
     )
 
 
-def _new_normal(session: Session, label: Label, wanted: Wanted) -> desensitise.NewNormal:
+def _new_normal(session: Session, label: Label, wanted: Wanted, further: Collection[int]) -> desensitise.NewNormal:
     """Since the level changed within the labelled anomaly, which may have opened before."""
     anomaly = stored_alerts.strongest_anomaly(session, label.series_id, label.started_at, label.ended_at)
     start = wanted.start or (desensitise.onset_of(session, anomaly) if anomaly else label.started_at)
@@ -263,7 +273,7 @@ def _new_normal(session: Session, label: Label, wanted: Wanted) -> desensitise.N
         now=label.created_at,
         matcher=wanted.matcher,
         series_id=None if wanted.matcher else label.series_id,
-        further_ids=[] if wanted.matcher or not label.id else further_ids(session, label.id),
+        further_ids=[] if wanted.matcher else sorted(further),
         start=start,
         longest=_longest(wanted),
         label_id=label.id,

@@ -121,8 +121,13 @@ class Made:
 class Maker(Protocol):
     """Who makes what verdicts create, and takes it back with them."""
 
-    def foretell(self, session: Session, label: Label, wanted: Wanted) -> Foretold:
-        """What it will make; raises Unprocessable where it can't."""
+    def foretell(
+        self, session: Session, label: Label, wanted: Wanted, further: Collection[int] | None = None
+    ) -> Foretold:
+        """What it will make; raises Unprocessable where it can't.
+
+        further: ids of the other series that the label is about, of one that is not stored yet.
+        """
         ...
 
     def standing(self, session: Session, label: Label) -> Standing:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -269,9 +269,15 @@ def _settle(session: Session, event: Event, now: datetime) -> Changed:
     return Changed(released, reach.again, reach.since)
 
 
-def explained(session: Session, event: Event, now: datetime) -> list[tuple[Alert, list[Anomaly]]]:
-    """Alerts of the past that began within occurrences of an event, all their anomalies did, with these."""
+def explained(
+    session: Session, event: Event, now: datetime, further: Collection[int] = ()
+) -> list[tuple[Alert, list[Anomaly]]]:
+    """Alerts of the past that began within occurrences of an event, all their anomalies did, with these.
+
+    further: ids of other series that one is about which is not stored yet.
+    """
     ids, spans = _reach(session, event, now).again, occurrences(stored.recurring(event), now)
+    ids = stored.with_further(ids, event, further)
     told = stored_alerts.told_of_series(session, ids, since=event.started_at, before=event.created_at)
     return [(alert, runs) for alert, runs in told if all(_within(spans, run.started_at) for run in runs)]
 

@@ -88,6 +88,11 @@ def series_ids_of(session: Session, happening: Concerned) -> Ints:
     return np.array(session.scalars(query.order_by(Series.id)).all(), np.int64)
 
 
+def with_further(ids: Ints, happening: Concerned, further: Iterable[int]) -> Ints:
+    """And those, where it is about single series: what `series_ids_of` will answer once it is stored with its label."""
+    return ids if happening.series_id is None else np.union1d(ids, np.array(sorted(further), np.int64))
+
+
 def was_found(gap: Gap) -> bool:
     """Whether Heed noticed it by itself; such a gap is about the series that it was found in."""
     return gap.origin in FOUND

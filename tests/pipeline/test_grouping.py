@@ -18,11 +18,13 @@ from app.formats.contract import PostedPoints
 from app.main import Heed
 from app.pipeline import policies
 from app.pipeline.alert import describe_alert
+from app.pipeline.creations import NOTHING_SAID
 from app.pipeline.erase import erase_series
 from app.pipeline.learn import current_tolerances, label_alert, label_span, revoke_label
 from app.pipeline.policies import Draft, current_policies
 from app.pipeline.train import everything, train
 from app.store import labels as stored_labels
+from app.store.desensitisations import widening
 from app.store.series import Matcher, identity
 from app.store.tables import Alert, Anomaly, Label, LabelledSeries, Series
 from tests.receiver import Receiver, receiving
@@ -248,6 +250,27 @@ def test_an_event_made_from_an_alert_explains_all_its_series(world: World) -> No
     world.send(1, DE=0.2, FR=0.2)
     (alert,) = alerts(world.heed)
     assert alert.status == "closed"
+
+
+@pytest.mark.parametrize("verdict", ["event", "bad_data", "new_normal"])
+def test_a_dry_run_foretells_of_all_its_series_what_the_verdict_then_does(world: World, verdict: str) -> None:
+    world.send(2, DE=0.2, FR=0.2)
+    (alert,) = alerts(world.heed)
+    signed: dict[str, Any] = {"now": world.heed.clock.now(), "confirmed": True, **ANA}
+    tried = label_alert(world.heed, alert.id, verdict, dry_run=True, **signed).receipt
+    with world.heed.database.reading() as session:
+        label = Label(
+            verdict=verdict, series_id=alert.lead_series_id, alert_id=alert.id, started_at=alert.started_at,
+            ended_at=signed["now"], created_at=signed["now"], author="ana", only=None,
+        )  # fmt: skip
+        others = {each.series_id for each in anomalies(world.heed) if each.alert_id == alert.id} - {label.series_id}
+        foretold = world.heed.maker.foretell(session, label, NOTHING_SAID, sorted(others))
+    given = label_alert(world.heed, alert.id, verdict, **signed)
+    with world.heed.database.reading() as session:
+        stored = session.get_one(Label, given.label_id)
+        assert set(foretold.alert_ids) == set(world.heed.maker.standing(session, stored).alert_ids) == {alert.id}
+        assert foretold.widened == widening(session)
+    assert [each["alert_id"] for each in tried["alerts_no_longer_sent"]["alerts"]] == [alert.id]
 
 
 def test_an_erased_series_is_named_by_no_alert_that_others_share(world: World) -> None:

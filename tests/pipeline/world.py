@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
@@ -64,7 +64,9 @@ class StandInCommitter:
 class MakesNothing:
     """For verdicts that create nothing."""
 
-    def foretell(self, session: Session, label: Label, wanted: Wanted) -> Foretold:
+    def foretell(
+        self, session: Session, label: Label, wanted: Wanted, further: Collection[int] | None = None
+    ) -> Foretold:
         return NOTHING_MADE
 
     def standing(self, session: Session, label: Label) -> Standing:
