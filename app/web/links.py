@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, Query, Response
@@ -38,7 +38,8 @@ from app.store import labels as stored_labels
 from app.store.tables import Alert, Label
 from app.web.chart import Chart, draw, points_of
 from app.web.pages import PageRoute, render
-from app.web.words import DEEDS, NOTED, PROMISES
+from app.web.words import DEEDS, NOTED, PARTS, PROMISES
+from feedback.labels import EFFECTS, EffectOn, Verdict
 
 router = APIRouter(tags=["links"], dependencies=OPEN, route_class=PageRoute, default_response_class=Response)
 
@@ -48,6 +49,7 @@ ROOT = "../"
 
 Comment = Annotated[Text | None, Form(max_length=2000)]
 Confirm = Annotated[bool, Form()]
+Only = Annotated[list[EffectOn] | None, Form()]
 DryRun = Annotated[bool, Query(description="Say what it would change, too.")]
 
 
@@ -64,10 +66,13 @@ def show_verdict(token: str, heed: Heed, dry_run: DryRun = False) -> Response:
 
 
 @router.post("/f/{token}")
-def give_verdict(token: str, heed: Heed, comment: Comment = None, confirm: Confirm = False) -> Response:
+def give_verdict(
+    token: str, heed: Heed, comment: Comment = None, confirm: Confirm = False, only: Only = None
+) -> Response:
     """Give the verdict, and show the receipt with an undo button. Pressed twice it is still one label.
 
-    What would hide changes that the owner wants to hear of is asked about once more.
+    only: which of its effects it is to have, if not all. What would hide changes that the owner wants to hear of is
+    asked about once more.
     """
     link = heed.links.read_verdict(token, wall_now())
     try:
@@ -79,11 +84,12 @@ def give_verdict(token: str, heed: Heed, comment: Comment = None, confirm: Confi
             source=SOURCE,
             comment=(comment or "").strip() or None,
             once_key=link.once_key,
+            only=only,
             confirmed=confirm,
             now=heed.clock.now(),
         )
     except Unconfirmed as question:
-        return _verdict_page(heed, link, token, doubt=question.doubt)
+        return _verdict_page(heed, link, token, doubt=question.doubt, only=only or ())
     return receipt_page(heed, answer.receipt, answer.label_id, link.origin)
 
 
@@ -167,9 +173,15 @@ def _state(alert: Digested) -> str:
 
 
 def _verdict_page(
-    heed: Service, link: VerdictLink, token: str, *, doubt: str | None = None, foretold: Sequence[str] = ()
+    heed: Service,
+    link: VerdictLink,
+    token: str,
+    *,
+    doubt: str | None = None,
+    foretold: Sequence[str] = (),
+    only: Collection[EffectOn] = (),
 ) -> Response:
-    """doubt: why the answer is asked for once more. foretold: what it would change."""
+    """doubt: why the answer is asked for once more. foretold: what it would change. only: what was ticked."""
     with heed.database.reading() as session:
         context = alert_context(session, link.alert_id, link.origin, heed)
     return render(
@@ -182,6 +194,9 @@ def _verdict_page(
         promises=PROMISES,
         doubt=doubt,
         foretold=foretold,
+        parts=[each for each in EffectOn if each in EFFECTS[Verdict(link.verdict)].separable],
+        parts_in_words=PARTS,
+        only=only,
     )
 
 

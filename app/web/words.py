@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from feedback.labels import EffectOn
+
 PROMISES = {
     "false_alarm": "Closes this alert. Something like it must be rarer before you hear of it again.",
     "real": "The alert stays until it is over. What happened is not learned, and a repeat will always be told.",
@@ -9,6 +11,12 @@ PROMISES = {
     "event": "Closes this alert and keeps the event out of what Heed learns.",
     "new_normal": "Closes this alert and lets Heed get used to the new level.",
     "bad_data": "Withdraws this alert and keeps the data out of what Heed learns.",
+}
+PARTS = {
+    EffectOn.ALERT: "What becomes of this alert",
+    EffectOn.TRAINING: "Whether its points are learned",
+    EffectOn.TOLERANCE: "When you hear of something like it",
+    EffectOn.CREATES: "The event, the gap or the new level that it makes",
 }
 DEEDS = {
     "acknowledge": "Others see that somebody looks after it, and it is not escalated.",

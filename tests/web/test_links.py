@@ -150,6 +150,19 @@ def test_a_post_labels_and_shows_the_receipt(served: Served) -> None:
     assert served.client.get(f"/v1/alerts/{alert['id']}").json()["status"] == "closed"
 
 
+def test_a_part_of_a_verdict_is_to_be_had_from_its_page(served: Served) -> None:
+    alert = served.has_an_alert()
+    path = alert["links"]["false_alarm"]
+    page = httpx.get(path).text
+    assert [each for each in ("alert", "training", "tolerance", "creates") if f'value="{each}"' in page] == [
+        "alert",
+        "tolerance",
+    ]
+    assert httpx.post(path, data={"only": "training"}).status_code == 422
+    assert httpx.post(path, data={"only": ["alert"]}).status_code == 200
+    assert [each["only"] for each in labels(served)] == [["alert"]]
+
+
 def test_the_same_link_pressed_twice_is_one_label_and_shows_the_same_receipt(served: Served) -> None:
     """Guarantee 16."""
     alert = served.has_an_alert()
