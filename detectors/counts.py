@@ -14,6 +14,7 @@ from scipy.special import betainc
 
 from detectors.calendar import DAY
 from detectors.contract import Bools, Fields, Floats, History, Ints, Points, Scores
+from detectors.occasions import Occasion, fit_occasions, occasion_at, occasions_in, ordinary, unknown_occasions
 from detectors.profile import WEEK_HOURS, fit_profile, phase
 from detectors.rarity import DECADE, RAREST, WEEK_SECONDS, evidence_at, rarity_of, tail_of_history
 from detectors.robust import mean, median
@@ -31,7 +32,7 @@ class Counts:
     """Negative binomial about an hour-of-week rate and a slow level; silence as evidence of its own."""
 
     name = "counts"
-    version = 1
+    version = 2
     evidence: tuple[str, ...] = ("point", "silence")
 
     def cold(self, count: int) -> tuple[Fields, Fields]:
@@ -45,6 +46,7 @@ class Counts:
             "joint_level": np.zeros(count),
             "joint_excess": np.full(count, 1.0 / DECADE),
             "joint_log_rate": np.zeros(count),
+            **unknown_occasions(count),
         }
         return baseline, _quiet_state(count)
 
@@ -55,8 +57,9 @@ class Counts:
         enough = (~np.isnan(values)).sum(axis=1) >= FEWEST_POINTS
         enough &= ~(values < 0).any(axis=1)
         if enough.any():
+            part = history.of_series(enough)
             with np.errstate(all="ignore"):
-                learned, after = _fit(values[enough], history)
+                learned, after = _fit(values[enough], part, fit_occasions(part))
             for name, array in learned.items():
                 baseline[name][enough] = array
             for name, array in after.items():
@@ -65,11 +68,32 @@ class Counts:
 
     def score(self, points: Points, baseline: Fields, state: Fields) -> tuple[Scores, Fields]:
         """Chance of so many, of so few, and of so long a silence; then the level and the silence go on."""
-        rows = {name: array[points.row] for name, array in baseline.items() if name != "rate"}
+        rows = {name: array[points.row] for name, array in baseline.items() if array.ndim == 1}
         hour, following, weight = phase(points.local, points.cadence)
         usual = (1 - weight) * baseline["rate"][points.row, hour] + weight * baseline["rate"][points.row, following]
         with np.errstate(all="ignore"):
+            if points.kinds_of_day is not None:
+                where = (points.kinds_of_day, points.row, points.local, points.cadence)
+                occasion = occasion_at(*where, usual, _as_profile(baseline))
+                usual, rows["evenness"] = _on_its_day(usual, occasion, rows["evenness"])
             return _score(points, usual, rows, state)
+
+
+def _as_profile(baseline: Fields) -> Fields:
+    """The rates as the profile that occasions are told by, whose unit is that of counting."""
+    nothing = np.broadcast_to(0.0, baseline["quantum"].shape)
+    return baseline | {
+        "profile": baseline["rate"],
+        "unit": baseline["quantum"],
+        "center": nothing,
+        "log_floor": nothing,
+    }
+
+
+def _on_its_day(usual: Floats, occasion: Occasion, even: Floats) -> tuple[Floats, Floats]:
+    """Rate and evenness with what the kind of the day does; what is not known for sure makes it less even."""
+    rate = np.maximum(usual + occasion.shift, LEAST_RATE)
+    return rate, np.clip(1 / (1 / even + (occasion.doubt / rate) ** 2), UNEVEN, EVEN)
 
 
 def _score(points: Points, usual: Floats, rows: Fields, state: Fields) -> tuple[Scores, Fields]:
@@ -150,13 +174,14 @@ def _quiet_state(count: int) -> Fields:
     return {"level": np.ones(count), "missed": np.zeros(count), "count": np.zeros(count, np.int64)}
 
 
-def _fit(values: Floats, history: History) -> tuple[Fields, Fields]:
+def _fit(values: Floats, history: History, occasions: Fields) -> tuple[Fields, Fields]:
     cadence = history.cadence
     quantum = _quantum(values)
     counts = np.clip(values / quantum[:, None], 0.0, LARGEST)
-    rate = _rate(counts, history.local, cadence)
+    rate = _rate(ordinary(counts, history, occasions), history.local, cadence)
     hour, following, weight = phase(history.local, cadence)
     usual = np.maximum(rate[:, hour] * (1 - weight) + rate[:, following] * weight, LEAST_RATE)
+    occasion = occasions_in(history, usual, _as_profile(occasions | {"rate": rate, "quantum": quantum}))
     excess = np.minimum((counts - usual) ** 2, 16 * usual + 16 * usual**2) - usual
     even = np.clip(mean(usual**2, 1) / np.maximum(mean(excess, 1), 1e-300), UNEVEN, EVEN)
     baseline: Fields = {
@@ -165,8 +190,9 @@ def _fit(values: Floats, history: History) -> tuple[Fields, Fields]:
         "rate": rate.astype(np.float32),
         "evenness": even,
         "level_rate": np.full(len(values), float(np.clip(cadence / (LEVEL_DAYS * DAY), 1e-4, 0.1))),
+        **occasions,
     }
-    evidence, state = _replay(counts, usual, cadence, baseline)
+    evidence, state = _replay(counts, *_on_its_day(usual, occasion, even[:, None]), cadence, baseline)
     prior_rate = np.log10(0.15 * WEEK_SECONDS / (cadence * 6))
     tail = tail_of_history(evidence, cadence, prior_level=-float(prior_rate), prior_excess=1.0 / DECADE)
     baseline |= {
@@ -213,13 +239,14 @@ def _usual_most(counts: Floats) -> Floats:
     return np.asarray(middle + 6 * spread + 1)
 
 
-def _replay(counts: Floats, usual: Floats, cadence: int, baseline: Fields) -> tuple[Floats, Fields]:
+def _replay(counts: Floats, usual: Floats, even: Floats, cadence: int, baseline: Fields) -> tuple[Floats, Fields]:
     """The uncalibrated rarity (S, N) at each point of the history, and the state after it."""
     series, columns = counts.shape
     state = _quiet_state(series)
     weekly, learn = np.full(series, WEEK_SECONDS / cadence), np.ones(series, bool)
     evidence = np.empty((columns, series))
     for column in range(columns):
-        judged, state = _judge(counts[:, column], usual[:, column], weekly, learn, baseline, state)
+        rows = baseline | {"evenness": even[:, column]}
+        judged, state = _judge(counts[:, column], usual[:, column], weekly, learn, rows, state)
         evidence[column] = judged.max(axis=1)
     return evidence.T, state

@@ -78,3 +78,42 @@ def test_a_series_with_negative_values_is_no_count() -> None:
     values[0, 5] = -1.0
     baseline, _ = Counts().fit(history(values[:, :PAST]))
     assert baseline["trained"].tolist() == [False, True]
+
+
+def test_a_public_holiday_is_half_expected_of_what_is_silent_on_sundays() -> None:
+    """Christmas 2023 follows on the history, on a Monday, and is the first one that is known."""
+    values, at = _orders(20, 3.0), times(PAST + 24)
+    values[:, (times(PAST + LATER) // DAY + 3) % 7 == 6] = 0
+    values[:, PAST : PAST + 24] = 0
+    alone, known = (
+        judge(
+            Counts(),
+            *Counts().fit(history(values[:, :PAST], country=country)),
+            at[PAST:],
+            values[:, PAST : PAST + 24],
+            country=country,
+        )
+        for country in ("", "DE")
+    )
+    told, quieter = (np.median(judged.rarity.max(axis=0)) for judged in (alone, known))
+    assert told > 5.0
+    assert quieter < 0.3 * told
+    assert known.expected.sum() < 0.5 * alone.expected.sum()
+
+
+def test_a_holiday_that_was_lived_through_is_expected_again() -> None:
+    """New Year's Day after two silent days of Christmas: less of the usual than on the first of them."""
+    values, at = _orders(20, 3.0), times(PAST + LATER)
+    values[:, (at // DAY + 3) % 7 == 6] = 0
+    values[:, PAST : PAST + 48] = 0
+    christmas, new_year = (
+        judge(
+            Counts(),
+            *Counts().fit(history(values[:, :start], country="DE")),
+            at[start : start + 24],
+            values[:, start : start + 24],
+            country="DE",
+        )
+        for start in (PAST, PAST + 168)
+    )
+    assert np.nanmean(new_year.expected) < 0.8 * np.nanmean(christmas.expected)
