@@ -16,9 +16,16 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, precond
 
 from app.store.database import Database
 from app.store.tables import Alert, Anomaly, Label, Series
+from feedback.labels import EFFECTS, EffectOn, Verdict
 from tests.pipeline.world import ANA, LINK, NOW, World, a_series, an_alert
 
 RARITIES = (0.7, 1.5, 2.0, 6.0, 40.0)
+
+
+def some_effects_of(verdict: str) -> st.SearchStrategy[set[EffectOn] | None]:
+    """On what a label acts: all that its verdict acts on, or some of it."""
+    separable = sorted(EFFECTS[Verdict(verdict)].separable)
+    return st.none() | st.sets(st.sampled_from(separable), min_size=1)
 
 
 def a_world_with_alerts(database: Database) -> tuple[World, list[int]]:
@@ -33,7 +40,8 @@ def a_world_with_alerts(database: Database) -> tuple[World, list[int]]:
 
 
 class Labelling(RuleBasedStateMachine):
-    """People label and change their minds. `given`: place of the alert, verdict, identity and time by label id."""
+    """People label and change their minds. `given`: place of the alert, verdict, identity, time and effects by label
+    id."""
 
     labels: Bundle[int] = Bundle("labels")
     database: Database
@@ -45,7 +53,7 @@ class Labelling(RuleBasedStateMachine):
             for table in (Label, Anomaly, Alert, Series):
                 session.execute(sa.delete(table))
         self.world, self.alerts = a_world_with_alerts(self.database)
-        self.given: dict[int, tuple[int, str, bool, datetime]] = {}
+        self.given: dict[int, tuple[int, str, bool, datetime, set[EffectOn] | None]] = {}
         self.now = NOW
 
     @rule(
@@ -54,15 +62,17 @@ class Labelling(RuleBasedStateMachine):
         verdict=st.sampled_from(["false_alarm", "real"]),
         is_anonymous=st.booleans(),
         later=st.integers(1, 100),
+        data=st.data(),
     )
-    def label(self, place: int, verdict: str, is_anonymous: bool, later: int) -> int:
+    def label(self, place: int, verdict: str, is_anonymous: bool, later: int, data: st.DataObject) -> int:
         self.now += timedelta(days=later)
+        only = data.draw(some_effects_of(verdict))
         self.world.label(self.alerts[place], verdict, dry_run=True, now=self.now)
         label_id = self.world.label(
-            self.alerts[place], verdict, now=self.now, **(LINK if is_anonymous else ANA)
+            self.alerts[place], verdict, now=self.now, only=only, **(LINK if is_anonymous else ANA)
         ).label_id
         assert label_id is not None
-        self.given[label_id] = (place, verdict, is_anonymous, self.now)
+        self.given[label_id] = (place, verdict, is_anonymous, self.now, only)
         return label_id
 
     @rule(label_id=consumes(labels))
@@ -79,8 +89,8 @@ class Labelling(RuleBasedStateMachine):
         other, alerts = a_world_with_alerts(database)
         standing = list(self.given.values())
         random.shuffle(standing)  # type: ignore[attr-defined]
-        for place, verdict, is_anonymous, at in standing:
-            other.label(alerts[place], verdict, now=at, **(LINK if is_anonymous else ANA))
+        for place, verdict, is_anonymous, at, only in standing:
+            other.label(alerts[place], verdict, now=at, only=only, **(LINK if is_anonymous else ANA))
         assert other.taught(self.now) == self.world.taught(self.now)
         database.close()
 

@@ -23,15 +23,16 @@ from app.pipeline.learn import label_alert, label_span, revoke_label
 from app.store import desensitisations, happenings
 from app.store.happenings import exclusions
 from app.store.tables import Alert, Anomaly, Event, Gap
-from feedback.labels import Verdict
+from feedback.labels import EffectOn, Verdict
 from tests.pipeline.fleet import Fleet
+from tests.pipeline.test_any_order_of_labels import some_effects_of
 from tests.running import HOUR, MONDAY, running
 
 TOLD = ({"DE": 1.4}, {"FR": 0.6}, {"DE": 1.5})
 QUIET = 5 * 168 + 12
 ON_ALERTS = [each.value for each in Verdict if each is not Verdict.MISSED]
-Said = tuple[str, int]
-"""A verdict, and the alert that it is about; 0 for a miss."""
+Said = tuple[str, int, set[EffectOn] | None]
+"""A verdict, the alert that it is about, 0 for a miss, and on what it acts."""
 
 
 @pytest.fixture(scope="module")
@@ -57,8 +58,9 @@ def alerts_of(heed: Heed) -> list[Alert]:
 
 
 def say(heed: Heed, said: Said) -> int:
-    verdict, alert = said
+    verdict, alert, only = said
     signed: dict[str, Any] = {"author": "ana", "source": "api", "now": heed.clock.now(), "confirmed": True}
+    signed["only"] = only
     if alert:
         answer = label_alert(heed, alert, verdict, **signed)
     else:
@@ -109,17 +111,18 @@ class Answering(RuleBasedStateMachine):
         shutil.copytree(type(self).past, folder, dirs_exist_ok=True)
         return self._open.enter_context(running(f"sqlite:///{folder / 'heed.db'}", folder))
 
-    @rule(target=labels, verdict=st.sampled_from(ON_ALERTS), alert=st.integers(1, len(TOLD)))
-    def label(self, verdict: str, alert: int) -> int:
-        label_id = say(self.heed, (verdict, alert))
-        self.given[label_id] = verdict, alert
+    def say(self, said: Said) -> int:
+        label_id = say(self.heed, said)
+        self.given[label_id] = said
         return label_id
 
-    @rule(target=labels)
-    def report_a_miss(self) -> int:
-        label_id = say(self.heed, (Verdict.MISSED.value, 0))
-        self.given[label_id] = Verdict.MISSED.value, 0
-        return label_id
+    @rule(target=labels, verdict=st.sampled_from(ON_ALERTS), alert=st.integers(1, len(TOLD)), data=st.data())
+    def label(self, verdict: str, alert: int, data: st.DataObject) -> int:
+        return self.say((verdict, alert, data.draw(some_effects_of(verdict))))
+
+    @rule(target=labels, only=some_effects_of(Verdict.MISSED.value))
+    def report_a_miss(self, only: set[EffectOn] | None) -> int:
+        return self.say((Verdict.MISSED.value, 0, only))
 
     @rule(label_id=consumes(labels))
     def undo(self, label_id: int) -> None:
@@ -160,14 +163,14 @@ def test_an_alert_from_before_a_training_stands_again_when_bad_data_is_taken_bac
     shutil.copytree(past, tmp_path, dirs_exist_ok=True)
     with running(f"sqlite:///{tmp_path / 'heed.db'}", tmp_path) as heed:
         before = state(heed)
-        label_id = say(heed, (Verdict.BAD_DATA.value, 1))
+        label_id = say(heed, (Verdict.BAD_DATA.value, 1, None))
         assert [each.status for each in alerts_of(heed)] == ["withdrawn", "resolved", "resolved"]
         revoke_label(heed, label_id, by="ana", now=heed.clock.now())
         assert state(heed) == before
 
 
 def test_a_verdict_that_was_taken_back_and_given_again_is_as_if_given_once(past: Path, tmp_path: Path) -> None:
-    said = Verdict.NEW_NORMAL.value, 1
+    said = Verdict.NEW_NORMAL.value, 1, None
     states = []
     for name, doubts in (("once", 0), ("again", 1)):
         folder = shutil.copytree(past, tmp_path / name)
