@@ -145,6 +145,7 @@ class Standing:
     fitted: there is a new baseline. trained: there is an old one. other: it is of another detector than is wanted now.
     in_gap: points of a gap may still come. has_new_level: somebody said that the series has a new normal.
     overdue: nights have refused it for a week, which outweighs most reasons. forced: promote if it is possible.
+    by_night: nobody asked; where there is too little to compare on, the new baseline is the better guess.
     """
 
     fitted: Bools
@@ -154,6 +155,7 @@ class Standing:
     has_new_level: Bools
     overdue: Bools
     forced: bool = False
+    by_night: bool = False
 
 
 def compared(value: Floats, old: Floats, new: Floats, unit: Floats, parts: int) -> dict[str, Floats]:
@@ -232,7 +234,8 @@ def promoted(codes: Ints, standing: Standing) -> Bools:
     """Which series get their new baseline."""
     wins = [CODE[reason] for reason, decision in DECISION.items() if decision is Decision.PROMOTED]
     lasting = standing.overdue & gives_way(codes)
-    return np.asarray(standing.fitted & (standing.forced | lasting | np.isin(codes, wins)))
+    slow = standing.by_night & (codes == CODE[Reason.NO_RECENT])
+    return np.asarray(standing.fitted & (standing.forced | lasting | slow | np.isin(codes, wins)))
 
 
 def gives_way(codes: Ints) -> Bools:
@@ -284,7 +287,7 @@ WORDS: Mapping[Reason, tuple[str, str]] = {
         "Ask for a longer window, or exclude less.",
     ),
     Reason.NO_RECENT: (
-        "it has no recent points to compare on",
+        "it has too few recent points to compare on",
         "Retrain when points come again, or send `force`.",
     ),
     Reason.SPARSE: (

@@ -23,7 +23,7 @@ from app.pipeline.roll_back import roll_back
 from app.store import retrains as stored
 from app.store.packing import Packed
 from app.store.tables import Retrain
-from feedback.retrain import REASONS, Decision, decision_of, in_words
+from feedback.retrain import REASONS, Decision, Reason, decision_of, in_words
 
 router = APIRouter(prefix="/v1/retrains", tags=["retrains"])
 
@@ -281,11 +281,16 @@ def decision_answer(one: dict[str, Any], *, by_night: bool) -> DecisionAnswer:
             reason,
             figures,
             forced=promoted and decision_of(reason, promoted=False) != said,
-            why="learned after a week" if by_night else "forced",
+            why=_why(reason) if by_night else "forced",
         ),
         code=reason.value,
         figures={name: _rounded(figures[name]) for name in FIGURES},
     )
+
+
+def _why(reason: Reason) -> str:
+    """Why a night learned it all the same."""
+    return "learned" if reason is Reason.NO_RECENT else "learned after a week"
 
 
 def _rounded(value: float) -> float | None:

@@ -121,6 +121,7 @@ def read_candidates(
                     has_new_level=np.isin(grid.series_ids[lesson.rows], list(changed)),
                     overdue=_is_overdue(partition, mine, asked),
                     forced=asked.force,
+                    by_night=asked.overdue is not None,
                 ),
                 labels=[each for each in labelled if each.series_id in set(grid.series_ids[lesson.rows].tolist())],
             )

@@ -29,10 +29,11 @@ from feedback.retrain import (
     promoted,
 )
 
-RECENT_SECONDS = 7 * training.DAY
+RECENT_SECONDS, FEWEST_RECENT_COLUMNS = 7 * training.DAY, 14
 RECENT_SHARE = 0.2
 PARTS = 7
-"""The recent past is a week, or the last fifth of a shorter one, judged in so many parts side by side."""
+"""The recent past is a week, or 14 points of slower ones, or the last fifth of a shorter past, judged in so many parts
+side by side."""
 FEWEST_WARM, MOST_WARM = 24, 120
 """Columns before a stretch from which a level is found again."""
 MOST_CAUGHT_UP = 600
@@ -104,7 +105,8 @@ def _all_trained(new: Baselines, count: int) -> Bools:
 def _recent_columns(history: History) -> int:
     """So many columns at the end are the recent past."""
     columns = history.timestamp.size
-    return int(np.clip(RECENT_SECONDS // history.cadence, 1, max(int(RECENT_SHARE * columns), 1)))
+    wanted = max(RECENT_SECONDS // history.cadence, FEWEST_RECENT_COLUMNS)
+    return int(np.clip(wanted, 1, max(int(RECENT_SHARE * columns), 1)))
 
 
 def _look_at_data(of: Candidates, recent: int, figures: Figures) -> None:

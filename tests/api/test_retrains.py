@@ -204,6 +204,19 @@ def test_what_was_refused_rests_from_the_nightly_training_for_a_week_and_can_be_
     assert not same(knowledge(heed), before)
 
 
+@pytest.mark.parametrize(("days", "code"), [(40, "no_recent"), (120, "not_worse")])
+def test_a_night_trains_series_of_days_too(waking: Served, days: int, code: str) -> None:
+    midnights = MONDAY + DAY * np.arange(days + 3)
+    orders = np.where(np.arange(days + 3) % 7 >= 5, 500.0, 1_000.0) * np.random.default_rng(1).normal(1, 0.03, days + 3)
+    waking.heed.committer.submit(posted("orders", midnights[:days], orders[:days]), None, Delivery.SILENT).result()
+    assert waking.retrain()["counts"]["promoted"] == 1
+    waking.heed.committer.submit(posted("orders", midnights[days:], orders[days:]), None, Delivery.SILENT).result()
+    nightly = next(job for job in waking.heed.jobs if job.name == "train-nightly")
+    assert str(nightly.run(waking.heed.clock.now())).endswith("1 trained, 0 kept their old baseline")
+    night = waking.client.get("/v1/series/1/baselines").json()["retrains"][0]
+    assert (night["decision"], night["code"]) == ("promoted", code)
+
+
 def test_a_night_learns_what_nobody_labelled_only_once_it_has_lasted_a_week_and_says_why(waking: Served) -> None:
     values = learned(waking)
     send(waking, KNOWN, 2 * values[KNOWN : KNOWN + POISONED])

@@ -68,8 +68,9 @@ def standing(**changed: bool) -> Standing:
         "has_new_level": False,
         "overdue": False,
     } | changed
-    forced = usual.pop("forced", False)
-    return Standing(**{name: np.array([value]) for name, value in usual.items()}, forced=forced)
+    asked = {name: usual.pop(name, False) for name in ("forced", "by_night")}
+    arrays = {name: np.array([value]) for name, value in usual.items()}
+    return Standing(**arrays, forced=asked["forced"], by_night=asked["by_night"])
 
 
 CASES: dict[Reason, tuple[dict[str, float], dict[str, bool]]] = {
