@@ -82,9 +82,13 @@ class Effects:
 
     @property
     def separable(self) -> set[EffectOn]:
-        """On what it may act alone: a new level is forgotten and tolerated by what is created, and not without."""
+        """On what it may act alone: some of it is done by what is created, and not without."""
+        by_what_is_created: dict[Creates, set[EffectOn]] = {
+            Creates.DESENSITISATION: {EffectOn.TRAINING, EffectOn.TOLERANCE},
+            Creates.GAP: {EffectOn.ALERT},
+        }
         acting = {each for each in EffectOn if self.only([each]) != Effects()}
-        return acting - {EffectOn.TRAINING, EffectOn.TOLERANCE} if self.creates is Creates.DESENSITISATION else acting
+        return acting - by_what_is_created.get(self.creates, set())
 
 
 EFFECTS = {

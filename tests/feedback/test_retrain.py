@@ -125,7 +125,7 @@ def test_every_reason_has_its_case_its_words_and_what_force_does_of_it(reason: R
 
 
 @pytest.mark.parametrize("label", [Reason.REAL_UNHEARD, Reason.FALSE_TOLD])
-@pytest.mark.parametrize("besides", OUTWEIGHED_BY_A_WEEK)
+@pytest.mark.parametrize("besides", sorted(OUTWEIGHED_BY_A_WEEK))
 def test_whatever_else_has_lasted_a_week_what_people_labelled_holds(label: Reason, besides: Reason) -> None:
     both = figures(**CASES[label][0], **CASES[besides][0])
     codes = decide(both, standing(), SIZE)

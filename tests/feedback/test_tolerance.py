@@ -206,5 +206,5 @@ def test_what_a_verdict_acts_on_alone_is_what_it_does_at_all() -> None:
         Verdict.MISSED: {"alert", "training", "tolerance"},
         Verdict.EVENT: {"alert", "training", "creates"},
         Verdict.NEW_NORMAL: {"alert", "creates"},
-        Verdict.BAD_DATA: {"alert", "training", "creates"},
+        Verdict.BAD_DATA: {"training", "creates"},
     }
