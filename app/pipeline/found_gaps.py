@@ -7,7 +7,7 @@ before they are judged, so that one alert is told in place of one a series.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -17,7 +17,6 @@ import numpy as np
 import structlog
 
 from app.alerts.rules import FRESH_STEPS, SHORTEST_FRESHNESS
-from app.alerts.wording import moment
 from app.partitions.partition import Partition
 from app.pipeline import gaps
 from app.pipeline.gaps import Loss
@@ -274,14 +273,7 @@ class GapFinder:
         return max(steps)
 
     def _moment(self, seconds: int, series_ids: Ints) -> str:
-        """A time as the readers of these series say it: in the time zone that most of them have."""
-        zones = [
-            p.zones.names[code]
-            for p in self._committer.partitions
-            for slots in [p.slots_of(series_ids)]
-            for code in p.columns["zone"][slots[slots >= 0]].tolist()
-        ]
-        return moment(_time(seconds), Counter(zones).most_common(1)[0][0], _time(seconds))
+        return gaps.as_readers_say_it(self._committer, _time(seconds), series_ids)
 
     @staticmethod
     def _ahead(partition: Partition, arriving: Arriving, now: datetime) -> _Ahead:

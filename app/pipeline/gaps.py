@@ -6,6 +6,7 @@ the span is judged by them as if they had come in time.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,6 +16,7 @@ import structlog
 from sqlalchemy.orm import Session
 
 from app.alerts.rules import Delivery, Outcome
+from app.alerts.wording import moment
 from app.clock import wall_now
 from app.errors import NotFound, Unprocessable
 from app.partitions import checkpoint
@@ -60,7 +62,7 @@ def declare(committer: Committer, gap: Gap, now: datetime) -> Gap:
             ids = stored.series_ids_of(session, gap)
             released = _withdraw_caused(session, gap, ids)
             if gap.ended_at is None or gap.ended_at > now:
-                _tell(session, gap, _declared_in_words(gap, ids.size), now)
+                _tell(session, gap, _declared_in_words(committer, gap, ids), now)
             return Changed(released, ids, int(gap.started_at.timestamp()))
 
     committer.rejudge(store)
@@ -395,9 +397,21 @@ def _is_scored_again(committer: Committer, run: Anomaly) -> bool:
     return bool(run.last_abnormal_at.timestamp() > partition.columns["anchor_at"][slot])
 
 
-def _declared_in_words(gap: Gap, series: int) -> str:
-    count = "1 series" if series == 1 else f"{series:,} series"
-    return f"Data of {count} of {gap.metric} are lost or wrong since {gap.started_at:%d %b %H:%M} UTC: {gap.reason}"
+def _declared_in_words(committer: Committer, gap: Gap, series_ids: Ints) -> str:
+    count = "1 series" if series_ids.size == 1 else f"{series_ids.size:,} series"
+    since = as_readers_say_it(committer, gap.started_at, series_ids)
+    return f"Data of {count} of {gap.metric} are lost or wrong since {since}: {gap.reason}"
+
+
+def as_readers_say_it(committer: Committer, at: datetime, series_ids: Ints) -> str:
+    """A time in the zone that most of these series have; UTC where there is none of them."""
+    zones = Counter(
+        partition.zones.names[code]
+        for partition in committer.partitions
+        for slots in [partition.slots_of(series_ids)]
+        for code in partition.columns["zone"][slots[slots >= 0]].tolist()
+    )
+    return moment(at, zones.most_common(1)[0][0] if zones else "UTC", at)
 
 
 def _tell(session: Session, gap: Gap, title: str, now: datetime, severity: str = "warning") -> None:

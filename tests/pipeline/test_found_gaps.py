@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -158,6 +159,16 @@ def a_gap(reason: str, now: datetime) -> Gap:
         created_at=now,
         retrain_when_backfilled=False,
     )
+
+
+def test_a_declared_gap_is_told_in_the_time_of_its_series(sqlite_template: Path, tmp_path: Path) -> None:
+    shutil.copy(sqlite_template, tmp_path / "heed.db")
+    with running(f"sqlite:///{tmp_path / 'heed.db'}", tmp_path, timezone="Asia/Tokyo", **QUIET) as heed:
+        Shop(heed).send(48, at_once=True, delivery=Delivery.SILENT)
+        declare(heed.committer, a_gap("the exporter is down", heed.clock.now()), heed.clock.now())
+        (alert,) = told(heed, "data")
+    since = "Wed 7 Jan, 08:00 (Tokyo time)"
+    assert alert.title == f"Data of 1 series of *s are lost or wrong since {since}: the exporter is down"
 
 
 def test_the_series_of_a_silent_metric_are_named_where_the_source_sends_others(heed: Heed) -> None:
