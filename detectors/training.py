@@ -129,6 +129,11 @@ def steps_of(timestamp: Ints, cadence: int) -> Ints:
     return np.asarray((timestamp + cadence // EARLY) // cadence)
 
 
+def after_their_steps(timestamp: Ints, cadence: int) -> Ints:
+    """By how many seconds points lie after the steps that they belong to; less than none where they come early."""
+    return np.asarray(timestamp - steps_of(timestamp, cadence) * cadence)
+
+
 def times_of(steps: Ints, after: Floats, cadence: int) -> Ints:
     """Unix seconds of consecutive steps (N,); `after`: how many seconds later their points lie, NaN where none came.
 
@@ -153,7 +158,7 @@ def on_grid(timestamp: Ints, value: Floats, cadence: int) -> tuple[Ints, Floats]
     place = step - step[0]
     values = np.full(int(place[-1]) + 1, np.nan)
     after = np.full(values.size, np.nan)
-    values[place], after[place] = value, timestamp - step * cadence
+    values[place], after[place] = value, after_their_steps(timestamp, cadence)
     return times_of(step[0] + np.arange(values.size), after, cadence), values
 
 

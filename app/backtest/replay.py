@@ -31,7 +31,14 @@ from detectors.contract import (
 )
 from detectors.days import kinds_of_day
 from detectors.registry import get
-from detectors.training import may_alert, steps_of, times_of, training_window, usual_cadence
+from detectors.training import (
+    after_their_steps,
+    may_alert,
+    steps_of,
+    times_of,
+    training_window,
+    usual_cadence,
+)
 
 FEWEST_AHEAD = 8
 """Points of each series that are judged ahead of what they do to its run; more while it stays calm."""
@@ -190,7 +197,7 @@ class _Course:
     def _after(self, one: Recorded, column: Ints) -> Floats:
         """Seconds by which the point of each column lies after it; NaN where none came."""
         after = np.full(int(column[-1]) + 1 if len(column) else 0, np.nan)
-        after[column] = one.timestamp - steps_of(one.timestamp, max(self.cadence, 1)) * self.cadence
+        after[column] = after_their_steps(one.timestamp, max(self.cadence, 1))
         return after
 
     def _offset_of(self, one: Recorded, start: int) -> int:
@@ -198,7 +205,7 @@ class _Course:
         known = one.timestamp[: max(_before_first_fit(one, start), 1)]
         if not self.cadence or not len(known):
             return 0
-        return int(np.median(known - steps_of(known, self.cadence) * self.cadence))
+        return int(np.median(after_their_steps(known, self.cadence)))
 
     def _stretches(self) -> list[list[_Stretch]]:
         """Stretches of all series, gathered by the six hours of local time (and the end of training) they lie in."""

@@ -133,7 +133,7 @@ def _read(session: Session, partition: Partition, slots: Ints, until: Ints, excl
     steps = np.arange(start // cadence, end // cadence + 2)
     place = training.steps_of(stored.timestamp, cadence) - steps[0]
     after = np.full(steps.size, np.nan)
-    after[place] = stored.timestamp - steps[place] * cadence
+    after[place] = training.after_their_steps(stored.timestamp, cadence)
     timestamp = training.times_of(steps, after, cadence)
     values, weights = _cells(stored, ids, until, place, steps.size)
     zone = partition.zones.names[int(partition.columns["zone"][slots[0]])]

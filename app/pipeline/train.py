@@ -282,12 +282,8 @@ def overlaid(partition: Partition, grid: points.Grid) -> Floats:
 
 def _times_of(partition: Partition, grid: points.Grid) -> Ints:
     """When the points of the grid's steps are: (N,) unix seconds."""
-
-    def after_their_steps(batch: PointBatch) -> Floats:
-        return (batch.timestamp - training.steps_of(batch.timestamp, grid.cadence) * grid.cadence).astype(float)
-
     after = np.where(np.isfinite(grid.values), 0.0 if grid.offset is None else grid.offset, np.nan)
-    after = _overlaid(partition, grid, after, after_their_steps)
+    after = _overlaid(partition, grid, after, lambda batch: training.after_their_steps(batch.timestamp, grid.cadence))
     first_known = np.isfinite(after).argmax(axis=0)
     return training.times_of(
         grid.timestamp // grid.cadence, after[first_known, np.arange(first_known.size)], grid.cadence
