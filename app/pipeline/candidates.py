@@ -10,9 +10,8 @@ from sqlalchemy.orm import Session
 
 from app.partitions.partition import Partition
 from app.pipeline.borrow import Lesson, lessons
-from app.pipeline.train import LONGEST_WINDOW_STEPS, history_of, overlaid, window
+from app.pipeline.train import LONGEST_WINDOW_STEPS, grids, history_of, window
 from app.store import labels as stored_labels
-from app.store import points
 from detectors import training
 from detectors.contract import Bools, Detector, Fields, Floats, History, Ints, take
 from feedback.labels import LabelEvidence
@@ -86,10 +85,10 @@ def read_candidates(
     start, end = _reach(partition, slots, asked)
     changed = {each.series_id for each in excluded.level_changes if each.start >= start}
     labelled = stored_labels.standing_of_series(session, ids.tolist())[-MOST_LABELS:]
-    for grid in points.read_grids(session, partition.number, start, end, series_ids=ids.tolist()):
+    for grid in grids(session, partition, slots, start, end):
         there = partition.slots_of(grid.series_ids)
         history = history_of(partition, grid, excluded)
-        raw = replace(history, values=overlaid(partition, grid))
+        raw = replace(history, values=grid.values)
         inside = _columns_of_window(history, asked)
         if inside.start >= inside.stop:
             continue

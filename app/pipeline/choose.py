@@ -15,8 +15,8 @@ import structlog
 
 from app.partitions.partition import DEFAULT_DETECTOR, Partition
 from app.pipeline.ingest import Committer
-from app.pipeline.train import fold, history_of, portions, window
-from app.store import choices, points
+from app.pipeline.train import fold, grids, history_of, portions, window
+from app.store import choices
 from app.store.happenings import exclusions
 from detectors import choice, registry, training
 from detectors.contract import Ints
@@ -61,12 +61,11 @@ def _compare(
     partition = committer.partitions[number]
     start, end = window(partition, slots)
     start = max(start, end - MOST_COLUMNS * int(partition.columns["cadence"][slots].max()))
-    ids = partition.columns["series_id"][slots]
     others = [each for each in registry.DETECTORS.values() if each.name != DEFAULT_DETECTOR]
     chosen: dict[int, tuple[str, str]] = {}
     spent_ms = 0.0
     with committer.database.reading() as session:
-        for grid in points.read_grids(session, number, start, end, series_ids=ids.tolist()):
+        for grid in grids(session, partition, slots, start, end):
             history = history_of(partition, grid, excluded)
             left_ms = budget_ms - spent_ms
             best = choice.choose(history, default=registry.get(DEFAULT_DETECTOR), others=others, budget_ms=left_ms)

@@ -22,7 +22,7 @@ from app.partitions.partition import UNKNOWN, Partition
 from app.pipeline.consequences import status_under
 from app.pipeline.ingest import Committer
 from app.pipeline.notify import announce, enqueue, held_until, put_off
-from app.pipeline.train import history_of, portions, train, window
+from app.pipeline.train import grids, history_of, portions, train, window
 from app.store import alerts as stored_alerts
 from app.store import desensitisations as stored
 from app.store import labels as stored_labels
@@ -359,10 +359,9 @@ def _histories(
 def _read(committer: Committer, number: int, slots: Ints, excluded: Exclusions) -> list[tuple[Ints, History]]:
     partition = committer.partitions[number]
     start, until = window(partition, slots)
-    ids = partition.columns["series_id"][slots].tolist()
     with committer.database.reading() as session:
-        grids = points.read_grids(session, number, start, until, series_ids=ids)
-        return [(grid.series_ids, history_of(partition, grid, excluded)) for grid in grids]
+        found = grids(session, partition, slots, start, until)
+        return [(grid.series_ids, history_of(partition, grid, excluded)) for grid in found]
 
 
 def _announce(committer: Committer, now: datetime) -> None:

@@ -21,7 +21,7 @@ from app.pipeline.happenings import Changed, packed, unpacked
 from app.pipeline.ingest import Committer
 from app.pipeline.notify import enqueue
 from app.pipeline.rescore import score_again
-from app.pipeline.train import history_of, overlaid, portions
+from app.pipeline.train import grids, history_of, portions
 from app.store import alerts as stored_alerts
 from app.store import happenings as stored
 from app.store import labels as stored_labels
@@ -214,25 +214,24 @@ def _witnessed_by(
     committer: Committer, partition: Partition, slots: Ints, spans: list[Occurrence], until: datetime, number: int
 ) -> dict[int, list[Seen]]:
     """By series id: each occurrence in so many parts, as the series saw it before `until`."""
-    ids = partition.columns["series_id"][slots].tolist()
     first = int((min(each.start for each in spans) - (WEEKS_BEFORE + 1) * WEEK).timestamp())
     last = int(max(each.end for each in spans).timestamp())
     found: dict[int, list[Seen]] = {}
     with committer.database.reading() as session:
         excluded = stored.exclusions(session, until)
-        for grid in points.read_grids(session, partition.number, first, last, series_ids=ids):
-            value, clean = overlaid(partition, grid), history_of(partition, grid, excluded).values
-            seen = [_seen(value, clean, grid, span, until, number) for span in spans]
+        for grid in grids(session, partition, slots, first, last):
+            clean = history_of(partition, grid, excluded).values
+            seen = [_seen(clean, grid, span, until, number) for span in spans]
             for row, series_id in enumerate(grid.series_ids.tolist()):
                 found[series_id] = [Seen(each.value[row], each.usual[row]) for each in seen]
     return found
 
 
-def _seen(value: Floats, clean: Floats, grid: points.Grid, span: Occurrence, until: datetime, number: int) -> Seen:
+def _seen(clean: Floats, grid: points.Grid, span: Occurrence, until: datetime, number: int) -> Seen:
     start, end = int(span.start.timestamp()), int(span.end.timestamp())
     columns = np.flatnonzero((grid.timestamp >= start) & (grid.timestamp < min(end, until.timestamp())))
     into = (grid.timestamp[columns] - start) / (end - start)
-    return Seen.of(value[:, columns], _usual(clean, columns, grid.cadence), into, number)
+    return Seen.of(grid.values[:, columns], _usual(clean, columns, grid.cadence), into, number)
 
 
 def _together(of_series: list[Seen]) -> Seen:

@@ -19,9 +19,9 @@ from app.partitions.partition import GROUND, KINDS, UNKNOWN, Partition
 from app.pipeline.fall_back import FALL_BACK
 from app.pipeline.ingest import Committer
 from app.pipeline.score import advance
-from app.pipeline.train import fold, history_of, portions, window
-from app.store import points, shadows
+from app.pipeline.train import fold, grids, history_of, portions, window
 from app.store import series as stored_series
+from app.store import shadows
 from app.store.happenings import exclusions
 from app.store.series import Matcher
 from app.store.tables import Shadow
@@ -86,11 +86,10 @@ def _judge_portion(
 ) -> int:
     """How many runs of these series the candidate would have told of since then."""
     partition = committer.partitions[number]
-    ids = partition.columns["series_id"][slots].tolist()
     start, end = window(partition, slots)
     told = 0
     with committer.database.reading() as session:
-        for grid in points.read_grids(session, number, start, end, series_ids=ids):
+        for grid in grids(session, partition, slots, start, end):
             history, learned = history_of(partition, grid, _of_all(excluded)), history_of(partition, grid, excluded)
             mine = partition.slots_of(grid.series_ids)
             up, down = (tolerance[mine] for tolerance in (partition.tolerance_up, partition.tolerance_down))

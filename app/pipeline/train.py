@@ -9,11 +9,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Any
 
 import numpy as np
 import structlog
-from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
 from app.clock import wall_now
@@ -30,7 +28,7 @@ from app.store.points.cadence import estimate_cadences
 from detectors import choice, registry, training
 from detectors.bars import least_of
 from detectors.calendar import local_seconds
-from detectors.contract import Bools, Floats, History, Ints, take
+from detectors.contract import Bools, History, Ints, take
 from feedback.training_mask import Exclusions, learnable
 
 log = structlog.get_logger()
@@ -237,9 +235,8 @@ def _train_portion(
     failed: dict[int, str] = {}
     trained = 0
     with committer.reloading(number), committer.database.writing() as session:
-        ids = partition.columns["series_id"][slots].astype(np.int64)
         start, end = window(partition, slots)
-        for grid in points.read_grids(session, number, start, end, series_ids=ids.tolist()):
+        for grid in grids(session, partition, slots, start, end):
             history = history_of(partition, grid, excluded)
             there = partition.slots_of(grid.series_ids)
             for lesson in lessons(session, committer.partitions, partition, there, history, excluded):
@@ -263,45 +260,30 @@ def window(partition: Partition, slots: Ints) -> tuple[int, int]:
     return max(int(first), end - longest), end
 
 
+def grids(session: Session, partition: Partition, slots: Ints, start: int, end: int) -> Iterator[points.Grid]:
+    """The points of these slots from start until before end (unix seconds), those that are still in the log too."""
+    ids = partition.columns["series_id"][slots].tolist()
+    for grid in points.read_grids(session, partition.number, start, end, series_ids=ids):
+        yield grid.overlaid(tuple(partition.tail))
+
+
 def history_of(partition: Partition, grid: points.Grid, excluded: Exclusions) -> History:
-    """The grid with what the log holds laid over it, without what must not be learned and at the present level."""
+    """The grid without what must not be learned, and at the present level."""
     ids = grid.series_ids
     slots = partition.slots_of(ids)
-    times = _times_of(partition, grid)
+    times = _times_of(grid)
     local = local_seconds(times, partition.zones.names[partition.columns["zone"][slots[0]]])
     kinds, kin = partition.kinds_of_day(slots[:1], local), partition.columns["metric"][slots]
-    weights = None if grid.weights is None else _overlaid(partition, grid, grid.weights, lambda batch: batch.weight)
-    history = History(overlaid(partition, grid), times, local, grid.cadence, weights, kinds, kin)
-    return learnable(history, ids, excluded)
+    return learnable(History(grid.values, times, local, grid.cadence, grid.weights, kinds, kin), ids, excluded)
 
 
-def overlaid(partition: Partition, grid: points.Grid) -> Floats:
-    """The values of the grid with what the log holds laid over them."""
-    return _overlaid(partition, grid, grid.values, lambda batch: batch.value)
-
-
-def _times_of(partition: Partition, grid: points.Grid) -> Ints:
+def _times_of(grid: points.Grid) -> Ints:
     """When the points of the grid's steps are: (N,) unix seconds."""
     after = np.where(np.isfinite(grid.values), 0.0 if grid.offset is None else grid.offset, np.nan)
-    after = _overlaid(partition, grid, after, lambda batch: training.after_their_steps(batch.timestamp, grid.cadence))
     first_known = np.isfinite(after).argmax(axis=0)
     return training.times_of(
         grid.timestamp // grid.cadence, after[first_known, np.arange(first_known.size)], grid.cadence
     )
-
-
-def _overlaid(
-    partition: Partition, grid: points.Grid, stored: Floats, of: Callable[[PointBatch], NDArray[Any]]
-) -> Floats:
-    """What is stored of the points, with what the log holds of the same laid over it."""
-    cells, ids = stored.copy(), grid.series_ids
-    for batch in tuple(partition.tail):
-        mine = np.flatnonzero(np.isin(batch.series, ids))
-        column = training.steps_of(batch.timestamp[mine], grid.cadence) - grid.timestamp[0] // grid.cadence
-        inside = (column >= 0) & (column < grid.timestamp.size)
-        rows = np.searchsorted(ids, batch.series[mine][inside])
-        cells[rows, column[inside]] = of(batch)[mine][inside]
-    return cells
 
 
 def _learn(session: Session, partition: Partition, grid: points.Grid, lesson: Lesson, now: datetime) -> dict[int, str]:

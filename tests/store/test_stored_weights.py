@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from app.store.database import Database
@@ -55,3 +57,27 @@ def test_points_without_weights_are_stored_as_ever(database: Database) -> None:
         fold(session, PARTITION, {})
         (grid,) = read_grids(session, PARTITION, START, START + HOUR)
     assert grid.weights is None
+
+
+def test_what_the_log_holds_is_laid_over_a_grid_as_a_fold_would_do_it(database: Database) -> None:
+    """Points off the grid, corrections, points known to be missing and the first weights of all."""
+    later = batch_of(
+        [(1, START + HOUR, 7.0), (2, START + HOUR + 90, 8.0), (2, START, NAN), (9, START, 1.0), (1, START - HOUR, 5.0)],
+        weight=[70.0, NAN, NAN, 90.0, 50.0],
+    )
+    with database.writing() as session:
+        ids = new_series(session, 2)
+        append(session, batch_of([(each, START + n * HOUR, float(n)) for each in ids for n in (0, 1, 3)]))
+        fold(session, PARTITION, dict.fromkeys(ids, HOUR))
+        (stored,) = read_grids(session, PARTITION, START, START + 4 * HOUR)
+    grid = replace(stored, series_ids=np.array([1, 2])).overlaid([later])
+
+    np.testing.assert_array_equal(grid.values, [[0, 7, NAN, 3], [NAN, 8, NAN, 3]])
+    assert grid.offset is not None
+    assert grid.offset.tolist() == [[0, 0, 0, 0], [0, 90, 0, 0]]
+    assert grid.weights is not None
+    np.testing.assert_array_equal(grid.weights, [[NAN, 70, NAN, NAN], [NAN] * 4])
+    np.testing.assert_array_equal(stored.values, [[0, 1, NAN, 3], [0, 1, NAN, 3]])
+    without = stored.overlaid([])
+    assert without.offset is None
+    assert without.weights is None

@@ -24,7 +24,7 @@ from app.store.points.placement import (
 from app.store.points.tiles import COLUMNS, find_sorted, last_of_each, unpack_grid, unpack_weights
 from app.store.tables import Tile as TileRow
 from app.store.tables import TileGroup, TileMember
-from detectors.training import HOUR
+from detectors.training import HOUR, after_their_steps, steps_of
 
 
 def read_points(session: Session, series_ids: Iterable[int], start: int, end: int) -> PointBatch:
@@ -97,13 +97,36 @@ class Grid:
     offset: NDArray[np.int32] | None
     weights: Floats | None = None
 
+    def overlaid(self, batches: Iterable[PointBatch]) -> Grid:
+        """The grid with what these hold of its series and steps laid over it, one after the other."""
+        values = self.values.copy()
+        offset = None if self.offset is None else self.offset.copy()
+        weights = None if self.weights is None else self.weights.copy()
+        first = self.timestamp[0] // self.cadence
+        for batch in batches:
+            mine = batch.of_series(self.series_ids)
+            column = steps_of(mine.timestamp, self.cadence) - first
+            inside = np.flatnonzero((column >= 0) & (column < self.timestamp.size))
+            at = np.searchsorted(self.series_ids, mine.series[inside]), column[inside]
+            values[at] = mine.value[inside]
+            after, weight = after_their_steps(mine.timestamp[inside], self.cadence), mine.weight[inside]
+            if offset is None and after.any():
+                offset = np.zeros(values.shape, np.int32)
+            if offset is not None:
+                offset[at] = after
+            if weights is None and not np.isnan(weight).all():
+                weights = np.full(values.shape, np.nan)
+            if weights is not None:
+                weights[at] = weight
+        return replace(self, values=values, offset=offset, weights=weights)
+
 
 def read_grids(
     session: Session, partition: int, start: int, end: int, *, series_ids: Iterable[int] | None = None
 ) -> Iterator[Grid]:
     """All folded points of a partition's series (or only of some) from start until before end, group by group.
 
-    What is still in the log is left out: fold first. Of several points in one step, the one on the grid counts, else
+    What is still in the log is left out: lay it over. Of several points in one step, the one on the grid counts, else
     the earliest.
     """
     wanted = None if series_ids is None else np.fromiter(series_ids, np.int64)
