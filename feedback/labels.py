@@ -195,6 +195,20 @@ def deciding_on(effect: EffectOn, labels: Iterable[LabelEvidence]) -> list[Label
     return decisive(label for label in labels if label.acts_on(effect))
 
 
+def said_of_alerts(labels: Iterable[LabelEvidence]) -> dict[int, LabelEvidence]:
+    """By alert, the label that tells what the alert was.
+
+    Of those that decide for its series one that says *real* counts, since it was right to tell of that one; else the
+    one of the most authority.
+    """
+    found: dict[int, LabelEvidence] = {}
+    deciding = deciding_on(EffectOn.TOLERANCE, labels)
+    for each in sorted(deciding, key=lambda each: (each.verdict is Verdict.REAL, each.authority)):
+        if each.alert_id is not None:
+            found[each.alert_id] = each
+    return found
+
+
 def disagreeing(label: LabelEvidence, others: Iterable[LabelEvidence]) -> list[LabelEvidence]:
     """The labels that give the same subject another verdict, and act on some of the same, oldest first."""
     same_subject = (other for other in others if other.subject == label.subject and other.label_id != label.label_id)

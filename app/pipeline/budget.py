@@ -23,10 +23,12 @@ from app.pipeline.policies import Draft
 from app.security import BudgetLink
 from app.store import alerts as stored
 from app.store import audit
+from app.store import labels as stored_labels
 from app.store import policies as stored_policies
 from app.store import series as stored_series
 from app.store.series import Matcher
 from app.store.tables import Alert
+from feedback.labels import Verdict, said_of_alerts
 
 log = structlog.get_logger()
 
@@ -36,7 +38,9 @@ WEEK = timedelta(days=7)
 def watch_budgets(committer: Committer, now: datetime) -> int:
     """Look at the last week of every policy; returns how many have broken their budget, or keep it again."""
     with committer.database.reading() as session:
-        told, over = stored.told_by_policy(session, now - WEEK), stored.over_budget(session)
+        said = said_of_alerts(stored_labels.standing_evidence(session))
+        real = [alert_id for alert_id, each in said.items() if each.verdict is Verdict.REAL]
+        told, over = stored.told_by_policy(session, now - WEEK, without=real), stored.over_budget(session)
     if not told and not over:
         return 0
     budgets = committer.call(lambda: _budgets(committer.partitions, now))

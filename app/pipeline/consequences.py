@@ -20,7 +20,17 @@ from app.store.tables import Alert, Anomaly, Series
 from detectors.contract import Floats
 from feedback import guards, hearing, triage
 from feedback.hearing import Heard
-from feedback.labels import SOON, AlertEffect, EffectOn, LabelEvidence, Looks, Verdict, deciding_on, disagreeing
+from feedback.labels import (
+    SOON,
+    AlertEffect,
+    EffectOn,
+    LabelEvidence,
+    Looks,
+    Verdict,
+    deciding_on,
+    disagreeing,
+    said_of_alerts,
+)
 from feedback.receipt import (
     HINDSIGHT_DAYS,
     Action,
@@ -381,10 +391,11 @@ def _disagreements(worlds: Worlds, label: LabelEvidence) -> list[Disagreement]:
 
 def _statistics(session: Session, standing: Sequence[LabelEvidence], now: datetime) -> Statistics:
     since = now - HINDSIGHT
-    deciding = {each.alert_id: each for each in deciding_on(EffectOn.TOLERANCE, standing) if each.alert_id is not None}
-    said = [each.verdict for each in deciding.values() if each.started_at >= since]
+    of_alerts = said_of_alerts(standing)
+    said = [each.verdict for each in of_alerts.values() if each.started_at >= since]
+    lost = [alert_id for alert_id, each in of_alerts.items() if each.verdict is Verdict.BAD_DATA]
     return Statistics(
-        alerts=stored_alerts.count_sent(session, since),
+        alerts=stored_alerts.count_sent(session, since, without=lost),
         real=said.count(Verdict.REAL),
         false_alarm=said.count(Verdict.FALSE_ALARM),
     )

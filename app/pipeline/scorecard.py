@@ -16,7 +16,7 @@ from app.store import choices, scores
 from app.store import labels as stored_labels
 from detectors.contract import Ints
 from detectors.training import DAY, may_alert
-from feedback.labels import EffectOn, deciding_on
+from feedback.labels import EffectOn, deciding_on, said_of_alerts
 from feedback.scorecard import Missed, Record, Silenced, Told, Watched
 
 NO_POLICY = "none"
@@ -40,20 +40,21 @@ class DetectorHealth:
 
 def record_of(committer: Committer, session: Session, *, since: datetime, now: datetime) -> Record:
     """All that was told, said and spared since then, and what was watched for it. Times are event times."""
-    told, missed = scores.told_since(session, since), scores.missed_since(session, since)
+    standing = stored_labels.standing_evidence(session)
+    said, reported = said_of_alerts(standing), deciding_on(EffectOn.TOLERANCE, standing)
+    told = scores.told_since(session, since)
+    missed = scores.missed_since(session, since, {each.label_id for each in reported})
     silenced = scores.silenced_since(session, since)
     concerned = {t.series_id for t in told} | {m.series_id for m in missed} | {s.series_id for s in silenced}
     groups = committer.call(lambda: _groups_of(committer, concerned))
-    heeded = deciding_on(EffectOn.TOLERANCE, stored_labels.standing_evidence(session))
-    deciding = {each.alert_id: each.verdict for each in heeded}
     answered = dict(scores.answers_to(session, since))
     return Record(
         told=[
             Told(
                 groups[each.series_id] | {"detector": each.detector},
                 each.told_at,
-                deciding.get(each.alert_id),
-                answered.get(each.alert_id),
+                said[each.alert_id].verdict if each.alert_id in said else None,
+                answered.get(each.alert_id) if each.alert_id in said else None,
             )
             for each in told
         ],

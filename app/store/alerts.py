@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -330,13 +330,11 @@ def unanswered(session: Session, *, since: datetime, until: datetime, limit: int
     return [(anomaly, metric) for anomaly, metric in session.execute(query)]
 
 
-def count_sent(session: Session, since: datetime) -> int:
-    """Alerts about anomalies that people were told of since then, less those that bad data or an event explain."""
-    bad = sa.exists().where(Label.alert_id == Alert.id, Label.revoked_at.is_(None), Label.verdict == "bad_data")
-    query = (
-        sa.select(sa.func.count()).select_from(Alert).where(Alert.started_at >= since, Alert.delivery.in_(SENT), ~bad)
-    ).where(Alert.event_id.is_(None), Alert.gap_id.is_(None))
-    return session.scalar(query) or 0
+def count_sent(session: Session, since: datetime, without: Collection[int] = ()) -> int:
+    """Alerts about anomalies that people were told of since then, less those that a gap or an event explains."""
+    sent = sa.select(sa.func.count()).select_from(Alert).where(Alert.started_at >= since, Alert.delivery.in_(SENT))
+    unexplained = sent.where(Alert.event_id.is_(None), Alert.gap_id.is_(None))
+    return session.scalar(unexplained.where(~is_among(session, Alert.id, without))) or 0
 
 
 def resolve(alert: Alert, at: datetime) -> None:
@@ -386,9 +384,8 @@ def of_budget(session: Session, policy: str) -> Alert | None:
     return session.scalar(said.limit(1))
 
 
-def told_by_policy(session: Session, since: datetime) -> dict[str, list[Alert]]:
-    """Alerts since then that people were told of, at once or in a digest, and did not call real, by their policy."""
-    real = sa.exists().where(Label.alert_id == Alert.id, Label.revoked_at.is_(None), Label.verdict == "real")
+def told_by_policy(session: Session, since: datetime, without: Collection[int] = ()) -> dict[str, list[Alert]]:
+    """Alerts since then that people were told of, at once or in a digest, by their policy."""
     told = sa.select(Alert).where(
         Alert.kind == "anomaly",
         Alert.policy.is_not(None),
@@ -396,7 +393,7 @@ def told_by_policy(session: Session, since: datetime) -> dict[str, list[Alert]]:
         sa.or_(Alert.delivery == "live", Alert.daily_digest.is_not(None)),
         Alert.status != "withdrawn",
         Alert.event_id.is_(None),
-        ~real,
+        ~is_among(session, Alert.id, without),
     )
     found: defaultdict[str, list[Alert]] = defaultdict(list)
     for alert in session.scalars(told.order_by(Alert.id)):

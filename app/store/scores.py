@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.store.alerts import SENT
+from app.store.database import is_among
 from app.store.tables import Alert, Anomaly, Label
 
 
@@ -67,8 +68,8 @@ def silenced_since(session: Session, since: datetime) -> list[SilencedCount]:
     return [SilencedCount(*row) for row in session.execute(counted)]
 
 
-def missed_since(session: Session, since: datetime) -> list[MissedSpan]:
-    """Problems that somebody reported since then, each span of a series once."""
+def missed_since(session: Session, since: datetime, label_ids: Collection[int]) -> list[MissedSpan]:
+    """Problems since then that those of these labels report that say *missed*, each span of a series once."""
     hidden = sa.exists().where(
         Anomaly.series_id == Label.series_id,
         Anomaly.outcome == "tolerated",
@@ -76,7 +77,7 @@ def missed_since(session: Session, since: datetime) -> list[MissedSpan]:
         Anomaly.last_abnormal_at >= Label.started_at,
     )
     spans = sa.select(Label.series_id, Label.started_at, Label.ended_at, hidden).distinct()
-    query = spans.where(Label.verdict == "missed", Label.revoked_at.is_(None), Label.started_at >= since)
+    query = spans.where(Label.verdict == "missed", is_among(session, Label.id, label_ids), Label.started_at >= since)
     return [MissedSpan(series_id, bool(silenced)) for series_id, _, _, silenced in session.execute(query)]
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from tests.running import Shop
+from datetime import UTC, datetime
+
+from tests.running import HOUR, MONDAY, Shop
 from tests.serving import Served
 
 
@@ -74,3 +76,19 @@ def test_a_detector_says_how_its_series_are(served: Served) -> None:
     assert (seasonal["series"], seasonal["trained"], seasonal["warming_up"], seasonal["stale"]) == (2, 1, 1, 0)
     assert seasonal["oldest_training"] is not None
     assert seasonal["fell_back"] == 0
+
+
+def test_a_report_that_somebody_overruled_is_no_miss(served: Served) -> None:
+    """The same span called *missed* and then a false alarm: nobody missed anything."""
+    shop = Shop(served.heed)
+    shop.has_history()
+    shop.send(6)
+
+    def hours_ago(hours: int) -> str:
+        return datetime.fromtimestamp(MONDAY + HOUR * (shop.clock - hours), UTC).isoformat()
+
+    span = {"series_id": 1, "start": hours_ago(4), "end": hours_ago(2)}
+    for verdict, missed in (("missed", 1), ("false_alarm", 0)):
+        given = served.client.post("/v1/labels", json=span | {"verdict": verdict, "confirm": True})
+        assert given.status_code == 201, given.text
+        assert served.client.get("/v1/scorecard?days=90").json()["total"]["missed"] == missed

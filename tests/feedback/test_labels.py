@@ -1,9 +1,10 @@
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
-from feedback.labels import EFFECTS, EffectOn, Verdict, deciding_on, decisive, disagreeing
-from tests.feedback.factories import a_false_alarm, a_real_problem
+from feedback.labels import EFFECTS, EffectOn, Verdict, deciding_on, decisive, disagreeing, said_of_alerts
+from tests.feedback.factories import a_false_alarm, a_label, a_real_problem
 
 
 def test_every_verdict_has_effects() -> None:
@@ -29,3 +30,13 @@ def test_labels_disagree_and_decide_on_what_they_act_on_alone() -> None:
     assert mine.in_common(trained) == [EffectOn.TRAINING]
     silent = replace(mine, only=frozenset({EffectOn.ALERT}))
     assert disagreeing(silent, [silent, trained]) == []
+
+
+def test_an_alert_was_right_if_one_of_its_series_was() -> None:
+    real = a_label(Verdict.REAL, alert=1, series=1)
+    on_one_series = a_label(Verdict.FALSE_ALARM, alert=1, series=2)
+    overruled = a_label(Verdict.REAL, alert=2, age_days=1)
+    newer = a_label(Verdict.FALSE_ALARM, alert=2)
+    lost = [a_label(Verdict.BAD_DATA, alert=3, series=2), a_label(Verdict.FALSE_ALARM, alert=3, series=1)]
+    for labels in itertools.permutations([real, on_one_series, overruled, newer, *lost]):
+        assert said_of_alerts(labels) == {1: real, 2: newer, 3: lost[1]}
