@@ -310,7 +310,8 @@ def cancel_retrain(retrain_id: Id, heed: Heed, bearer: OpsBearer) -> RetrainAnsw
 def roll_back_retrain(retrain_id: Id, heed: Heed, bearer: OpsBearer) -> RollbackAnswer:
     """Bring back the old baseline of every series that it promoted, except where a later retrain gave another one.
 
-    The nightly training leaves the restored series alone for a week. Sent again, it answers the same.
+    Once that one is rolled back, too, they have what they had before both. The nightly training leaves the restored
+    series alone for a week. Sent again, it does nothing more.
     """
     done = roll_back(heed.committer, retrain_id, by=bearer.name, now=heed.clock.now())
     with heed.database.reading() as session:

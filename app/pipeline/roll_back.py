@@ -10,7 +10,7 @@ import structlog
 
 from app.clock import wall_now
 from app.errors import Conflict
-from app.partitions.partition import UNKNOWN
+from app.partitions.partition import UNKNOWN, Partition
 from app.partitions.snapshot import restorable, restore
 from app.pipeline import recover
 from app.pipeline.ingest import Committer
@@ -37,15 +37,17 @@ class RolledBack:
 
 
 def roll_back(committer: Committer, retrain_id: int, *, by: str, now: datetime) -> RolledBack:
-    """Bring back what every series that it promoted had before, except where a later retrain was. Raises Conflict."""
+    """Bring back what every series that it promoted had before, except where a later retrain was. Raises Conflict.
+
+    Where it had the baseline of a retrain that was rolled back meanwhile, it gets what it had before that.
+    """
     with committer.database.reading() as session:
         retrain = existing(session, retrain_id)
         _refuse_rollback(retrain)
-        numbers = stored.part_numbers(session, retrain_id)
-    if retrain.promoted and not numbers:
+        is_kept = bool(stored.part_numbers(session, retrain_id))
+    if retrain.promoted and not is_kept:
         raise Conflict(f"What was before is kept for {KEPT.days} days, which are over. Retrain with another window.")
-    for number in numbers:
-        committer.call(lambda number=number: _restore_part(committer, retrain_id, number))  # type: ignore[misc]
+    _restore(committer, retrain_id)
     with committer.database.writing() as session:
         retrain = existing(session, retrain_id)
         retrain.rolled_back_at, retrain.rolled_back_by = retrain.rolled_back_at or now, by
@@ -72,20 +74,45 @@ def rolled_back(committer: Committer, retrain_id: int) -> RolledBack:
     return RolledBack(restored, kept)
 
 
+def _restore(committer: Committer, retrain_id: int) -> None:
+    with committer.database.reading() as session:
+        numbers = stored.part_numbers(session, retrain_id)
+    for number in numbers:
+        committer.call(lambda number=number: _restore_part(committer, retrain_id, number))  # type: ignore[misc]
+    for earlier in _rolled_back_before(committer, retrain_id):
+        _restore(committer, earlier)
+
+
+def _rolled_back_before(committer: Committer, retrain_id: int) -> list[int]:
+    """Ids of earlier retrains that were rolled back, and that gave what a rollback of this one brought back."""
+    restored = rolled_back(committer, retrain_id).restored
+
+    def retrains_of(partition: Partition) -> Ints:
+        slots = partition.slots_of(restored)
+        return np.asarray(partition.columns["retrain"][slots[slots != UNKNOWN]], np.int64)
+
+    found = committer.call(lambda: np.concatenate([retrains_of(each) for each in committer.partitions]))
+    with committer.database.reading() as session:
+        return stored.only_rolled_back(session, np.unique(found[found < retrain_id]).tolist())
+
+
 def _restore_part(committer: Committer, retrain_id: int, number: int) -> None:
-    """One commit: what a part's series had before, as a version of its own. A part is rolled back once."""
+    """One commit: what a part's series had before, as a version of its own. Each of them is brought back once."""
     with committer.database.reading() as session:
         partition = committer.partitions[stored.part(session, retrain_id, number).partition]
     with committer.reloading(partition.number), committer.database.writing() as session:
         part = stored.part(session, retrain_id, number)
-        if part.rolled_back is not None or part.before is None:
+        if part.before is None:
             return
         planes = dict(Packed(part.before))
         slots = partition.slots_of(planes["series"])
         mine = (slots != UNKNOWN) & restorable(partition, planes)
         mine &= partition.columns["retrain"][np.maximum(slots, 0)] == retrain_id
         rows = np.flatnonzero(mine)
-        part.rolled_back = pack({"restored": planes["series"][rows], "kept": planes["series"][~mine]})
+        if part.rolled_back is not None and not rows.size:
+            return
+        restored = np.union1d(stored.rolled_back_ids(part)[0], planes["series"][rows])
+        part.rolled_back = pack({"restored": restored, "kept": np.setdiff1d(planes["series"], restored)})
         version = None
         if rows.size:
             restore(partition, slots[rows], planes, rows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -195,6 +195,12 @@ def rolled_back_ids(part_: RetrainPart) -> tuple[Ints, Ints]:
         return nothing, nothing
     packed = Packed(part_.rolled_back)
     return packed["restored"], packed["kept"]
+
+
+def only_rolled_back(session: Session, retrain_ids: Collection[int]) -> list[int]:
+    """Those of these retrains that somebody rolled back."""
+    query = sa.select(Retrain.id).where(Retrain.id.in_(retrain_ids), Retrain.rolled_back_at.is_not(None))
+    return list(session.scalars(query.order_by(Retrain.id)))
 
 
 def version(session: Session, version_id: int) -> BaselineVersion | None:

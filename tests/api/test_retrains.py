@@ -336,6 +336,25 @@ def test_a_series_that_was_retrained_since_keeps_its_baseline_and_is_named(wakin
     assert waking.client.post(one["links"]["rollback"]).json()["restored_series"] == [2]
 
 
+def test_what_was_rolled_back_while_a_later_retrain_was_in_force_goes_with_that_one(waking: Served) -> None:
+    values = learned(waking)
+    before = knowledge(waking.heed)
+    send(waking, KNOWN, 2 * values[KNOWN : KNOWN + POISONED])
+    first, second, third = (waking.retrain("by mistake", force=True) for _ in range(3))
+
+    def roll_back(retrain: dict[str, Any]) -> tuple[list[int], list[int]]:
+        answer = waking.client.post(retrain["links"]["rollback"]).json()
+        return answer["restored_series"], answer["kept_series"]
+
+    assert [roll_back(each) for each in (first, second)] == [([], [1])] * 2
+    assert roll_back(third) == ([1], [])
+    assert (knowledge(waking.heed)["baseline.profile"] == before["baseline.profile"]).all()
+    assert [roll_back(each) for each in (first, second)] == [([1], [])] * 2
+    history = waking.client.get("/v1/series/1/baselines").json()
+    assert history["now"]["reason"] == f"rollback of retrain {first['id']}"
+    assert [each["rolled_back"] for each in history["retrains"]] == [True, True, True, False]
+
+
 def test_the_same_request_with_the_same_key_is_one_retrain(waking: Served) -> None:
     headers = {"Idempotency-Key": "backfill-7"}
     body = {"reason": "the backfill is in"}
