@@ -2,7 +2,9 @@
 
 The variance of a ratio over w events is taken as a + b/w: what it would have over any number of events, and what chance
 adds, as in a binomial. Both are learned from the residuals of the series itself, so that nothing need be known of the
-ratio. Deviations are then divided by how much wider, or narrower, than at the usual weight they are by chance.
+ratio. Deviations are then divided by how much wider, or narrower, than at the usual weight they are by chance. Weights
+that hardly ever varied can't tell the two apart: half of the variance is then taken for chance, so that a point of next
+to no events is not news.
 """
 
 from __future__ import annotations
@@ -11,13 +13,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from detectors.contract import Fields, Floats, History
+from detectors.contract import Bools, Fields, Floats, History
 from detectors.profile import fit_profile, phase
 from detectors.robust import median
 
 BINS = 8
 FEWEST_IN_BIN = 5
-LEAST_WEIGHT = 0.25  # no events at all: as good as a quarter of one
+LEAST_WEIGHT = 1e-3  # no events at all: their ratio says next to nothing
+TELLING = 2.0
+"""An eighth of the points must have so many times the weight of another, for their spread to tell what chance adds."""
+GUESSED = 0.5
+"""Share of the variance that is taken for chance where the weights do not tell."""
 NARROWEST, WIDEST = 0.5, 1e3
 FEWEST_EXPECTED, SMALLEST = 0.1, 1e-9
 NEUTRAL = {"weight_steady": 1.0, "weight_chance": 0.0, "weight_usual": 1.0}
@@ -88,15 +94,18 @@ def evened(y: Floats, history: History, zero: Floats) -> tuple[Floats, Fields]:
     season = fit_profile(y, history.local, history.cadence)
     hour, following, share = phase(history.local, history.cadence)
     usual = season.hours[:, hour] * (1 - share) + season.hours[:, following] * share
-    fields |= _learned(y - usual, history.weights)
+    learned, telling = _learned(y - usual, history.weights)
+    fields |= learned
     rows = {name: array[:, None] for name, array in fields.items()}
     chance = Chance.at(rows, history.weights, usual - zero[:, None])
-    return y if chance is None else usual + chance.evened(y - usual, rows), fields
+    if chance is None:
+        return y, fields
+    return np.where(telling[:, None], usual + chance.evened(y - usual, rows), y), fields
 
 
-def _learned(residual: Floats, weights: Floats) -> Fields:
-    """a, b and the usual weight of each series, from the spread of residuals (S, N) of like weights."""
-    known = ~np.isnan(residual) & ~np.isnan(weights)
+def _learned(residual: Floats, weights: Floats) -> tuple[Fields, Bools]:
+    """a, b and the usual weight of each series, from the spread of residuals (S, N) of like weights; and whose tell."""
+    known = ~np.isnan(residual) & (weights > 0)
     events = np.where(known, np.maximum(weights, LEAST_WEIGHT), np.nan)
     order = np.argsort(events, axis=1)  # what is not known comes last
     size = np.take_along_axis(np.abs(residual), order, axis=1)
@@ -108,12 +117,15 @@ def _learned(residual: Floats, weights: Floats) -> Fields:
         variance[:, number] = (1.4826 * median(np.where(mine, size, np.nan), 1)) ** 2
         chance[:, number] = median(np.where(mine, inverse, np.nan), 1)
     steady, slope = _line(chance, variance)
-    enough = (known.sum(axis=1) >= BINS * FEWEST_IN_BIN) & (slope > 0)
-    return {
-        "weight_steady": np.where(enough, steady, 1.0),
-        "weight_chance": np.where(enough, slope, 0.0),
-        "weight_usual": np.where(enough, median(events, 1), 1.0),
+    enough, usual = known.sum(axis=1) >= BINS * FEWEST_IN_BIN, median(events, 1)
+    varied = chance[:, 0] >= TELLING * chance[:, -1]
+    telling, guessed = enough & varied & (slope > 0), enough & ~varied
+    learned = {
+        "weight_steady": np.select([telling, guessed], [steady, 1 - GUESSED], 1.0),
+        "weight_chance": np.select([telling, guessed], [slope, GUESSED * usual], 0.0),
+        "weight_usual": np.where(telling | guessed, usual, 1.0),
     }
+    return learned, telling
 
 
 def _line(x: Floats, y: Floats) -> tuple[Floats, Floats]:

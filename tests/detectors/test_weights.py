@@ -128,3 +128,15 @@ def test_the_choice_of_detector_knows_the_weights() -> None:
     events = visits(timestamp)
     known = History(conversion(timestamp, events)[None], timestamp, timestamp, HOUR, events[None])
     assert choose(known, default=Seasonal(), others=[], budget_ms=0.0).detector == ["seasonal"]
+
+
+@pytest.mark.parametrize("spread", [0, 100])
+def test_next_to_no_events_are_no_news_where_there_always_were_as_many(spread: int) -> None:
+    """A rate over a thousand requests an hour, and then an hour of none, one or two."""
+    timestamp = times(PAST + 24)
+    events = np.random.default_rng(4).integers(1_000 - spread, 1_001 + spread, PAST + 24).astype(float)
+    values = conversion(timestamp, events)
+    for value, of, news in ((0.0, 0, False), (0.0, 1, False), (1.0, 1, False), (0.5, 2, False), (0.5, 1_000, True)):
+        values[PAST + 5], events[PAST + 5] = value, of
+        rarity = rarities(values, events, timestamp)[0][5]
+        assert (rarity >= ONCE_IN_FOUR_WEEKS) == news, (value, of, rarity)
