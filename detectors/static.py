@@ -22,6 +22,11 @@ BEYOND_A_LIMIT = 6.0
 """Rarity (log10 weeks) of a value beyond an owner's own limit: any budget tells it."""
 
 
+def is_beyond_a_limit(detector: str, rarity: float) -> bool:
+    """Whether an owner's own limit made it so rare, which says nothing of how often that happens."""
+    return detector == Static.name and rarity == BEYOND_A_LIMIT
+
+
 class Static:
     """A lower and an upper limit, the same at every hour."""
 

@@ -20,9 +20,12 @@ KNOWN_ENOUGH = 0.8
 STANDS_OUT = 0.5
 """The change of the total must be so much of all changes either way, else it is mostly noise."""
 DO_NOT_ADD_UP = re.compile(
-    r"(^|[^a-z])(ms|milliseconds|seconds|pct|percent|percentage|ratio|rate|share|conversion|latency|duration|avg|average"
-    r"|mean|median|min|max|p\d\d+|score|utili[sz]ation|temperature|price)([^a-z]|$)"
+    r"(^|[^a-z])(ms|milliseconds|seconds|pct|percent|percentages?|ratios?|rates?(?!_limit)|share|conversion|latency"
+    r"|latencies|durations?|avgs?|averages?|means?|medians?|min|max|p\d\d+|scores?|utili[sz]ations?|temperatures?"
+    r"|prices?)([^a-z]|$)"
 )
+INSIDE_A_NAME = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+"""Where a word begins in `errorRate`."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,7 @@ class Explanation:
 
 def adds_up(metric: str) -> bool:
     """Whether values of several series have a sum that means something: not for latencies, rates and averages."""
-    return DO_NOT_ADD_UP.search(metric.lower()) is None
+    return DO_NOT_ADD_UP.search(INSIDE_A_NAME.sub("_", metric).lower()) is None
 
 
 def contributions(dimension: str, siblings: Sequence[Sibling], direction: int) -> Explanation | None:

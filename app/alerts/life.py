@@ -85,9 +85,9 @@ def newborn(count: int, kinds: int = 0) -> Fields:
     that of the run, or of the settling after it. calm: int32, calm points since the last abnormal one.
     abnormal_points: int32.
     direction: int8 of the peak. peak_rarity: log10 weeks, -inf = none. peak_value, peak_expected, peak_lower,
-    peak_upper: at the rarest point. peak_evidence: float32 (count, kinds). impact: sum of value - expected over
-    the abnormal points. frozen: bool, must not learn. settling: bool, ended by age and not calm since.
-    aged: bool, ended by age, whatever came since.
+    peak_upper: at the rarest point, the furthest off of those. peak_evidence: float32 (count, kinds). impact: sum of
+    value - expected over the abnormal points. frozen: bool, must not learn. settling: bool, ended by age and not calm
+    since. aged: bool, ended by age, whatever came since.
     previous_at: int64, last abnormal point of the run before. often: float64, how many runs there were before, older
     ones counting less. excused: float64, how far off was the run that somebody called normal, 0 if none.
     """
@@ -180,8 +180,8 @@ def advance(
     rare = scores.rarity >= np.minimum(candidate, threshold)
     if not (rare | is_open(life) | life["settling"]).any():
         return life, _no_changes(len(judged))  # nearly always, so it comes first
-    off = _share_of_half_band(points, scores)
-    abnormal = rare & ~(off < OWN_SHARE)
+    off, outside = _share_of_half_band(points, scores), _is_outside(points, scores)
+    abnormal = rare & (outside | ~(off < OWN_SHARE))
     rows = np.flatnonzero(abnormal | (judged & (is_open(life) | life["settling"])))
     if not len(rows):
         return life, _no_changes(len(judged))
@@ -199,7 +199,7 @@ def advance(
         evidence=scores.evidence[rows],
         abnormal=abnormal[rows],
         tellable=abnormal[rows] & (scores.rarity >= threshold)[rows] & sizeable,
-        outside=~(off < 1.0)[rows],
+        outside=(outside | ~(off < 1.0))[rows],
         far=abnormal[rows] & (scores.rarity >= threshold + rules.stranger)[rows],
         untolerated=np.full(len(rows), np.inf) if untolerated is None else untolerated[rows],
     )
@@ -215,6 +215,11 @@ def _share_of_half_band(points: Points, scores: Scores) -> Floats:
     with np.errstate(divide="ignore", invalid="ignore"):
         off = (points.value - scores.expected) * scores.direction
         return np.asarray(off / (0.5 * (scores.upper - scores.lower)))
+
+
+def _is_outside(points: Points, scores: Scores) -> Bools:
+    """Beyond the band on the side that the evidence speaks of: a band need not have what is expected in its middle."""
+    return np.where(scores.direction < 0, points.value < scores.lower, points.value > scores.upper)
 
 
 def _change(life: Fields, points: Points, scores: Scores, rows: Ints) -> Floats:
@@ -336,7 +341,9 @@ def _begun(life: Fields, seen: _Seen, opened: Bools, reopened: Bools) -> Fields:
 
 def _grown(life: Fields, seen: _Seen, part: Bools) -> Fields:
     """The runs with this abnormal point taken in where it is `part` of one."""
-    peak = part & (seen.rarity > life["peak_rarity"])
+    further = np.abs(seen.value - seen.expected) > np.abs(life["peak_value"] - life["peak_expected"])
+    as_rare = seen.rarity == life["peak_rarity"]  # as all is beyond an owner's limit, and what is as rare as can be
+    peak = part & ((seen.rarity > life["peak_rarity"]) | (as_rare & further))
     at_peak = {
         "peak_rarity": seen.rarity,
         "peak_at": seen.at,

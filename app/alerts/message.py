@@ -27,6 +27,7 @@ from app.alerts.wording import (
     span,
     unit_of,
 )
+from detectors.static import is_beyond_a_limit
 
 RAREST_WEEKS = 1e6
 OTHERS_SHOWN = 5
@@ -187,6 +188,12 @@ class AnomalyFacts:
     @property
     def rarity_weeks(self) -> float:
         return weeks_of(self.rarity)
+
+    @property
+    def limit(self) -> float | None:
+        """The owner's own limit that it is beyond, if that is why it was told."""
+        crossed = self.upper if self.direction > 0 else self.lower
+        return crossed if is_beyond_a_limit(self.detector, self.rarity) else None
 
     @property
     def is_inside_the_band(self) -> bool:
@@ -426,7 +433,7 @@ def _in_own_words(anomaly: AnomalyFacts, facts: AlertFacts, reason: Reason) -> s
         "percent": numbers.percent if known else None,
         "since": _when(anomaly, facts),
         "lasted": lasting(anomaly.ended_at - anomaly.started_at) if has_ended and anomaly.ended_at else None,
-        "rarity": rarity_in_words(anomaly.rarity_weeks),
+        "rarity": rarity_in_words(anomaly.rarity_weeks) if anomaly.limit is None else None,
         "severity": facts.severity,
     }
     return filled(template, values)
@@ -651,7 +658,17 @@ def _since(anomaly: AnomalyFacts, facts: AlertFacts) -> str:
     return f"since {moment(anomaly.started_at, anomaly.series.timezone, facts.told_at)}"
 
 
+def limit_in_words(anomaly: AnomalyFacts) -> str | None:
+    """`its upper limit is 101`, of what is beyond a limit of its owner's."""
+    if anomaly.limit is None:
+        return None
+    side = "upper" if anomaly.direction > 0 else "lower"
+    return f"its {side} limit is {quantity(anomaly.limit, anomaly.series.suffix)}"
+
+
 def _rarity(anomaly: AnomalyFacts) -> str:
+    if limit := limit_in_words(anomaly):
+        return limit
     return f"on normal days this happens {rarity_in_words(anomaly.rarity_weeks)}"
 
 

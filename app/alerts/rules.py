@@ -11,6 +11,7 @@ import numpy as np
 
 from app.store.series import Matcher
 from detectors.bars import Bar, least_change
+from detectors.static import is_beyond_a_limit
 
 SHORTEST_FRESHNESS = timedelta(hours=1)
 FRESH_STEPS = 3
@@ -115,10 +116,13 @@ BY_RARITY = Critical()
 """The owner says nothing."""
 
 
-def severity_of(rarity: float, *, change: float = 0.0, impact: float = 0.0, critical: Critical = BY_RARITY) -> Severity:
-    """By what the owner says is critical, else by its rarity (log10 weeks)."""
+def severity_of(
+    rarity: float, *, detector: str = "", change: float = 0.0, impact: float = 0.0, critical: Critical = BY_RARITY
+) -> Severity:
+    """By what the owner says is critical, else by its rarity (log10 weeks), which an owner's limit says nothing of."""
     if critical.change is None and critical.impact is None:
-        return Severity.CRITICAL if rarity >= SEVERE_RARITY else Severity.WARNING
+        is_rare = rarity >= SEVERE_RARITY and not is_beyond_a_limit(detector, rarity)
+        return Severity.CRITICAL if is_rare else Severity.WARNING
     is_far_off = critical.change is not None and change >= critical.change
     is_dear = critical.impact is not None and abs(impact) >= critical.impact
     return Severity.CRITICAL if is_far_off or is_dear else Severity.WARNING

@@ -12,7 +12,16 @@ from sqlalchemy.orm import Session
 
 from app.alerts.contribution import Explanation
 from app.alerts.evidence import in_words, spoke
-from app.alerts.message import AlertFacts, AnomalyFacts, like_what, remarks, resemblance, sentence, weeks_of
+from app.alerts.message import (
+    AlertFacts,
+    AnomalyFacts,
+    like_what,
+    limit_in_words,
+    remarks,
+    resemblance,
+    sentence,
+    weeks_of,
+)
 from app.alerts.rules import End, SnoozedFor
 from app.alerts.shape import ShapeKind
 from app.alerts.wording import rarity_in_words
@@ -371,7 +380,7 @@ def _anomaly(anomaly: AnomalyFacts, told_at: datetime) -> AnomalyAnswer:
         lower=anomaly.lower,
         upper=anomaly.upper,
         rarity_weeks=float(f"{anomaly.rarity_weeks:.3g}"),
-        rarity=rarity_in_words(anomaly.rarity_weeks),
+        rarity=limit_in_words(anomaly) or rarity_in_words(anomaly.rarity_weeks),
         impact=anomaly.impact,
         shape=anomaly.shape.kind if anomaly.shape else None,
         detector=anomaly.detector,

@@ -16,12 +16,15 @@ from detectors.contract import Floats, Ints
 
 
 def bar_of(settings: PolicySettings) -> Bar:
+    """What series with these settings must pass to be told of: beyond their own limits, any change will do."""
+    floors = (settings.least_relative_change, settings.least_absolute_change)
+    relative, absolute = floors if settings.limits is None else (0.0, 0.0)
     return Bar(
         threshold=-math.log10(settings.alerts_per_week),
         up=settings.direction is not Direction.DOWN,
         down=settings.direction is not Direction.UP,
-        relative=settings.least_relative_change,
-        absolute=math.nan if settings.least_absolute_change is None else settings.least_absolute_change,
+        relative=relative,
+        absolute=math.nan if absolute is None else absolute,
     )
 
 

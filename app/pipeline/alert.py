@@ -99,7 +99,9 @@ def newcomer_of(book: Book, series: Series, transition: Transition, over_budget:
     band = (none_if_unknown(each) for each in (run.peak_expected, run.peak_lower, run.peak_upper))
     change = off_by(run.peak_value, *band)
     critical = Critical(policy.settings.critical_change, policy.settings.critical_impact)
-    severity = severity_of(run.peak_rarity, change=change, impact=run.impact, critical=critical)
+    severity = severity_of(
+        run.peak_rarity, detector=transition.detector, change=change, impact=run.impact, critical=critical
+    )
     delivery = book.recording.delivery(transition)
     silence_id = book.silence_of(series) if delivery in HEARD else None
     zone = policy.settings.timezone or series.timezone
@@ -276,7 +278,9 @@ def _extent(anomaly: Anomaly) -> Extent:
 def _severity(alert: Alert, anomaly: Anomaly) -> Severity:
     """How severe one anomaly of the alert is by what its policy said when it opened."""
     critical = Critical(alert.critical_change, alert.critical_impact)
-    return severity_of(anomaly.rarity, change=_off_by(anomaly), impact=anomaly.impact, critical=critical)
+    return severity_of(
+        anomaly.rarity, detector=anomaly.detector, change=_off_by(anomaly), impact=anomaly.impact, critical=critical
+    )
 
 
 def bring_in_line(book: Book) -> None:

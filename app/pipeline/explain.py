@@ -77,7 +77,10 @@ def _explanations(session: Session, anomaly: AnomalyFacts) -> tuple[Explanation,
     ids = list(dict.fromkeys(series_id for members in groups.values() for series_id in members))[:MOST_SIBLINGS]
     if not ids:
         return ()
-    sums = _sums(_read(session, anomaly, ids), ids)
+    batch = _read(session, anomaly, ids)
+    if np.isfinite(batch.weight).any():  # ratios, which do not add up whatever they are called
+        return ()
+    sums = _sums(batch, ids)
     found = [
         contributions(dimension, _siblings(members, sums), anomaly.direction)
         for (dimension, _), members in groups.items()

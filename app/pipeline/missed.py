@@ -13,6 +13,7 @@ from app.alerts.message import title_of
 from app.alerts.policy import Direction, Policies
 from app.alerts.rules import Delivery, severity_of
 from app.errors import Conflict
+from app.partitions.regime import bar_of
 from app.pipeline.alert import as_time, none_if_unknown
 from app.pipeline.policies import threshold_of
 from app.store import alerts as stored_alerts
@@ -52,9 +53,8 @@ def witness(session: Session, series: Series, start: datetime, end: datetime, po
     event, in_gap = happenings.covering(session, series, start, end)
     if anomaly is None or anomaly.expected is None:
         return Witnessed(anomaly, Span(there, event=event, in_gap=in_gap))
-    expected, absolute = np.array([anomaly.expected]), settings.least_absolute_change
-    if absolute is None:
-        absolute = _least_of(session, series, int(start.timestamp()))
+    expected, bar = np.array([anomaly.expected]), bar_of(settings)
+    absolute = _least_of(session, series, int(start.timestamp())) if np.isnan(bar.absolute) else bar.absolute
     return Witnessed(
         anomaly,
         Span(
@@ -64,7 +64,7 @@ def witness(session: Session, series: Series, start: datetime, end: datetime, po
             in_gap=in_gap,
             watched=settings.direction in (Direction.BOTH, Direction.DOWN if anomaly.direction < 0 else Direction.UP),
             change=abs(anomaly.actual - anomaly.expected),
-            least=float(least_change(expected, settings.least_relative_change, absolute)[0]),
+            least=float(least_change(expected, bar.relative, absolute)[0]),
         ),
     )
 
@@ -156,7 +156,7 @@ def open_silently(session: Session, label: Label, anomaly: Anomaly | None, now: 
         alert = Alert(
             kind="anomaly",
             status="resolved",
-            severity=severity_of(anomaly.rarity),
+            severity=severity_of(anomaly.rarity, detector=anomaly.detector),
             title=title_of(series.metric, series.dimensions, anomaly.direction),
             started_at=anomaly.started_at,
             created_at=now,

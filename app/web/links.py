@@ -15,6 +15,7 @@ from app.alerts.message import (
     AlertFacts,
     AnomalyFacts,
     Digested,
+    limit_in_words,
     others,
     remarks,
     resemblance,
@@ -271,10 +272,12 @@ def _why(facts: AlertFacts) -> dict[str, str]:
     anomaly = facts.foremost
     if anomaly is None:
         return {}
+    limit = limit_in_words(anomaly)
     lines = {
         "Expected": _expectation(anomaly),
+        "Limit": limit and f"{limit[0].upper()}{limit[1:]}.",
         "What spoke": evidence_sentence(anomaly.evidence),
-        "How rare": f"On normal days {rarity_in_words(anomaly.rarity_weeks)}.",
+        "How rare": "" if limit else f"On normal days {rarity_in_words(anomaly.rarity_weeks)}.",
         "What people taught": " ".join(anomaly.reasons),
     }
     return {name: line for name, line in lines.items() if line}

@@ -70,12 +70,40 @@ def test_a_total_that_is_not_known_explains_nothing() -> None:
     assert contributions("country", [Sibling(7, "DE", 1, 9)], -1) is None
 
 
-@pytest.mark.parametrize("metric", ["orders", "revenue_eur", "ratings", "minutes_watched", "sms_sent", "errors"])
+@pytest.mark.parametrize(
+    "metric",
+    [
+        "orders",
+        "revenue_eur",
+        "ratings",
+        "minutes_watched",
+        "sms_sent",
+        "errors",
+        "conversions",
+        "rate_limited_requests",
+        "ordersPlaced",
+    ],
+)
 def test_counts_and_amounts_add_up(metric: str) -> None:
     assert adds_up(metric)
 
 
-@pytest.mark.parametrize("metric", ["latency_ms", "conversion.rate", "p99_seconds", "cpu_percent", "avg_basket"])
+@pytest.mark.parametrize(
+    "metric",
+    [
+        "latency_ms",
+        "conversion.rate",
+        "p99_seconds",
+        "cpu_percent",
+        "avg_basket",
+        "errorRate",
+        "latencyMs",
+        "avgDuration",
+        "latencies",
+        "prices",
+        "p95Latency",
+    ],
+)
 def test_rates_and_latencies_do_not(metric: str) -> None:
     assert not adds_up(metric)
 

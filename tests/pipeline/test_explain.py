@@ -27,8 +27,10 @@ SHARES = {"DE": 500.0, "FR": 300.0, "IT": 100.0, "ES": 60.0, "PL": 40.0}
 HISTORY = 5 * 168
 
 
-def post(heed: Heed, first: int, hours: int, *, metric: str = "orders", **factors: float) -> None:
-    """Hourly orders by country and their total, all in one request; `factors` of some countries."""
+def post(
+    heed: Heed, first: int, hours: int, *, metric: str = "orders", events: float | None = None, **factors: float
+) -> None:
+    """Hourly orders by country and their total, all in one request; `factors` of some countries. events: of ratios."""
     hour = np.arange(first, first + hours)
     shape = 1 + 0.5 * np.sin(2 * np.pi * hour / 24)
     noise = np.random.default_rng(first).normal(1, 0.02, (len(SHARES), hours))
@@ -43,6 +45,7 @@ def post(heed: Heed, first: int, hours: int, *, metric: str = "orders", **factor
         np.concatenate(rows),
         np.arange(count),
         [],
+        None if events is None else np.full(count, events),
     )
     heed.committer.submit(posted, None, None).result()
 
@@ -65,10 +68,10 @@ def explanations(heed: Heed) -> dict[str, str | None]:
     return found
 
 
-def with_history(heed: Heed, metric: str = "orders") -> None:
-    post(heed, 0, HISTORY, metric=metric)
+def with_history(heed: Heed, metric: str = "orders", events: float | None = None) -> None:
+    post(heed, 0, HISTORY, metric=metric, events=events)
     train(heed.committer, now=heed.clock.now(), reason="history", wanted=everything)
-    post(heed, HISTORY, 24, metric=metric)
+    post(heed, HISTORY, 24, metric=metric, events=events)
 
 
 def test_two_countries_make_most_of_the_drop_of_the_total(heed: Heed) -> None:
@@ -88,9 +91,10 @@ def test_a_series_learns_that_it_is_alone(heed: Heed) -> None:
     assert said.startswith("DE makes ")
 
 
-def test_latencies_are_not_added_up(heed: Heed) -> None:
-    with_history(heed, metric="latency_ms")
-    post(heed, HISTORY + 24, 4, metric="latency_ms", DE=3.0)
+@pytest.mark.parametrize(("metric", "events"), [("latency_ms", None), ("success", 1_000.0)])
+def test_latencies_and_ratios_are_not_added_up(heed: Heed, metric: str, events: float | None) -> None:
+    with_history(heed, metric, events)
+    post(heed, HISTORY + 24, 4, metric=metric, events=events, DE=3.0)
     assert set(explanations(heed).values()) == {None}
 
 

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from app.alerts.message import Reason, sentence
 from app.alerts.rules import Delivery
 from app.clock import wall_now
 from app.main import Heed
 from app.pipeline import policies
+from app.pipeline.facts import facts_of
 from app.pipeline.policies import Draft
 from app.pipeline.train import everything, train
 from app.store import policies as stored
 from app.store.series import Matcher
+from detectors.contract import Floats
 from tests.running import HOUR, MONDAY, Shop, alerts, anomalies, posted, running
 
 
@@ -152,6 +156,27 @@ def test_one_fixed_limit_alone_judges_its_side(database_url: str, tmp_path: Path
         assert (detector_of(heed), alerts(heed)) == ("static", [])
         shop.send(2, factor=0.1)
         assert len(alerts(heed)) == 1
+
+
+def test_a_little_beyond_a_fixed_limit_is_told_with_the_limit(database_url: str, tmp_path: Path) -> None:
+    """Uptime that keeps within half a point of 98 %, and a fortnight of limits that it is a hair within or beyond."""
+    with running(database_url, tmp_path) as heed:
+
+        def send(first: int, values: Sequence[float] | Floats, delivery: Delivery | None = None) -> None:
+            hours = MONDAY + HOUR * np.arange(first, first + len(values))
+            heed.committer.submit(posted("orders", hours, values), None, delivery).result()
+
+        send(0, 98 + np.random.default_rng(1).uniform(-0.5, 0.5, 840), Delivery.SILENT)
+        has_policy(heed, {"limits": {"lower": 0.0, "upper": 99.0}})
+        send(840, 98 + np.random.default_rng(2).uniform(-0.5, 0.5, 24))
+        assert (detector_of(heed), alerts(heed)) == ("static", [])
+        send(864, [99.1, 99.2])
+        [alert] = alerts(heed)
+        assert alert.severity == "warning"
+        with heed.database.reading() as session:
+            facts = facts_of(session, [alert], heed.links, origin="test", now=wall_now())[alert.id]
+        assert "rose to 99.2" in sentence(facts, Reason.FIRING)
+        assert sentence(facts, Reason.FIRING).endswith("; its upper limit is 99.")
 
 
 def test_fixed_limits_judge_and_other_limits_do_from_the_next_point_on(database_url: str, tmp_path: Path) -> None:
