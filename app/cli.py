@@ -317,8 +317,10 @@ def import_events(
         print(json.dumps(answer))
         return
     print(f"{answer['events']} new events, {answer['unchanged']} as before, {answer['taken_back']} taken back.")
+    if answer["stay_deleted"]:
+        print(f"{answer['stay_deleted']} stay deleted, as somebody deleted them in Heed.")
     for refused in answer["rejected"]:
-        print(f"The event at place {refused['index']} was refused: {refused['reason']}", file=sys.stderr)
+        print(f"“{refused['name']}” (event {refused['index'] + 1}) was left out. {refused['reason']}", file=sys.stderr)
 
 
 def _heed_at(

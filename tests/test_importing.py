@@ -64,6 +64,11 @@ SUMMARY:Sale
 DTSTART;VALUE=DATE:20260202
 RRULE:FREQ=MONTHLY;BYDAY=1MO
 END:VEVENT
+BEGIN:VEVENT
+UID:b
+SUMMARY:Call the bank
+DTSTART:20260202T080000Z
+END:VEVENT
 END:VCALENDAR
 """
 
@@ -74,9 +79,11 @@ def test_a_calendar_is_imported_from_the_command_line(
     monkeypatch.setenv("HEED_DATA_DIR", str(tmp_path))
     monkeypatch.setenv("HEED_PORT", "1")  # nobody listens there
     (tmp_path / "shop.ics").write_text(CALENDAR)
-    arguments = ["heed", "events", "import", str(tmp_path / "shop.ics"), "--metric", "orders", "--json"]
+    arguments = ["heed", "events", "import", str(tmp_path / "shop.ics"), "--metric", "orders"]
     monkeypatch.setattr("sys.argv", [*arguments, "--dimension", "country=DE"])
     with pytest.raises(SystemExit) as ended:
         main()
     assert not ended.value.code
-    assert json.loads(capsys.readouterr().out)["events"] == 1
+    shown = capsys.readouterr()
+    assert "1 new events, 0 as before, 0 taken back." in shown.out
+    assert "“Call the bank” (event 2) was left out. It takes up no time" in shown.err

@@ -23,7 +23,18 @@ from app.api.silences import NewSilence, silence_row
 from app.clock import wall_now
 from app.errors import HeedError, Unprocessable
 from app.formats.ical import read_calendar
-from app.pipeline.apply import FILE, Action, Change, Fault, How, Wanted, WantedChannel, apply, refuse
+from app.pipeline.apply import (
+    FILE,
+    Action,
+    Change,
+    Fault,
+    How,
+    Wanted,
+    WantedCalendar,
+    WantedChannel,
+    apply,
+    refuse,
+)
 from app.pipeline.flags import Setting
 from app.pipeline.policies import Draft
 from app.store.flags import FLAGS, FlagName
@@ -173,21 +184,24 @@ def _event(each: FileEvent, heed: Service, how: How) -> Event:
 
 def _calendars(
     calendars: Sequence[FileCalendar] | None, heed: Service, how: How, faults: list[Fault]
-) -> dict[str, list[Event]] | None:
+) -> dict[str, WantedCalendar] | None:
+    """What an event that can't be has wrong with it is nobody's fault: a program wrote the file. It is left out."""
     if calendars is None:
         return None
-    found: dict[str, list[Event]] = {}
+    found: dict[str, WantedCalendar] = {}
     for index, each in enumerate(calendars):
         try:
-            read = read_calendar(each.ics.encode(), each.timezone or heed.committer.rules.timezone)
+            read = read_calendar(each.ics.encode(), each.timezone or heed.committer.rules.timezone, how.now)
         except Unprocessable as error:
             faults.append(Fault(("calendars", index, "ics"), error.detail))
             continue
-        faults += [Fault(("calendars", index, "ics"), f"event {e.index}: {e.reason}") for e in read.rejected]
+        left_out = [f"left out “{event.name}”: {event.reason}" for event in read.rejected]
+        if left_out and not read.events:
+            faults.append(Fault(("calendars", index, "ics"), f"none of its events can be. {' '.join(left_out)}"))
         rows = [event_row(event.when, event.name, each.matcher, how.by, how.now) for event in read.events]
         for row, event in zip(rows, read.events, strict=True):
             row.calendar, row.uid = each.name, event.uid
-        found[each.name] = rows
+        found[each.name] = WantedCalendar(rows, left_out)
     return found
 
 

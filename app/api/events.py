@@ -73,10 +73,10 @@ class ChangedEvent(Input):
     """What is left out stays as it is."""
 
     name: Name | None = None
-    matcher: MatcherInput | None = None
+    matcher: MatcherInput | None = Field(None, description="Of an event of one series, too: it is of these then.")
     start: Time | None = None
     end: Time | None = None
-    rrule: Rule | None = None
+    rrule: Rule | None = Field(None, description="Null: it recurs no longer.")
     timezone: Zone | None = None
     also_on: Dates | None = None
     not_on: Dates | None = None
@@ -121,8 +121,11 @@ class EventList(BaseModel):
 
 
 class Refused(BaseModel):
-    index: int
-    reason: str
+    """An event of a calendar that can't be."""
+
+    index: int = Field(description="Its place among the events of the file, from 0.")
+    name: str
+    reason: str = Field(description="Why, and the cure.")
 
 
 class ImportAnswer(BaseModel):
@@ -132,6 +135,7 @@ class ImportAnswer(BaseModel):
     events: int = Field(description="Events that are new or have changed.")
     unchanged: int
     taken_back: int = Field(description="Events that the calendar no longer has, or has otherwise.")
+    stay_deleted: int = Field(description="Events that somebody deleted here, and that are still as they were then.")
     rejected: list[Refused]
 
 
@@ -147,6 +151,7 @@ def declare_event(new: NewEvent, heed: Heed, bearer: AnalystBearer) -> EventAnsw
     when = Recurring(new.start, new.end, zone, new.rrule, *(in_zone(each, zone) for each in (new.also_on, new.not_on)))
     _check_series(heed, new.series_id)
     event = event_row(when, new.name, new.matcher, bearer.name, heed.clock.now(), series_id=new.series_id)
+    events.check_start(event)
     declared = events.declare(heed.committer, [event], heed.clock.now())
     return _answer(declared[0], heed.clock.now())
 
@@ -161,18 +166,22 @@ def import_calendar(
     dimension: Annotated[list[Text] | None, Query(max_length=20, description="name:value. Repeat for more.")] = None,
     timezone: Annotated[Zone | None, Query(description="Of times that name none.")] = None,
 ) -> ImportAnswer:
-    """Take in all events of an iCalendar file, with every recurrence. Sent again it is brought up to date."""
-    read = read_calendar(body, timezone or heed.committer.rules.timezone)
-    matcher = MatcherInput(metric=metric, dimensions=dict(read_dimensions(dimension or [])))
+    """Take in all events of an iCalendar file, with every recurrence. Sent again it is brought up to date.
+
+    What can't be is refused by name, and the rest taken in.
+    """
     now = heed.clock.now()
+    read = read_calendar(body, timezone or heed.committer.rules.timezone, now)
+    matcher = MatcherInput(metric=metric, dimensions=dict(read_dimensions(dimension or [])))
     rows = [_imported(each, matcher, bearer.name, calendar, now) for each in read.events]
-    declared, gone = events.import_calendar(heed.committer, rows, calendar, by=bearer.name, now=now)
+    done = events.import_calendar(heed.committer, rows, calendar, by=bearer.name, now=now)
     return ImportAnswer(
         calendar=calendar,
-        events=len(declared),
-        unchanged=len(rows) - len(declared),
-        taken_back=gone,
-        rejected=[Refused(index=each.index, reason=each.reason) for each in read.rejected],
+        events=len(done.new),
+        unchanged=len(rows) - len(done.new) - done.stay_deleted,
+        taken_back=len(done.gone),
+        stay_deleted=done.stay_deleted,
+        rejected=[Refused(index=each.index, name=each.name, reason=each.reason) for each in read.rejected],
     )
 
 
@@ -209,12 +218,14 @@ def change_event(event_id: Id, changed: ChangedEvent, heed: Heed, _bearer: Analy
     with heed.database.reading() as session:
         zone = changed.timezone or events.existing(session, event_id).timezone
     fields: dict[str, Any] = {"name": changed.name, "started_at": changed.start, "ended_at": changed.end}
-    fields |= {"rrule": changed.rrule, "timezone": changed.timezone}
-    if changed.matcher is not None:
-        fields |= {"metric": changed.matcher.metric, "dimensions": changed.matcher.dimensions}
+    fields |= {"timezone": changed.timezone}
     for name, dates in (("also_on", changed.also_on), ("not_on", changed.not_on)):
         fields[name] = None if dates is None else [each.isoformat() for each in in_zone(dates, zone)]
     wanted = {name: value for name, value in fields.items() if value is not None}
+    if "rrule" in changed.model_fields_set:
+        wanted["rrule"] = changed.rrule
+    if changed.matcher is not None:
+        wanted |= {"metric": changed.matcher.metric, "dimensions": changed.matcher.dimensions, "series_id": None}
     return _answer(events.change(heed.committer, event_id, wanted, now), now)
 
 

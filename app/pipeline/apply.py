@@ -84,13 +84,21 @@ class WantedChannel:
 
 
 @dataclass(frozen=True)
+class WantedCalendar:
+    """left_out: which of its events can't be, in words, and why."""
+
+    events: Sequence[Event] = ()
+    left_out: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
 class Wanted:
-    """What a file says. None: of this it says nothing. calendars: events by the calendar that they are of."""
+    """What a file says. None: of this it says nothing. calendars: by name."""
 
     policies: Sequence[Draft] | None = None
     channels: Sequence[WantedChannel] | None = None
     events: Sequence[Event] | None = None
-    calendars: Mapping[str, Sequence[Event]] | None = None
+    calendars: Mapping[str, WantedCalendar] | None = None
     flags: Mapping[FlagName, Setting] | None = None
     silences: Sequence[Silence] | None = None
 
@@ -360,6 +368,7 @@ def _plan_events(plan: Plan, session: Session, wanted: Sequence[Event], how: How
     for index, event in enumerate(wanted):
         try:
             events.check(event)
+            events.check_start(event)
         except Unprocessable as error:
             plan.faults.append(Fault(("events", index), error.detail))
     if plan.faults:
@@ -377,23 +386,24 @@ def _plan_events(plan: Plan, session: Session, wanted: Sequence[Event], how: How
         plan.exchanges.append(exchange)
 
 
-def _plan_calendars(plan: Plan, session: Session, wanted: Mapping[str, Sequence[Event]], how: How) -> None:
-    for name in managed.names(session, "calendar") - wanted.keys():
-        wanted = {**wanted, name: ()}
+def _plan_calendars(plan: Plan, session: Session, wanted: Mapping[str, WantedCalendar], how: How) -> None:
     known = managed.names(session, "calendar")
-    for name, rows in wanted.items():
-        exchange = events.exchange_of(session, rows, name, how.now)
+    for name in known - wanted.keys():
+        wanted = {**wanted, name: WantedCalendar()}
+    for name, calendar in wanted.items():
+        exchange = events.exchange_of(session, calendar.events, name, how.now)
         counts = {"new": len(exchange.new), "taken back": len(exchange.gone)}
         details = [f"{count} events {what}" for what, count in counts.items() if count]
-        if not rows:
-            plan.add("calendar", name, Action.REMOVE, details)
+        if not calendar.events:
+            action = Action.REMOVE
         elif details:
-            plan.add("calendar", name, Action.CHANGE if name in known else Action.CREATE, details)
+            action = Action.CHANGE if name in known else Action.CREATE
         else:
-            plan.add("calendar", name, Action.LEAVE)
+            action = Action.LEAVE
+        plan.add("calendar", name, action, [*details, *calendar.left_out])
         if exchange.new or exchange.gone:
             plan.exchanges.append(exchange)
-    plan.managed["calendar"] = {name for name, rows in wanted.items() if rows}
+    plan.managed["calendar"] = {name for name, calendar in wanted.items() if calendar.events}
 
 
 def _plan_flags(plan: Plan, session: Session, wanted: Mapping[FlagName, Setting], how: How) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import numpy as np
 import structlog
@@ -31,7 +31,7 @@ from detectors.contract import Floats, Ints
 from detectors.robust import median
 from feedback.events import MOST_PARTS, Effect, Explained, Seen, learned_effect, widened
 from feedback.receipt import Band
-from feedback.recurrence import Occurrence, RecurrenceError, occurrences, read_rule, with_local_until
+from feedback.recurrence import Occurrence, RecurrenceError, check_possible, check_start_by_rule, occurrences
 
 log = structlog.get_logger()
 
@@ -45,6 +45,8 @@ MOST_LEARNED_SERIES = 1_000
 """Series whose own effect is learned; further ones get that of their siblings."""
 WHEN = ("started_at", "ended_at", "timezone", "rrule", "also_on", "not_on", "metric", "dimensions", "series_id")
 """Fields of an event that say when it is and what it is about."""
+NOT_IN_CALENDAR = "its calendar"
+"""Takes back what a calendar no longer has, or has otherwise."""
 
 
 def declare(committer: Committer, events: Iterable[Event], now: datetime) -> list[Event]:
@@ -73,6 +75,8 @@ def change(committer: Committer, event_id: int, fields: Mapping[str, Any], now: 
         before = {name: getattr(event, name) for name in WHEN}
         trial = Event(**{c.key: getattr(event, c.key) for c in Event.__table__.columns} | dict(fields))
     check(trial)
+    if not {"started_at", "timezone", "rrule"}.isdisjoint(fields):
+        check_start(trial)
     moved = any(getattr(trial, name) != before[name] for name in WHEN)
     if moved:
         _learn(committer, trial, now)
@@ -123,17 +127,22 @@ def existing(session: Session, event_id: int) -> Event:
 
 def check(event: Event) -> None:
     """Refuse what can't take place. Raises Unprocessable."""
-    if event.ended_at <= event.started_at:
-        raise Unprocessable("The event ends before it starts. Send `start` before `end`.")
+    with _refused():
+        check_possible(stored.recurring(event))
+
+
+def check_start(event: Event) -> None:
+    """Refuse a start that is said beside a rule and not one of its. Raises Unprocessable."""
+    with _refused():
+        check_start_by_rule(stored.recurring(event))
+
+
+@contextmanager
+def _refused() -> Iterator[None]:
     try:
-        if event.rrule:
-            zone = ZoneInfo(event.timezone)
-            read_rule(with_local_until(event.rrule, zone), event.started_at.astimezone(zone).replace(tzinfo=None))
-        occurrences(stored.recurring(event), event.started_at + DAY)
-    except (RecurrenceError, OverflowError) as error:
-        raise Unprocessable(
-            str(error) if isinstance(error, RecurrenceError) else "The event is too far away."
-        ) from None
+        yield
+    except RecurrenceError as error:
+        raise Unprocessable(str(error)) from None
 
 
 def learn_what_ended(committer: Committer, now: datetime) -> int:
@@ -341,17 +350,16 @@ def joined(changes: list[Changed]) -> Changed:
     return Changed([series for each in changes for series in each.released], again, since)
 
 
-def import_calendar(
-    committer: Committer, calendar: Sequence[Event], name: str, *, by: str, now: datetime
-) -> tuple[list[Event], int]:
-    """Let a calendar's events of now take the place of those it had; returns the new ones and how many went.
+def import_calendar(committer: Committer, calendar: Sequence[Event], name: str, *, by: str, now: datetime) -> Exchange:
+    """Let a calendar's events of now, which can all be, take the place of those it had; returns what was done.
 
-    What is the same stays, and so does what is over and only no longer exported.
+    What is the same stays, and so does what is over and only no longer exported. What somebody deleted here comes back
+    only once the calendar has it otherwise.
     """
-    for event in calendar:
-        check(event)
     with committer.database.reading() as session:
-        exchange = exchange_of(session, calendar, name, now)
+        deleted = {_identity(event) for event in stored.deleted_by_hand(session, name, but_for=NOT_IN_CALENDAR)}
+        wanted = [event for event in calendar if _identity(event) not in deleted]
+        exchange = replace(exchange_of(session, wanted, name, now), stay_deleted=len(calendar) - len(wanted))
     exchange.learn(committer, now)
 
     def store() -> Changed:
@@ -360,15 +368,19 @@ def import_calendar(
 
     if exchange.new or exchange.gone:
         _rejudge(committer, store, now)
-    return exchange.new, len(exchange.gone)
+    return exchange
 
 
 @dataclass(frozen=True)
 class Exchange:
-    """Events of a calendar that take the place of others. Those that are the same are in neither list."""
+    """Events of a calendar that take the place of others. Those that are the same are in neither list.
+
+    stay_deleted: how many it has that stay deleted.
+    """
 
     new: list[Event]
     gone: list[Event]
+    stay_deleted: int = 0
 
     def learn(self, committer: Committer, now: datetime) -> None:
         """Let the new ones know what they did before."""
@@ -380,7 +392,7 @@ class Exchange:
         changes = []
         for event in self.gone:
             kept = session.get_one(Event, event.id)
-            kept.revoked_at, kept.revoked_by = now, by
+            kept.revoked_at, kept.revoked_by = now, NOT_IN_CALENDAR
             changes.append(_settle(session, kept, now))
         session.add_all(self.new)
         session.flush()

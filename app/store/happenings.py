@@ -52,6 +52,12 @@ def standing(session: Session, kind: type[Happening]) -> list[Happening]:
     return list(session.scalars(sa.select(kind).where(*_stands(kind)).order_by(kind.id)))
 
 
+def deleted_by_hand(session: Session, calendar: str, *, but_for: str) -> list[Event]:
+    """Events of a calendar that were taken back, but for those that `but_for` took back."""
+    query = sa.select(Event).where(Event.calendar == calendar, Event.revoked_at.is_not(None))
+    return list(session.scalars(query.where(Event.revoked_by != but_for)))
+
+
 def _stands(kind: type[Event] | type[Gap]) -> list[sa.ColumnElement[bool]]:
     revoked: InstrumentedAttribute[Any] = kind.revoked_at
     undone = sa.exists().where(Label.id == kind.label_id, Label.revoked_at.is_not(None))

@@ -200,3 +200,24 @@ def test_a_calendar_that_cannot_be_read_is_refused_with_its_place(shared: Served
     answer = shared.client.post("/v1/apply", json={"calendars": [{"name": "campaigns", "ics": calendar}]})
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["path"] == ["calendars", 0, "ics"]
+
+
+REMINDER = "BEGIN:VEVENT\nUID:a\nSUMMARY:Call the bank\nDTSTART:20320202T080000Z\nEND:VEVENT\n"
+FAIR = "BEGIN:VEVENT\nUID:b\nSUMMARY:Fair\nDTSTART;VALUE=DATE:20320202\nEND:VEVENT\n"
+
+
+def with_calendar(*events: str) -> dict[str, Any]:
+    return {"calendars": [{"name": "campaigns", "ics": f"BEGIN:VCALENDAR\n{''.join(events)}END:VCALENDAR\n"}]}
+
+
+def test_what_cannot_be_of_a_calendar_is_left_out_by_name_and_the_rest_applied(served: Served) -> None:
+    (change,) = served.client.post("/v1/apply", json=with_calendar(REMINDER, FAIR)).json()["changes"]
+    assert change["action"] == "create"
+    assert change["details"][0] == "1 events new"
+    assert change["details"][1].startswith("left out “Call the bank”: It takes up no time")
+    assert names(served, "/v1/events", "events") == ["Fair"]
+    assert apply(served, with_calendar(REMINDER, FAIR)) == [("leave", "calendar", "campaigns")]
+    refused = served.client.post("/v1/apply", json=with_calendar(REMINDER)).json()
+    assert refused["errors"][0]["path"] == ["calendars", 0, "ics"]
+    assert "Call the bank" in refused["detail"]
+    assert names(served, "/v1/events", "events") == ["Fair"]

@@ -12,6 +12,7 @@ import pytest
 
 from app.alerts.rules import Delivery
 from app.pipeline.rescore import score_again
+from feedback.recurrence import TOO_FAR_AWAY
 from tests.running import HOUR, MONDAY, Shop, notification_reasons, posted
 from tests.serving import Served, serving
 
@@ -182,6 +183,31 @@ def test_a_changed_event_is_what_it_is_now(served: Served) -> None:
     assert served.client.get("/v1/events").json()["events"] == [changed]
 
 
+def test_an_event_of_one_series_is_given_to_those_of_a_matcher_and_recurs_no_longer(served: Served) -> None:
+    for country in ("DE", "FR"):
+        Shop(served.heed, country).send(2)
+    event = declare(served, matcher=None, series_id=1)
+    changes = {"matcher": {"metric": "orders", "dimensions": {"country": ["FR"]}}, "rrule": None}
+    changed = served.client.patch(f"/v1/events/{event['id']}", json=changes).json()
+    assert (changed["series_id"], changed["matcher"]) == (None, changes["matcher"])
+    assert changed["rrule"] is None
+    assert served.heed.committer.partitions[0].happenings.events[0].members[:2].tolist() == [False, True]
+
+
+def test_a_start_that_its_rule_does_not_have_is_refused_with_the_next_one(served: Served) -> None:
+    event = declare(served)
+    tuesday = {"start": at(SEVENTH_WEEK + 32), "end": at(SEVENTH_WEEK + 44)}
+    body = {"name": "x", "matcher": {}, "rrule": "FREQ=MONTHLY;BYDAY=1MO", "timezone": "UTC", **tuesday}
+    for refused in (
+        served.client.post("/v1/events", json=body),
+        served.client.patch(f"/v1/events/{event['id']}", json=tuesday),
+        served.client.post("/v1/apply", json={"events": [body]}),
+    ):
+        assert refused.status_code == 422
+        assert "its next one is 2026-03-02T08:00:00+00:00" in refused.json()["detail"]
+    assert served.client.get(f"/v1/events/{event['id']}").json() == event
+
+
 @pytest.mark.any_database
 def test_an_event_is_judged_by_after_a_restart(database_url: str, tmp_path: Path) -> None:
     with serving(database_url, tmp_path, **WEBHOOK) as served:
@@ -244,6 +270,7 @@ BEGIN:VEVENT
 UID:broken
 SUMMARY:Each second
 DTSTART:20260202T080000Z
+DURATION:PT1S
 RRULE:FREQ=SECONDLY
 END:VEVENT
 END:VCALENDAR
@@ -268,6 +295,115 @@ def test_a_calendar_is_imported_with_its_matcher_and_brought_up_to_date_when_sen
     stands = [each for each in served.client.get("/v1/events?calendar=shop").json()["events"] if each["stands"]]
     assert [each["matcher"] for each in stands] == [{"metric": "orders", "dimensions": {"country": ["DE"]}}]
     assert stands[0]["timezone"] == "Europe/Berlin"
+
+
+EXPORTED = """BEGIN:VCALENDAR
+PRODID:-//A calendar program//EN
+VERSION:2.0
+METHOD:PUBLISH
+X-WR-CALNAME:Shop
+BEGIN:VTIMEZONE
+TZID:(UTC+01:00) Amsterdam, Berlin, Bern, Rome, Stockholm, Vienna
+BEGIN:STANDARD
+DTSTART:16010101T030000
+TZOFFSETFROM:+0200
+TZOFFSETTO:+0100
+RRULE:FREQ=YEARLY;INTERVAL=1;BYDAY=-1SU;BYMONTH=10
+END:STANDARD
+BEGIN:DAYLIGHT
+DTSTART:16010101T020000
+TZOFFSETFROM:+0100
+TZOFFSETTO:+0200
+RRULE:FREQ=YEARLY;INTERVAL=1;BYDAY=-1SU;BYMONTH=3
+END:DAYLIGHT
+END:VTIMEZONE
+BEGIN:VEVENT
+UID:reminder
+SUMMARY:Call the bank
+DTSTART:20260202T080000Z
+BEGIN:VALARM
+ACTION:DISPLAY
+TRIGGER:-PT15M
+END:VALARM
+END:VEVENT
+BEGIN:VEVENT
+UID:holiday
+SUMMARY:Inventory
+DTSTART;VALUE=DATE:20260605
+DTEND;VALUE=DATE:20260607
+TRANSP:TRANSPARENT
+END:VEVENT
+BEGIN:VEVENT
+UID:weekly
+SUMMARY:Newsletter
+DTSTART;TZID="(UTC+01:00) Amsterdam, Berlin, Bern, Rome, Stockholm,
+  Vienna":20260602T090000
+DTEND;TZID="(UTC+01:00) Amsterdam, Berlin, Bern, Rome, Stockholm,
+  Vienna":20260602T110000
+RRULE:FREQ=WEEKLY;BYDAY=TU
+EXDATE;VALUE=DATE:20260609
+END:VEVENT
+BEGIN:VEVENT
+UID:weekly
+SUMMARY:Newsletter by night
+RECURRENCE-ID;RANGE=THISANDFUTURE:20260623T070000Z
+DTSTART:20260623T190000Z
+DTEND:20260623T210000Z
+END:VEVENT
+BEGIN:VEVENT
+UID:off
+SUMMARY:Fair
+STATUS:CANCELLED
+DTSTART:20260702T080000Z
+DTEND:20260702T090000Z
+END:VEVENT
+BEGIN:VEVENT
+UID:far
+SUMMARY:Doomsday
+DTSTART;TZID=Europe/Berlin:00010101T000000
+DURATION:P1D
+END:VEVENT
+END:VCALENDAR
+"""
+
+
+def test_of_what_a_calendar_program_exports_all_that_can_be_is_imported_and_the_rest_named(served: Served) -> None:
+    answer = import_calendar(served, EXPORTED.replace("\n", "\r\n"))
+    assert answer["events"] == 2
+    assert [(each["index"], each["name"], each["reason"]) for each in answer["rejected"]] == [
+        (0, "Call the bank", "It takes up no time, so it explains nothing. Give it an end in the calendar."),
+        (3, "Newsletter by night", THIS_AND_FUTURE),
+        (5, "Doomsday", TOO_FAR_AWAY),
+    ]
+    weekly, inventory = served.client.get("/v1/events?calendar=shop").json()["events"]
+    assert (inventory["name"], inventory["end"]) == ("Inventory", "2026-06-07T00:00:00Z")
+    assert (weekly["name"], weekly["timezone"]) == ("Newsletter", "Europe/Berlin")
+    assert weekly["rrule"] == "FREQ=WEEKLY;BYDAY=TU;UNTIL=20260623T085959"
+    assert weekly["not_on"] == ["2026-06-09T09:00:00"]
+
+
+THIS_AND_FUTURE = (
+    "It changes an occurrence and all that follow (RANGE=THISANDFUTURE), which is not followed: the event ends before "
+    "it. Make it an event of its own in the calendar."
+)
+
+
+def test_an_event_that_somebody_deleted_comes_back_only_once_its_calendar_has_it_otherwise(served: Served) -> None:
+    imported = {"events": 1, "unchanged": 0, "taken_back": 0, "stay_deleted": 0}
+    assert counts(import_calendar(served, CALENDAR)) == imported
+    served.client.delete("/v1/events/1")
+    assert counts(import_calendar(served, CALENDAR)) == {**imported, "events": 0, "stay_deleted": 1}
+    longer = CALENDAR.replace("T200000", "T210000")
+    assert counts(import_calendar(served, longer)) == imported
+    assert counts(import_calendar(served, EMPTY)) == {**imported, "events": 0, "taken_back": 1}
+    assert counts(import_calendar(served, longer)) == imported  # the calendar had dropped it, nobody here did
+
+
+EMPTY = "BEGIN:VCALENDAR\nVERSION:2.0\nEND:VCALENDAR\n"
+
+
+def counts(imported: dict[str, Any]) -> dict[str, int]:
+    return {name: number for name, number in imported.items() if isinstance(number, int)}
 
 
 @pytest.mark.parametrize("body", [b"", b"nonsense", b"\xff\xfe", b"BEGIN:VCALENDAR", b"[1]"])

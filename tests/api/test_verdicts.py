@@ -119,6 +119,12 @@ def test_an_event_may_be_named_and_recur_for_other_series_too(served: Served) ->
     assert (event["name"], event["rrule"], event["matcher"]["metric"]) == ("spring sale", "FREQ=YEARLY", "orders")
 
 
+def test_an_event_that_a_verdict_makes_takes_place_when_it_was_seen_whatever_its_rule_says(served: Served) -> None:
+    alert = served.has_an_alert()
+    give(served, alert, "event", creates={"rrule": "FREQ=YEARLY;BYMONTH=12;BYMONTHDAY=24", "end": at(FALLEN + 48)})
+    assert status(served, alert) == "closed"
+
+
 @pytest.mark.parametrize(
     ("verdict", "creates"),
     [
