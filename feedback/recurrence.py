@@ -133,7 +133,7 @@ def _written(parts: Mapping[str, str]) -> str:
 
 def _parts(text: str, zone: tzinfo) -> dict[str, str]:
     """The parts of a rule by name, UNTIL as a local time."""
-    pairs = [part.partition("=") for part in text.upper().removeprefix("RRULE:").split(";")]
+    pairs = [part.partition("=") for part in text.upper().replace(" ", "").removeprefix("RRULE:").split(";")]
     parts = {name: value for name, _, value in pairs}
     if len(parts) < len(pairs):
         raise RecurrenceError("The rule says something twice. Send each part of it once.")

@@ -88,7 +88,10 @@ def read_calendar(body: bytes, timezone: str, now: datetime) -> ReadCalendar:
 
 def _components(body: bytes) -> list[Component]:
     try:
-        components: list[Component] = Calendar.from_ical(body).walk("VEVENT")
+        calendars = Calendar.from_ical(body, multiple=True)
+        if not calendars:
+            raise ValueError
+        components: list[Component] = [each for calendar in calendars for each in calendar.walk("VEVENT")]
     except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
         raise Unprocessable("This is no iCalendar file. Send what a calendar exports as .ics, in UTF-8.") from error
     if len(components) > MOST_EVENTS:
@@ -146,9 +149,13 @@ class _Reader:
         first, last = (each.astimezone(UTC) for each in (_aware(start, zone), self._end(component, start, zone)))
         _refuse_no_time(first, last)
         one = CalendarEvent(_uid(component), _name(component), Recurring(first, last, getattr(zone, "key", "UTC")))
+        is_whole_day = not isinstance(start, datetime)
         at = self._only(component, "RECURRENCE-ID")
         if at is None:
-            events = self._recurring(component, one, zone, apart, is_whole_day=not isinstance(start, datetime))
+            events = self._recurring(component, one, zone, apart, is_whole_day=is_whole_day)
+        elif _goes_on(component) and ("RRULE" in component or "RDATE" in component):
+            itself = _further(one, _aware(at, zone), first, last)
+            events = self._recurring(component, itself, zone, (), is_whole_day=is_whole_day)
         elif _goes_on(component):
             raise RecurrenceError(
                 "It changes an occurrence and all that follow (RANGE=THISANDFUTURE), which is not followed: the event "
@@ -166,8 +173,14 @@ class _Reader:
         rule = _rule(component)
         if rule is not None:
             read_rule(rule, local(one.when.start, zone), zone)
-        periods = [each for each in self._all(component, "RDATE") if isinstance(each, tuple)]
-        further = [each for each in self._all(component, "RDATE") if not isinstance(each, tuple)]
+        lasts = one.when.end - one.when.start
+        added = list(self._all(component, "RDATE"))
+        spans = [
+            (start, *_span(start, end, zone)) for start, end in (each for each in added if isinstance(each, tuple))
+        ]
+        periods = [(first, last) for _, first, last in spans if last - first != lasts]
+        further = [each for each in added if not isinstance(each, tuple)]
+        further += [start for start, first, last in spans if last - first == lasts]
         if not is_whole_day and not all(isinstance(each, datetime) for each in further):
             raise RecurrenceError("It is added on days (RDATE), but it has a time. Give the time in the calendar.")
         end = min((_local(each.at, zone, is_whole_day) for each in apart if each.and_following), default=FOR_EVER)
@@ -176,9 +189,9 @@ class _Reader:
         left_out = [*self._all(component, "EXDATE"), *(each.at for each in apart if not each.and_following)]
         when = replace(when, not_on=_left_out(when, zone, left_out, is_whole_day))
         longer = [
-            _further(one, _aware(start, zone), *_span(start, lasts, zone))
-            for start, lasts in periods
-            if (begins := _local(start, zone, is_whole_day)) < end and begins not in when.not_on
+            _further(one, first, first, last)
+            for first, last in periods
+            if local(first, zone) < end and local(first, zone) not in when.not_on
         ]
         if end <= local(one.when.start, zone):
             return longer
@@ -186,10 +199,10 @@ class _Reader:
 
     def _end(self, component: Component, start: date, zone: tzinfo) -> datetime:
         end = self._only(component, "DTEND")
-        if end is not None:
+        if end is not None and (end != start or isinstance(start, datetime)):
             return _aware(end, zone)
         lasts = self._only(component, "DURATION")
-        if lasts is None:
+        if lasts is None:  # some calendars end a whole day on the day itself
             lasts = timedelta() if isinstance(start, datetime) else DAY
         return _after(_aware(start, zone), lasts)
 
@@ -243,7 +256,9 @@ def _rule(component: Component) -> str | None:
     rules = component.rrules
     if len(rules) > 1:
         raise RecurrenceError("It recurs by several rules. Make an event of each in the calendar.")
-    return rules[0].to_ical().decode() if rules else None
+    if not rules:
+        return None
+    return str(rules[0]) if isinstance(rules[0], str) else rules[0].to_ical().decode()  # as it stands, if misread
 
 
 def _further(event: CalendarEvent, at: datetime, start: datetime, end: datetime) -> CalendarEvent:

@@ -204,15 +204,38 @@ def test_what_is_cancelled_from_an_occurrence_on_ends_before_it() -> None:
     assert len(starts(event)) == 9
 
 
-def test_a_further_occurrence_of_its_own_length_lasts_that_long() -> None:
-    event, longer, until = events_of(
+def test_a_change_of_all_that_follow_that_says_when_they_are_is_an_event_of_its_own() -> None:
+    own = "\nDTSTART:20260721T100000Z\nDURATION:PT1H\nRRULE:FREQ=WEEKLY;COUNT=2"
+    before, after = events_of(WEEKLY, FROM_THE_THIRD_ON + own)
+    assert starts(before) == ["07-06 09:00", "07-13 09:00"]
+    assert starts(after) == ["07-21 10:00", "07-28 10:00"]
+    assert before.uid != after.uid
+
+
+def test_a_further_occurrence_of_another_length_lasts_that_long() -> None:
+    event, longer = events_of(
         """UID:l
 DTSTART:20260701T090000Z
 DURATION:PT1H
 RDATE;VALUE=PERIOD:20260801T090000Z/PT3H,20260802T090000Z/20260802T100000Z"""
     )
-    assert starts(event) == ["07-01 09:00"]
-    assert [(each.when.start.day, each.when.end.hour) for each in (longer, until)] == [(1, 12), (2, 10)]
+    assert starts(event) == ["07-01 09:00", "08-02 09:00"]
+    assert (longer.when.start.day, longer.when.end.hour) == (1, 12)
+
+
+def test_a_whole_day_that_ends_on_itself_is_that_day() -> None:
+    (day,) = events_of("UID:c\nDTSTART;VALUE=DATE:20260701\nDTEND;VALUE=DATE:20260701")
+    assert day.when.end - day.when.start == timedelta(days=1)
+
+
+def test_a_rule_with_spaces_is_one_without_them() -> None:
+    (event,) = events_of("UID:q\nDTSTART:20260706T090000Z\nDURATION:PT1H\nRRULE:FREQ=WEEKLY;COUNT=3;BYDAY=MO, TU")
+    assert starts(event) == ["07-06 09:00", "07-07 09:00", "07-13 09:00"]
+
+
+def test_several_calendars_of_one_file_are_all_read() -> None:
+    one, other = (calendar(f"UID:{uid}\nDTSTART:20260706T090000Z\nDURATION:PT1H") for uid in "rs")
+    assert [each.uid for each in read_calendar(one + other, "UTC", NOW).events] == ["r", "s"]
 
 
 def test_hours_of_a_duration_go_by_the_clock_and_days_by_the_calendar() -> None:
