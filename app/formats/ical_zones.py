@@ -21,7 +21,8 @@ from feedback.recurrence import RecurrenceError
 OF_A_TIME = re.compile(
     rb"^((?:DTSTART|DTEND|RECURRENCE-ID|EXDATE|RDATE);(?:[^:\r\n]*;)?)TZID=", re.IGNORECASE | re.MULTILINE
 )
-FOLD = re.compile(rb"\r?\n[ \t]")
+FOLD = re.compile(rb"(?:(?<!\n)\r\n|(?<![\r\n])\n)(?:\r?\n)*[ \t]")
+NEWLINE = re.compile(rb"\r?\n")
 ZONE = "X-ZONE"
 MINUTE, DAY, YEAR = timedelta(minutes=1), timedelta(days=1), timedelta(days=365)
 YEARS_COMPARED = (-1, 3)
@@ -77,7 +78,7 @@ def without_zones(body: bytes) -> tuple[bytes, list[bytes]]:
     rest: list[bytes] = []
     definitions: list[list[bytes]] = []
     lines = rest
-    for line in FOLD.sub(b"", body).splitlines():
+    for line in NEWLINE.split(FOLD.sub(b"", body)):
         if line.upper() == b"BEGIN:VTIMEZONE":
             definitions.append(lines := [])
         lines.append(line)
@@ -109,8 +110,8 @@ def _is_yearly(changes: Component) -> bool:
 
 def _of_the_world(name: str) -> ZoneInfo | None:
     """By its name, that of Windows, or behind a maker's prefix: /freeassociation.sourceforge.net/Europe/Berlin."""
-    parts = name.strip("/").split("/")
-    for known in (WINDOWS_TO_OLSON.get(name, ""), *("/".join(parts[start:]) for start in range(len(parts)))):
+    parts = name.split("/") if name.startswith("/") else []
+    for known in (name, WINDOWS_TO_OLSON.get(name, ""), *("/".join(parts[count:]) for count in range(1, len(parts)))):
         if known in zone_names():
             return ZoneInfo(known)
     return None

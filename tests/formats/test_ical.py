@@ -114,6 +114,13 @@ def test_a_zone_is_what_its_own_file_says() -> None:
         assert starts(found) == [f"03-20 {hour}"]
 
 
+def test_a_zone_that_only_ends_like_one_of_the_world_is_what_its_file_says() -> None:
+    (event,) = events_of(
+        "UID:b\nDTSTART;TZID=Branch/Cuba:20260320T090000\nDURATION:PT1H", zone=defined("Branch/Cuba", "+0100", "+0200")
+    )
+    assert starts(event) == ["03-20 08:00"]
+
+
 def test_a_zone_by_a_maker_s_name_is_the_one_of_the_world() -> None:
     (event,) = events_of(
         "UID:b\nDTSTART;TZID=/freeassociation.sourceforge.net/America/Argentina/Buenos_Aires:20260701T090000\n"
@@ -226,6 +233,11 @@ RDATE;VALUE=PERIOD:20260801T090000Z/PT3H,20260802T090000Z/20260802T100000Z"""
 def test_a_whole_day_that_ends_on_itself_is_that_day() -> None:
     (day,) = events_of("UID:c\nDTSTART;VALUE=DATE:20260701\nDTEND;VALUE=DATE:20260701")
     assert day.when.end - day.when.start == timedelta(days=1)
+
+
+def test_lines_are_folded_wherever_a_program_likes() -> None:
+    (event,) = events_of("UID:t\nDTSTART;TZID=Europe\n /Berlin:20260706T0\n\n 90000\nDURATION\n\n :PT1H")
+    assert starts(event) == ["07-06 07:00"]
 
 
 def test_a_rule_with_spaces_is_one_without_them() -> None:
