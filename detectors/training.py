@@ -98,7 +98,8 @@ def progress(points: int, first: int, last: int, cadence: int, siblings: int = 0
         reason = f"{points} of {needed} points"
     elif span < days_needed * DAY:
         reason = f"less than {days_needed} days of history" if days_needed > 1 else "less than a day of history"
-    return Progress(int(span // DAY), LEARNING_DAYS, may_alert=not reason, reason=reason, siblings=siblings)
+    of_days = max(LEARNING_DAYS, -(-needed * cadence // DAY))
+    return Progress(int(span // DAY), of_days, may_alert=not reason, reason=reason, siblings=siblings)
 
 
 def may_alert(points: Ints, first: Ints, last: Ints, cadence: Ints, siblings: Ints) -> Bools:

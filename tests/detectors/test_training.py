@@ -137,3 +137,10 @@ def test_training_together_equals_training_one_by_one() -> None:
     apart = fit_many(Moody(), history(broken), fall_back=Basic()).baselines["moody"]
     for name, array in together.items():
         np.testing.assert_allclose(apart[name][:3], array, rtol=1e-6, atol=1e-9, err_msg=name)
+
+
+def test_slow_series_learn_as_long_as_it_takes_to_have_enough_points() -> None:
+    weekly = progress(points=5, first=START, last=START + 28 * DAY, cadence=7 * DAY)
+    assert not weekly.done
+    assert str(weekly) == "35 of 98 days"
+    assert progress(points=14, first=START, last=START + 13 * DAY, cadence=DAY).done
