@@ -354,7 +354,7 @@ def _describe(token: Token) -> dict[str, Any]:
 
 
 def _print_assessment(console: Console, report: Report) -> None:
-    from app.web.assessment import budget_in_words, change_in_words, facts
+    from app.web.assessment import alerts_in_words, budget_in_words, change_in_words, facts
 
     one, metric = report.assessment, report.past.metric
     console.print(f"[bold]{escape(metric)}[/bold]: {one.recommendation}", highlight=False)
@@ -365,7 +365,7 @@ def _print_assessment(console: Console, report: Report) -> None:
         within = "1 point" if change.within_points == 1 else f"{change.within_points} points"
         table.add_row(f"Smallest {change.kind} seen within {within}", change_in_words(change, metric))
     for each in one.alerts:
-        table.add_row(f"Alerts a week at {budget_in_words(each.budget)}", f"{each.alerts_per_week:.2g}")
+        table.add_row(f"Alerts at {budget_in_words(each.budget)}", alerts_in_words(each))
     console.print(table, highlight=False)
     console.print()
 

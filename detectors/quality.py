@@ -95,6 +95,9 @@ def _findings(quality: Quality, stuck_at: float, outlier: float | None) -> list[
     said = []
     if quality.missing > MANY_MISSING:
         said.append(f"{_percent(quality.missing)} of the points are missing")
+    elif quality.missing:
+        missing = round(quality.points * quality.missing / (1 - quality.missing))
+        said.append(f"{_counted(missing, 'point')} {'is' if missing == 1 else 'are'} missing")
     if quality.repeated > MANY_REPEATED:
         said.append(f"{_percent(quality.repeated)} of the points repeat the one before")
     elif quality.frozen and (stuck_at != 0 or quality.zero <= MANY_ZERO):

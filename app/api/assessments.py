@@ -24,7 +24,8 @@ from app.pipeline.assess import Past, Report, assess_pasts, pasts_of
 from app.pipeline.policies import current_policies
 from app.store.series import Matcher
 from app.web.assessment import assessment_page
-from detectors.assessment import Advice, Season
+from detectors.advice import Advice
+from detectors.assessment import Season
 from detectors.calendar import zone_names
 from detectors.days import UnknownCountryError, check_country
 from detectors.quality import arrival_of
@@ -87,15 +88,21 @@ class QualityAnswer(BaseModel):
 class ExpectedAnswer(BaseModel):
     budget: float = Field(description="Alerts a week that somebody would put up with for wrong reasons.")
     alerts_per_week: float = Field(description="What the judged part of the history gave, real problems included.")
+    alerts: int = Field(description="How many these are; few of them tell little of a week.")
 
 
 class SmallestAnswer(BaseModel):
-    """The smallest injected change that was told nine times of ten; null where even the largest tried was not."""
+    """The smallest injected change that was told nine times of ten; null where there is none, with the reason."""
 
     kind: str = Field(description="`drop` or `spike`.")
     within_points: int
     share: float | None = Field(description="Of the usual size.")
     size: float | None = Field(description="In the unit of the series.")
+    trials: int = Field(
+        description="Places that were calm for so long. From fewer than 10 nothing is said but what is seen in fewer "
+        "points."
+    )
+    reason: str | None = Field(description="Why `share` is null: even the largest was missed, or it is not known.")
 
 
 class SpecialDaysAnswer(BaseModel):
@@ -136,10 +143,16 @@ class AssessmentAnswer(BaseModel):
     quality: QualityAnswer
     expected_alerts: list[ExpectedAnswer]
     smallest_changes: list[SmallestAnswer]
-    gain_over_fixed_limit: float | None = Field(description="By what share the changes seen are smaller.")
+    fixed_limit_changes: list[SmallestAnswer] = Field(description="The same of a fixed limit.")
+    gain_over_fixed_limit: float | None = Field(
+        description="By what share the changes seen are smaller, the mean of drops and spikes; -1 of those that only "
+        "the limit sees."
+    )
     gain_over_last_week: float | None = Field(description="By what share errors are smaller than last week's value.")
     days_of_history: int
-    days_still_needed: int = Field(description="Until the whole pattern is known; 0 where it is.")
+    days_still_needed: int = Field(
+        description="Until the whole pattern is known and the series can be tried on its own past; 0 where it is."
+    )
     judged_weeks: float = Field(description="How much of the history the figures rest on.")
     would_be_alerts: list[WouldBe] = Field(description="At the budget asked for, in the judged part.")
 
@@ -161,6 +174,7 @@ class AssessmentAnswer(BaseModel):
             quality=QualityAnswer.model_validate(one.quality, from_attributes=True),
             expected_alerts=_all(ExpectedAnswer, one.alerts),
             smallest_changes=_all(SmallestAnswer, one.smallest),
+            fixed_limit_changes=_all(SmallestAnswer, one.limited),
             gain_over_fixed_limit=one.gain_over_fixed_limit,
             gain_over_last_week=one.gain_over_last_week,
             days_of_history=one.learning.days,

@@ -18,8 +18,9 @@ from app.store.points import PointBatch
 from app.web.chart import Chart, Mark, draw
 from app.web.figures import Figure, draw_power, draw_week
 from app.web.pages import STYLE, rendered
-from detectors.assessment import Advice, Assessment, Season
-from detectors.injection import WITHIN_POINTS, SmallestChange
+from detectors.advice import FEW_ALERTS, Advice, gains_over
+from detectors.assessment import Assessment, Season
+from detectors.injection import WITHIN_POINTS, ExpectedAlerts, SmallestChange
 from detectors.special_days import SpecialDays
 
 SHOWN_COLUMNS = 1_500
@@ -97,7 +98,7 @@ def _sheet(report: Report) -> Sheet:
         facts=facts(report),
         changes=[_change(report, points) for points in WITHIN_POINTS] if one.smallest else [],
         alerts=[
-            (budget_in_words(each.budget), f"{each.alerts_per_week:.2g}", each.budget == report.alerts_per_week)
+            (budget_in_words(each.budget), alerts_in_words(each), each.budget == report.alerts_per_week)
             for each in one.alerts
         ],
         chart=_chart(report),
@@ -120,16 +121,18 @@ def facts(report: Report) -> list[Fact]:
     said.append(Fact("Quality", "; ".join(one.quality.findings) or "Nothing is missing or stuck."))
     said.append(Fact("Told", _told(report.past)))
     if one.gain_over_fixed_limit is not None:
-        said.append(Fact("Against a fixed limit", _gain(one.gain_over_fixed_limit, "sees changes {} smaller")))
+        said.append(Fact("Against a fixed limit", _against_a_limit(one)))
     if one.gain_over_last_week is not None:
         said.append(Fact("Against the same time last week", _gain(one.gain_over_last_week, "errs {} less")))
+    if one.smallest:
+        said.append(Fact("Tried on", _tried(one)))
     return said
 
 
 def change_in_words(change: SmallestChange, metric: str) -> str:
     """`12 % (about 48)`."""
     if change.share is None or change.size is None:
-        return "none"
+        return "none" if change.is_known else f"not known: {change.reason}"
     return f"{percent(change.share)} (about {quantity(float(f'{change.size:.2g}'), unit_of(metric))})"
 
 
@@ -140,6 +143,13 @@ def budget_in_words(budget: float) -> str:
     return f"1 in {1 / budget:.3g} weeks"
 
 
+def alerts_in_words(expected: ExpectedAlerts) -> str:
+    """`4, which is 1.2 a week`; without the rate where they are too few to tell one."""
+    if expected.alerts < FEW_ALERTS:
+        return str(expected.alerts)
+    return f"{expected.alerts}, which is {expected.alerts_per_week:.2g} a week"
+
+
 def percent(share: float) -> str:
     """`12 %`; one digit where it is small."""
     return f"{100 * share:.0f} %" if share >= 0.095 else f"{100 * share:.1f} %"
@@ -147,7 +157,7 @@ def percent(share: float) -> str:
 
 def _predictable(one: Assessment) -> str:
     if one.predictability is None:
-        return "Not known yet."
+        return "Not known yet." if one.course is None else "Its median never errs: there is nothing to predict."
     if one.predictability < 0.05:
         return "No: what comes next is as well guessed by its median."
     degree = "Well" if one.predictability > 0.6 else "Somewhat"
@@ -197,6 +207,30 @@ def _gain(share: float, phrase: str) -> str:
     if share >= 1:
         return "It sees changes where that sees none."
     return f"It {phrase.format(percent(share))}."
+
+
+def _against_a_limit(one: Assessment) -> str:
+    """`Drops: those seen are 20 % smaller. Spikes: that sees none.`"""
+    gains = gains_over(one.smallest, one.limited)
+    return " ".join(f"{kind.capitalize()}s: {_by_kind(gain)}" for kind, gain in gains.items())
+
+
+def _by_kind(gain: float) -> str:
+    if gain <= -1:
+        return "only that sees any."
+    if gain >= 1:
+        return "that sees none."
+    if gain < 0:
+        return "that sees smaller ones."
+    return f"those seen are {percent(gain)} smaller." if gain else "the same are seen."
+
+
+def _tried(one: Assessment) -> str:
+    calm = {change.within_points: change.trials for change in one.smallest}
+    places = ", ".join(f"{trials} for {points}" for points, trials in calm.items())
+    return (
+        f"Its last {lasting(timedelta(weeks=one.judged_weeks))}, at places that were calm for so many points: {places}."
+    )
 
 
 def _change(report: Report, points: int) -> ChangeRow:

@@ -48,6 +48,9 @@ def test_a_posted_history_is_assessed_and_not_kept(shared: Served) -> None:
         (kind, points) for kind in ("drop", "spike") for points in (1, 3, 24)
     }
     assert 1.0 in [each["budget"] for each in one["expected_alerts"]]
+    assert {each["reason"] for each in one["smallest_changes"]} == {None}
+    assert all(each["trials"] >= 10 for each in one["smallest_changes"])
+    assert len(one["fixed_limit_changes"]) == 6
     assert shared.client.get("/v1/series").json() == before
 
 
@@ -78,6 +81,14 @@ def test_white_noise_is_answered_with_a_fixed_limit(shared: Served) -> None:
     (one,) = assessed(shared, {"series": [noise]})
     assert one["advice"] == "fixed_limit"
     assert "fixed limit" in one["recommendation"]
+
+
+def test_a_change_that_is_not_seen_has_a_reason(shared: Served) -> None:
+    rare = weekly_orders() | {"values": np.random.default_rng(3).poisson(0.3, WEEKS * 168).tolist()}
+    (one,) = assessed(shared, {"series": [rare]})
+    unseen = {each["reason"] for each in one["smallest_changes"] if each["share"] is None}
+    assert unseen == {"even the largest that was tried is missed"}
+    assert "outage" not in one["recommendation"]
 
 
 def test_too_little_history_is_told_with_the_days_that_are_missing(shared: Served) -> None:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from app.pipeline.assess import LIVE
-from detectors.assessment import Advice, Assessment, Season, assess
+from detectors.advice import Advice
+from detectors.assessment import Assessment, Season, assess
 from detectors.bars import Bar, Bars
 from detectors.contract import Floats, History
 from detectors.injection import BUDGETS
@@ -242,3 +243,84 @@ def test_what_a_special_day_adds_to_a_series_that_goes_below_zero_is_an_amount()
     [found] = special_days(german_shop.history(timestamp, values[None, :], country=""))
     assert [(each.which, each.share) for each in found.monthly] == [("last day of the month", None)]
     assert found.monthly[0].amount > 0
+
+
+def test_days_too_few_to_be_tried_on_are_answered_with_how_many_more_it_takes() -> None:
+    """Twenty clean days were once told that even their loss would be missed, which nobody had tried."""
+    one = _assessed(seasonal_values(times(20, DAY), 1)[0], DAY)
+    assert one.advice is Advice.WAIT
+    assert "6 more points are needed" in one.recommendation
+    assert one.days_still_needed == 6
+    assert _assessed(seasonal_values(times(26, DAY), 1)[0], DAY).smallest
+
+
+def test_weeks_needed_are_said_in_days() -> None:
+    one = _assessed(np.random.default_rng(1).normal(1000, 30, 5), 7 * DAY)
+    assert one.advice is Advice.WAIT
+    assert one.days_still_needed == (26 - 5) * 7
+    assert one.learning.of_days == 14 * 7
+
+
+@pytest.mark.parametrize("count", [45, 60])
+@pytest.mark.parametrize("kind", ["drop", "spike"])
+def test_what_is_seen_within_three_points_is_seen_within_24(count: int, kind: str) -> None:
+    """Although no start has 24 judged days behind it."""
+    one = _assessed(seasonal_values(times(count, DAY), 1, noise=0.02)[0], DAY, budget=0.25)
+    assert _share(one, kind, 24) <= _share(one, kind, 3) < 0.3
+    trials = {each.within_points: each.trials for each in one.smallest}
+    assert trials[3] >= 10
+    assert trials[24] == 0
+
+
+def test_where_too_few_starts_were_calm_nothing_is_said_of_what_would_be_seen() -> None:
+    values = np.random.default_rng(1).normal(100.0, 2.0, 60)
+    values[-20:] *= 3 ** np.arange(20.0)
+    one = _assessed(values)
+    assert one.advice is Advice.WAIT
+    assert "Too few calm stretches" in one.recommendation
+    assert {each.reason for each in one.smallest} == {"too few calm stretches to tell"}
+
+
+def test_a_limit_is_not_as_good_where_it_sees_no_drop() -> None:
+    """Of orders that rest at night, a lower limit never hears."""
+    by_day = times(35 * 24) // HOUR % 24 >= 12
+    one = _assessed(np.where(by_day, np.random.default_rng(2).poisson(40, by_day.size), 0).astype(float))
+    assert [each.share for each in one.limited if each.kind == "drop"] == [None] * 3
+    assert _share(one, "drop", 24) <= 1.0
+    assert one.advice is not Advice.FIXED_LIMIT
+
+
+def test_of_single_events_changes_are_more_or_fewer_events() -> None:
+    """Zeros can rise, and the size of a change is a number of events although most steps have none."""
+    one = _assessed(np.random.default_rng(1).poisson(0.3, 35 * 24).astype(float))
+    seen = [each for each in (*one.smallest, *one.limited) if each.size is not None]
+    assert {each.kind for each in seen} == {"spike"}
+    assert all(each.size == pytest.approx(0.3 * (each.share or 0), rel=0.3) for each in seen)
+    assert "outage" not in one.recommendation
+
+
+def test_a_loss_is_tried_as_a_whole() -> None:
+    """Told from a change of 95 % on: a drop of 93 % is too small, and one of more than all there is cannot be."""
+    one = _assessed(seasonal_values(times(N), 1)[0], bar=Bar(relative=0.95))
+    assert _share(one, "drop", 3) == 1.0
+
+
+def test_one_alert_is_no_reason_to_look_at_alerts_first() -> None:
+    values = seasonal_values(times(N), 1, noise=0.02)[0]
+    values[800:806] *= 0.5
+    one, noisy = _assessed(values, budget=0.1), values.copy()
+    assert [each.alerts for each in one.alerts if each.budget == 0.1] == [1]
+    assert "It gave" not in one.recommendation
+    noisy[[700, 750, 850, 900]] *= 0.5
+    assert "It gave 5 alerts on the last 14 days of its past" in _assessed(noisy, budget=0.1).recommendation
+
+
+def test_a_minute_series_is_judged_over_days() -> None:
+    one = _assessed(seasonal_values(times(16 * 1440, 60), 1)[0], 60)
+    assert one.judged_weeks == pytest.approx(16 / 3 / 7, abs=0.01)
+
+
+def test_a_few_missing_points_are_counted() -> None:
+    values = seasonal_values(times(N), 1)[0]
+    values[[100, 200, 201]] = np.nan
+    assert _quality(values).findings == ("3 points are missing",)
