@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from operator import itemgetter
@@ -24,7 +24,7 @@ OF_A_TIME = re.compile(
 FOLD = re.compile(rb"(?:(?<!\n)\r\n|(?<![\r\n])\n)(?:\r?\n)*[ \t]")
 NEWLINE = re.compile(rb"\r?\n")
 ZONE = "X-ZONE"
-MINUTE, DAY, YEAR = timedelta(minutes=1), timedelta(days=1), timedelta(days=365)
+MINUTE, HALF_DAY, DAY, YEAR = timedelta(minutes=1), timedelta(hours=12), timedelta(days=1), timedelta(days=365)
 YEARS_COMPARED = (-1, 3)
 """From and to, counted from now, in which a zone of the world must show the same time as one that a file defines."""
 MOST_DEFINED = 100
@@ -117,19 +117,24 @@ def _of_the_world(name: str) -> ZoneInfo | None:
     return None
 
 
-def _same_time(defined: _Defined, candidates: Iterable[ZoneInfo], now: datetime) -> ZoneInfo | None:
-    """The first that shows the same time these years: calendars call the zones of the world what they like."""
-    shown = [(moment, defined.shows(moment)) for moment in _telling(defined, now)]
-    for candidate in candidates:
-        if all(moment.astimezone(candidate).utcoffset() == offset for moment, offset in shown):
-            return candidate
+def _same_time(defined: _Defined, candidates: Sequence[ZoneInfo], now: datetime) -> ZoneInfo | None:
+    """The first that shows the same time these years, or does but for some hours around the changes of its clock.
+
+    Calendars call the zones of the world what they like, and some mistake the hour of the change.
+    """
+    for around in (MINUTE, HALF_DAY):
+        shown = [(moment, defined.shows(moment)) for moment in _telling(defined, now, around)]
+        for candidate in candidates:
+            if all(moment.astimezone(candidate).utcoffset() == offset for moment, offset in shown):
+                return candidate
     return None
 
 
-def _telling(defined: _Defined, now: datetime) -> Iterator[datetime]:
-    """Each tenth day, and the minutes before and after each change of the clock."""
+def _telling(defined: _Defined, now: datetime, around: timedelta) -> Iterator[datetime]:
+    """Each tenth day, and so long before and after each change of the clock."""
     start, end = (now + years * YEAR for years in YEARS_COMPARED)
-    yield from (start + days * DAY for days in range(0, (end - start).days, 10))
-    for change, _ in defined.changes:
-        if start < change < end:
-            yield from (change - MINUTE, change)
+    changes = [change for change, _ in defined.changes if start < change < end]
+    yield from (moment for change in changes for moment in (change - around, change + around))
+    for day in (start + days * DAY for days in range(0, (end - start).days, 10)):
+        if all(abs(day - change) >= around for change in changes):
+            yield day

@@ -89,6 +89,11 @@ def test_a_zone_that_a_file_calls_as_it_likes_is_the_one_of_the_world_that_shows
         NOW,
     ).events
     assert named.when.timezone == "Europe/Berlin"
+    (an_hour_early,) = events_of(
+        "UID:b\nDTSTART;TZID=Western/Central Europe:20260320T090000\nDURATION:PT1H",
+        zone=defined("Western/Central Europe", "+0100", "+0200").replace("T030000", "T020000"),
+    )
+    assert an_hour_early.when.timezone == "Europe/Berlin"
     (nepali,) = events_of(
         "UID:b\nDTSTART;TZID=Kathmandu:20260320T090000\nDURATION:PT1H", zone=defined("Kathmandu", "+0545", "+0545")
     )
