@@ -26,7 +26,7 @@ from app.pipeline.rescore import score_again
 from app.pipeline.train import WAIT_FOR_LATE_SECONDS, everything, fold, portions, with_points
 from app.store import happenings
 from app.store import retrains as stored
-from app.store.tables import Concerned, Retrain
+from app.store.tables import Concerned, Gap, Retrain
 from detectors import training
 from detectors.contract import Ints
 from feedback.training_mask import Exclusions
@@ -142,7 +142,7 @@ def run_night(committer: Committer, now: datetime) -> Retrain | None:
 def run_now(
     committer: Committer, concerned: Concerned, *, reason: str, author: str, key: str, now: datetime
 ) -> Retrain:
-    """Retrain the series that an event or a gap is about, once for each key, on the thread of whoever calls.
+    """Retrain the series that something is about, once for each key, on the thread of whoever calls.
 
     It waits while a flag has learning frozen.
     """
@@ -150,6 +150,7 @@ def run_now(
         metric=concerned.metric,
         dimensions=concerned.dimensions,
         series_id=concerned.series_id,
+        gap_id=concerned.id if isinstance(concerned, Gap) else None,
         without=[],
         reason=reason,
         author=author,

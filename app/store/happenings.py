@@ -13,7 +13,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from app.store.desensitisations import level_changes
 from app.store.labels import further_series, labelled_and_open_spans
 from app.store.series import Matcher, selected_by
-from app.store.tables import Concerned, Declared, Desensitisation, Event, Gap, GapSeries, Label, Series
+from app.store.tables import Concerned, Declared, Desensitisation, Event, Gap, GapSeries, Label, Retrain, Series
 from detectors.contract import Ints
 from feedback.recurrence import Occurrence, Recurring, occurrences
 from feedback.training_mask import Exclusions, SharedSpans
@@ -79,8 +79,10 @@ def recurring(event: Event) -> Recurring:
 def series_ids_of(session: Session, happening: Concerned) -> Ints:
     """Ids of the series that it is about, ascending.
 
-    What a label on an alert made is about all series that the label is about.
+    What a label on an alert made is about all series that the label is about, and so is the retrain of a gap.
     """
+    if isinstance(happening, Retrain) and happening.gap_id is not None:
+        happening = session.get(Gap, happening.gap_id) or happening
     if happening.series_id is not None:
         label_id = happening.label_id if isinstance(happening, Declared) else None
         further = [each.series_id for each in further_series(session, label_id)] if label_id else []

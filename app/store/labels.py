@@ -155,6 +155,14 @@ def _overruled(effect: EffectOn, series_id: InstrumentedAttribute[int]) -> sa.Co
     return sa.exists().where(stronger, on_alert) | sa.exists().where(stronger, on_span)
 
 
+def _is_put_right() -> sa.ColumnElement[bool]:
+    """Whether a label calls bad what is right now: the gap that it made, or that its alert tells of, is filled."""
+    filled = Gap.filled_at.is_not(None)
+    made = sa.exists().where(filled, Gap.label_id == Label.id)
+    told_of = sa.exists().where(filled, Gap.id == Alert.gap_id, Alert.kind == "data", Alert.id == Label.alert_id)
+    return (Label.verdict == Verdict.BAD_DATA.value) & (made | told_of)
+
+
 def further_series(session: Session, label_id: int) -> list[LabelledSeries]:
     """What a label on an alert says of its other series."""
     query = sa.select(LabelledSeries).where(LabelledSeries.label_id == label_id)
@@ -272,7 +280,7 @@ def revoke(label: Label, by: str, now: datetime) -> None:
 def labelled_and_open_spans(session: Session) -> Exclusions:
     """Spans that labels keep out of training, and those of told anomalies that have not ended.
 
-    Of labels on the same that act on training, the one that decides counts.
+    Of labels on the same that act on training, the one that decides counts. Bad data are learned once they are right.
     A label on an alert reaches to the end of that alert's anomalies, however long they went on after the label, and to
     those that came after it.
     """
@@ -282,7 +290,9 @@ def labelled_and_open_spans(session: Session) -> Exclusions:
         .scalar_subquery()
     )
     until = sa.func.coalesce(last_abnormal, Label.ended_at)
-    excludes = Label.revoked_at.is_(None) & Label.verdict.in_(NOT_LEARNED) & _acts_on(EffectOn.TRAINING)
+    excludes = (
+        Label.revoked_at.is_(None) & Label.verdict.in_(NOT_LEARNED) & _acts_on(EffectOn.TRAINING) & ~_is_put_right()
+    )
     labelled = sa.select(Label.series_id, Label.started_at, Label.ended_at, until).where(
         excludes, ~_overruled(EffectOn.TRAINING, Label.series_id)
     )

@@ -187,6 +187,7 @@ class Retrain(Concerned, Base):
     cancelled_by: Mapped[str | None]
     rolled_back_at: Mapped[datetime | None]
     rolled_back_by: Mapped[str | None]
+    gap_id: Mapped[int | None]  # the gap whose late points are in: it is about the series of that
 
 
 class RetrainPart(Base):

@@ -88,6 +88,26 @@ def baseline(served: Served, series_id: int) -> list[float]:
     return [float(each) for each in profile]
 
 
+def test_what_bad_data_blanked_is_learned_of_every_series_of_the_alert_once_it_is_sent_again(served: Served) -> None:
+    losing = trained_shops(served)[:3]
+    for shop in losing:
+        shop.send(4, factor=0.05)
+    (alert,) = served.client.get("/v1/alerts?kind=anomaly").json()["alerts"]
+    receipt = served.client.post(f"/v1/alerts/{alert['id']}/labels", json={"verdict": "bad_data"}).json()
+    assert receipt["series_count"] == 3
+    for shop in losing:
+        shop.clock -= 4
+        shop.send(4, at_once=True)
+    for shop in losing:
+        shop.send(2)
+    (gap,) = served.client.get("/v1/gaps").json()["gaps"]
+    assert gap["ended_by"] == "points that were sent again"
+    retrain = served.client.get("/v1/retrains").json()["retrains"][0]
+    assert (retrain["reason"], retrain["series_total"]) == (f"gap {gap['id']} is filled", 3)
+    learned = served.client.get(f"/v1/retrains/{retrain['id']}/series").json()["series"]
+    assert {each["figures"]["points"] >= HISTORY + 4 for each in learned} == {True}, learned
+
+
 @pytest.mark.any_database
 def test_while_a_gap_lasts_its_series_open_no_alerts(served: Served) -> None:
     *losing, _ = trained_shops(served)

@@ -10,7 +10,7 @@ import pytest
 
 from app.store import happenings
 from app.store.database import Database
-from app.store.tables import Event, Gap, Label
+from app.store.tables import Alert, Event, Gap, Label, Retrain
 from feedback.training_mask import training_mask
 from tests.pipeline.world import World, a_series, an_alert
 
@@ -87,6 +87,37 @@ def test_a_gap_is_left_out_until_it_is_filled_and_an_open_one_to_the_end(world: 
         for gap in happenings.standing(session, Gap):
             gap.filled_at = UNTIL
     assert masked_days(world, german) == []
+
+
+@pytest.mark.parametrize("kind", ["anomaly", "data"])
+def test_what_a_verdict_calls_bad_is_left_out_until_the_gap_that_it_made_or_is_about_is_filled(
+    world: World, kind: str
+) -> None:
+    german = a_series(world)
+    labelled = an_alert(world, german, is_open=False)
+    label = world.label(labelled, "bad_data").label_id
+    kept_out = world.label(an_alert(world, german, is_open=False, days_ago=3), "bad_data", only=["training"])
+    gap = a_gap(label_id=label if kind == "anomaly" else None)
+    add(world, gap)
+    with world.database.writing() as session:
+        alert = session.get_one(Alert, labelled)
+        alert.kind, alert.gap_id = kind, gap.id
+    assert masked_days(world, german) == [2, 3, 27, 30]
+    with world.database.writing() as session:
+        session.get_one(Gap, gap.id).filled_at = UNTIL
+    assert masked_days(world, german) == [27]
+    world.undo(kept_out.label_id)
+    assert masked_days(world, german) == []
+
+
+def test_the_retrain_of_a_gap_is_about_the_series_of_that_gap(world: World) -> None:
+    german, french = a_series(world, "DE"), a_series(world, "FR")
+    gap = a_gap(dimensions={"country": ["FR"]})
+    add(world, gap)
+    with world.database.reading() as session:
+        of_gap = Retrain(metric="*", dimensions={}, gap_id=gap.id)
+        assert happenings.series_ids_of(session, of_gap).tolist() == [french]
+        assert happenings.series_ids_of(session, Retrain(metric="*", dimensions={})).tolist() == [german, french]
 
 
 def test_a_gap_of_one_token_is_about_its_series_alone(world: World) -> None:

@@ -1,0 +1,15 @@
+"""The retrain of a gap is about the series of that gap."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0033"
+down_revision = "0029"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.add_column("retrain", sa.Column("gap_id", sa.BigInteger(), nullable=True))
