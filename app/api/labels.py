@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 
@@ -35,7 +36,8 @@ OnceKey = Annotated[
     Header(
         alias="Idempotency-Key",
         max_length=100,
-        description="The same key again is answered with the first receipt, while that label stands.",
+        description="The same request with the same key is answered with the first receipt, while that label stands; "
+        "another request with it is refused.",
     ),
 ]
 
@@ -161,6 +163,7 @@ def label_an_alert(
         source=SOURCE,
         comment=new.comment,
         once_key=_once_key(bearer, once),
+        asked=_digest(f"alert {alert_id}", new),
         wanted=new.wanted(),
         only=new.only,
         confirmed=new.confirm,
@@ -185,6 +188,7 @@ def label_a_span(
         source=SOURCE,
         comment=new.comment,
         once_key=_once_key(bearer, once),
+        asked=_digest("span", new),
         wanted=new.wanted(),
         only=new.only,
         confirmed=new.confirm,
@@ -234,6 +238,11 @@ def undo_a_label(label_id: Id, heed: Heed, bearer: AnalystBearer, dry_run: DryRu
 
 def _once_key(bearer: Bearer, key: str | None) -> str | None:
     return f"{SOURCE}:{bearer.token_id}:{key}" if key else None
+
+
+def _digest(about: str, new: NewVerdict) -> str:
+    """Of what is asked for, so that a key is not taken for a repeat of something else."""
+    return hashlib.sha256(f"{about} {new.model_dump_json(exclude={'confirm'})}".encode()).hexdigest()
 
 
 def _receipt(answer: Answer, *, created: bool) -> Response:

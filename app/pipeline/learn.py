@@ -126,6 +126,7 @@ class _Signature:
     comment: str | None
     once_key: str | None
     now: datetime
+    asked: str | None = None
 
 
 def current_tolerances(
@@ -155,6 +156,7 @@ def label_alert(
     now: datetime,
     comment: str | None = None,
     once_key: str | None = None,
+    asked: str | None = None,
     wanted: Wanted = NOTHING_SAID,
     only: Collection[EffectOn] | None = None,
     confirmed: bool = False,
@@ -163,7 +165,8 @@ def label_alert(
     """Give a verdict on an alert, and so on each of its series. A dry run answers with the receipt, and does nothing.
 
     source: "link" for whoever holds a link, "api" for a token, "slack" for a person there.
-    once_key: the same key again is answered with the first receipt, while that label stands.
+    once_key: the same key again is answered with the first receipt, while that label stands. asked: digest of what is
+    asked for under that key; with another one the key is refused.
     wanted: what is said of the event, gap or new normal that the verdict creates. only: what it acts on, if not on all
     that the verdict acts on. confirmed: it acts although it would
     hide changes that the owner wants to hear of.
@@ -173,6 +176,7 @@ def label_alert(
     acting = _only(given, only)
     if given is Verdict.MISSED:
         raise Unprocessable("An alert was not missed. Answer `real`, or report a span with POST /v1/labels.")
+    signature = _Signature(author, source, comment, once_key, now, asked)
     with heed.database.reading() as session:
         alert = stored_alerts.get(session, alert_id)
         if alert is None:
@@ -182,7 +186,6 @@ def label_alert(
                 raise Unprocessable(
                     "This alert tells of lost data, and a verdict on it acts as a whole. Leave `only` out."
                 )
-            signature = _Signature(author, source, comment, once_key, now)
             label = _label_of_gap(session, given, alert, signature)
             return _act(heed, session, label, _How(wanted, confirmed, dry_run))
         anomalies = stored_alerts.anomalies_of(session, [alert_id]).get(alert_id, [])
@@ -190,7 +193,7 @@ def label_alert(
             raise Unprocessable("This alert is not about a series, so there is nothing to learn from it.")
         first, *others = _strangest_of_each_series(anomalies, lead=alert.lead_series_id)
         span = first.started_at, first.last_abnormal_at
-        label = _new_label(given, first.series_id, span, first, _Signature(author, source, comment, once_key, now))
+        label = _new_label(given, first.series_id, span, first, signature)
         label.of_whole_alert, label.only = True, acting
         further = tuple(_as_further_series(each) for each in others[: MOST_TOGETHER - 1])
         return _act(heed, session, label, _How(wanted, confirmed, dry_run, further=further))
@@ -208,6 +211,7 @@ def label_span(
     now: datetime,
     comment: str | None = None,
     once_key: str | None = None,
+    asked: str | None = None,
     wanted: Wanted = NOTHING_SAID,
     only: Collection[EffectOn] | None = None,
     confirmed: bool = False,
@@ -226,7 +230,7 @@ def label_span(
             policies = current_policies(session, heed.committer.rules.policy_defaults)
             how = replace(how, missed=missed.witness(session, series, start, end, policies))
         rarest = how.missed.anomaly if how.missed else stored_alerts.strongest_anomaly(session, series_id, start, end)
-        signature = _Signature(author, source, comment, once_key, now)
+        signature = _Signature(author, source, comment, once_key, now, asked)
         label = _new_label(given, series_id, (start, end), rarest, signature)
         label.only = _only(given, only)
         return _act(heed, session, label, how)
@@ -297,10 +301,8 @@ class _How:
 
 def _act(heed: Heed, session: Session, label: Label, how: _How) -> Answer:
     """Draw up the receipt of a label that is not stored yet and, unless it is only tried, let it act."""
-    if not how.dry_run and label.once_key is not None:
-        first = stored_labels.by_once_key(session, label.once_key)
-        if first is not None:
-            return _answer(heed, first, repeated=True)
+    if not how.dry_run and (first := _first_answer(heed, session, label)):
+        return first
     before = stored_labels.standing_evidence(session)
     series = stored_series.get_many(session, [label.series_id, *(each.series_id for each in how.further)])
     metrics = {series_id: each.metric for series_id, each in series.items()}
@@ -326,7 +328,10 @@ def _act(heed: Heed, session: Session, label: Label, how: _How) -> Answer:
     try:
         heed.committer.call(lambda: _carry_out(heed, label, receipt, how))
     except sa.exc.IntegrityError:  # the same key came twice at the same moment
-        return _first_answer(heed, label.once_key)
+        with heed.database.reading() as later:
+            if first := _first_answer(heed, later, label):
+                return first
+        raise Conflict("The same answer was given and taken back at the same moment. Send it again.") from None
     log.info("label_given", label=label.id, verdict=label.verdict, series=label.series_id, source=label.source)
     return _answer(heed, label)
 
@@ -435,12 +440,14 @@ def _store(heed: Heed, label: Label, receipt: Receipt, how: _How) -> list[int]:
         return settle_alert(session, label.alert_id, label.created_at)
 
 
-def _first_answer(heed: Heed, once_key: str | None) -> Answer:
-    with heed.database.reading() as session:
-        first = stored_labels.by_once_key(session, once_key or "")
-        if first is None:
-            raise Conflict("The same answer was given and taken back at the same moment. Send it again.")
-        return _answer(heed, first, repeated=True)
+def _first_answer(heed: Heed, session: Session, label: Label) -> Answer | None:
+    """What was answered when the same was asked before, if it was. Raises Unprocessable where it was something else."""
+    first = stored_labels.by_once_key(session, label.once_key) if label.once_key is not None else None
+    if first is None:
+        return None
+    if first.asked not in (None, label.asked):
+        raise Unprocessable("This Idempotency-Key was sent with another request. Send a new key for a new label.")
+    return _answer(heed, first, repeated=True)
 
 
 def _answer(heed: Heed, label: Label, *, repeated: bool = False) -> Answer:
@@ -607,6 +614,7 @@ def _new_label(
         weight=guards.identity_weight(signature.source),
         comment=signature.comment,
         once_key=signature.once_key,
+        asked=signature.asked,
         created_at=signature.now,
         receipt={},
     )

@@ -410,6 +410,7 @@ class Label(Base):
     evidence: Mapped[dict[str, Any] | None] = mapped_column(default=None)  # looks of the labelled anomaly at that time
     comment: Mapped[str | None]
     once_key: Mapped[str | None] = mapped_column(unique=True)  # the same link pressed twice is one label
+    asked: Mapped[str | None] = mapped_column(default=None)  # digest of what was asked for under that key
     created_at: Mapped[datetime]
     revoked_at: Mapped[datetime | None]
     revoked_by: Mapped[str | None]

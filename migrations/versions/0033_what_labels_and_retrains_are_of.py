@@ -1,4 +1,4 @@
-"""The retrain of a gap is about the series of that gap."""
+"""A label knows what was asked for under its key; the retrain of a gap is about the series of that gap."""
 
 from __future__ import annotations
 
@@ -13,3 +13,4 @@ depends_on = None
 
 def upgrade() -> None:
     op.add_column("retrain", sa.Column("gap_id", sa.BigInteger(), nullable=True))
+    op.add_column("label", sa.Column("asked", sa.String(), nullable=True))

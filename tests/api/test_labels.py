@@ -62,6 +62,24 @@ def test_the_same_idempotency_key_gives_one_label_and_the_same_receipt(served: S
     assert len(served.client.get("/v1/labels").json()["labels"]) == 1
 
 
+def test_the_same_idempotency_key_with_another_request_is_refused_and_labels_nothing(served: Served) -> None:
+    alert = served.has_an_alert()
+    path, verdict, once = f"/v1/alerts/{alert['id']}/labels", {"verdict": "real"}, {"Idempotency-Key": "k"}
+    span = {"series_id": 1, "start": alert["started_at"], "end": alert["started_at"]}
+    assert served.client.post(path, json=verdict, headers=once).status_code == 201
+    for other_path, body in (
+        (path, {"verdict": "false_alarm"}),
+        (path, verdict | {"comment": "a till was down"}),
+        ("/v1/labels", span | {"verdict": "real"}),
+    ):
+        refused = served.client.post(other_path, json=body, headers=once)
+        assert (refused.status_code, "Send a new key" in refused.text) == (422, True), refused.text
+    assert served.client.post(path, json=verdict | {"confirm": True}, headers=once).status_code == 200
+    assert len(served.client.get("/v1/labels").json()["labels"]) == 1
+    with served.as_scope(Scope.ANALYST) as another:
+        assert another.post(path, json={"verdict": "false_alarm"}, headers=once).status_code == 201
+
+
 def test_a_span_of_a_series_can_be_labelled(served: Served) -> None:
     alert = served.has_an_alert()
     anomaly = alert["anomalies"][0]
