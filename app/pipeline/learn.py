@@ -49,7 +49,16 @@ from app.store.database import Database
 from app.store.flags import FlagName
 from app.store.tables import Alert, Anomaly, Label, LabelledSeries, Series
 from feedback import guards
-from feedback.labels import EFFECTS, AlertEffect, EffectOn, LabelEvidence, ToleranceEffect, Verdict, deciding_on
+from feedback.labels import (
+    EFFECTS,
+    AlertEffect,
+    EffectOn,
+    LabelEvidence,
+    ToleranceEffect,
+    TrainingEffect,
+    Verdict,
+    deciding_on,
+)
 from feedback.missed import Replayed, replay
 from feedback.receipt import Action, Change, Receipt
 from feedback.tolerance import Tolerances, fold
@@ -59,6 +68,11 @@ log = structlog.get_logger()
 T = TypeVar("T")
 
 DAY = timedelta(days=1)
+
+AHEAD = DAY
+"""A labelled span may end so much later than now: with the day, or by a clock of its own."""
+LONGEST_SPAN = timedelta(days=31)
+"""Of what is not learned; more is asked about."""
 
 MOST_TOGETHER = 1_000
 """Series of one alert that a label on it teaches by themselves, the rarest; the rest learn as siblings do."""
@@ -221,6 +235,8 @@ def label_span(
     given = _verdict(verdict)
     if end < start:
         raise Unprocessable("The span ends before it starts. Send `start` before `end`.")
+    if end > now + AHEAD:
+        raise Unprocessable("Send an `end` that has passed. For what is to come, declare an event: POST /v1/events.")
     with heed.database.reading() as session:
         series = stored_series.get(session, series_id)
         if series is None:
@@ -233,6 +249,8 @@ def label_span(
         signature = _Signature(author, source, comment, once_key, now, asked)
         label = _new_label(given, series_id, (start, end), rarest, signature)
         label.only = _only(given, only)
+        if not (confirmed or dry_run):
+            _refuse_long(label)
         return _act(heed, session, label, how)
 
 
@@ -334,6 +352,12 @@ def _act(heed: Heed, session: Session, label: Label, how: _How) -> Answer:
         raise Conflict("The same answer was given and taken back at the same moment. Send it again.") from None
     log.info("label_given", label=label.id, verdict=label.verdict, series=label.series_id, source=label.source)
     return _answer(heed, label)
+
+
+def _refuse_long(label: Label) -> None:
+    is_learned = stored_labels.effects_of(label).training is not TrainingEffect.EXCLUDED
+    if label.ended_at - label.started_at > LONGEST_SPAN and not is_learned:
+        raise Unconfirmed("The span is longer than a month, and nothing of it would be learned.")
 
 
 def _refuse_too_many(session: Session, label: Label) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
@@ -17,7 +17,7 @@ from app.clock import wall_now
 from app.errors import HeedError, NotFound, Unprocessable
 from app.pipeline import look_after
 from app.pipeline.facts import facts_of
-from app.pipeline.learn import label_span
+from app.pipeline.learn import LONGEST_SPAN, label_span
 from app.security import MissedLink
 from app.store import alerts as stored_alerts
 from app.web.links import ROOT, SOURCE, Comment, alert_context, author_of, receipt_page
@@ -28,7 +28,6 @@ router = APIRouter(tags=["links"], dependencies=OPEN, route_class=PageRoute, def
 
 FORMAT = "%Y-%m-%dT%H:%M"
 """In which a browser sends a local time."""
-LONGEST_SPAN = timedelta(days=31)
 
 Local = Annotated[Text, Form(max_length=40)]
 SeriesId = Annotated[int, Form(ge=1, le=LARGEST_ID)]

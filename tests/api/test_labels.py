@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -83,7 +84,7 @@ def test_the_same_idempotency_key_with_another_request_is_refused_and_labels_not
 def test_a_span_of_a_series_can_be_labelled(served: Served) -> None:
     alert = served.has_an_alert()
     anomaly = alert["anomalies"][0]
-    span = {"series_id": anomaly["series"]["id"], "start": anomaly["started_at"], "end": "2026-12-01T00:00:00Z"}
+    span = {"series_id": anomaly["series"]["id"], "start": anomaly["started_at"], "end": "2026-02-10T12:00:00Z"}
     answer = served.client.post("/v1/labels", json=span | {"verdict": "real"})
     assert answer.status_code == 201
     listed = served.client.get("/v1/labels", params={"series_id": span["series_id"], "verdict": "real"}).json()[
@@ -91,6 +92,25 @@ def test_a_span_of_a_series_can_be_labelled(served: Served) -> None:
     ]
     assert listed[0]["started_at"] == span["start"]
     assert served.client.post("/v1/labels", json=span | {"verdict": "real", "series_id": 99}).status_code == 404
+
+
+def test_what_is_to_come_is_not_labelled_and_more_than_a_month_is_asked_about(served: Served) -> None:
+    alert = served.has_an_alert()
+    began = datetime.fromisoformat(alert["started_at"])
+
+    def label_span(start: datetime, end: datetime, **more: Any) -> Any:
+        span = {"verdict": "real", "series_id": 1, "start": start.isoformat(), "end": end.isoformat()}
+        return served.client.post("/v1/labels", json=span | more)
+
+    ahead = label_span(began, began + timedelta(days=365), confirm=True)
+    assert (ahead.status_code, "that has passed" in ahead.text) == (422, True), ahead.text
+    long = began - timedelta(days=32), began
+    asked = label_span(*long)
+    assert (asked.status_code, asked.json()["confirm"], "a month" in asked.text) == (409, True, True), asked.text
+    assert served.client.get("/v1/labels").json()["labels"] == []
+    assert label_span(*long, dry_run=True).status_code == 200
+    assert label_span(*long, confirm=True).status_code == 201
+    assert label_span(began, began + timedelta(hours=20)).status_code == 201  # to the end of the day
 
 
 @pytest.mark.parametrize(
