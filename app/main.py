@@ -24,6 +24,7 @@ from app.outbound import Outbound
 from app.pipeline.create import Creator
 from app.pipeline.found_gaps import GapFinder
 from app.pipeline.ingest import Committer, IngestRules
+from app.pipeline.learn import finish_what_was_begun
 from app.pipeline.notify import Notifier
 from app.pipeline.retrain import Retrainer
 from app.schedule import Schedule, jobs_of
@@ -117,7 +118,7 @@ class Heed:
             }
             self.new_channels = set_up_channels(session, self.vault, addresses, wall_now())
         self.committer.start()
-        self.maker.make_what_is_missing()
+        finish_what_was_begun(self)
         self.pictures.start()
         self.notifier.start()
         self.retrainer.start()

@@ -22,6 +22,7 @@ from app.pipeline.creations import (
     Made,
     Standing,
     Wanted,
+    said,
 )
 from app.pipeline.ingest import Committer
 from app.store import alerts as stored_alerts
@@ -32,7 +33,7 @@ from app.store.series import Matcher
 from app.store.tables import Alert, Anomaly, Desensitisation, Event, Gap, Label, Series
 from detectors.contract import Ints
 from feedback.desensitise import LONGEST, widened
-from feedback.labels import Creates, EffectOn, Verdict, deciding_on
+from feedback.labels import Creates, Verdict
 from feedback.receipt import Band
 
 log = structlog.get_logger()
@@ -40,7 +41,6 @@ log = structlog.get_logger()
 FALLBACK_CADENCE = 3_600
 ONE_OFF = "one-off event"
 LONGEST_ALLOWED = timedelta(days=90)
-MADE: tuple[type[Event] | type[Gap] | type[Desensitisation], ...] = (Event, Gap, Desensitisation)
 
 
 class Creator:
@@ -83,7 +83,7 @@ class Creator:
         """What it has made that nobody has taken back yet."""
         found: list[Alert] = []
         standing = NOTHING_STANDS
-        made = any(happenings.made_by(session, kind, label.id) for kind in MADE)
+        made = bool(happenings.all_made_by(session, label.id))
         for event_id in happenings.made_by(session, Event, label.id):
             found += stored_alerts.explained_by_event(session, event_id)
             event = session.get_one(Event, event_id)
@@ -107,11 +107,12 @@ class Creator:
     def wanted_again(self, session: Session, label: Label) -> Wanted | None:
         """What a label that is heeded again is to make: what it had made before another verdict was heeded instead.
 
-        None where nothing is, since somebody took that back by itself.
+        Before it made anything, what was said of it. None where nothing is, since that stands, or somebody took it back
+        by itself.
         """
-        before = [row for kind in MADE for row in happenings.ever_made_by(session, kind, label.id)]
+        before = [row for kind in happenings.MADE.values() for row in happenings.ever_made_by(session, kind, label.id)]
         if not before:
-            return NOTHING_SAID
+            return said(label.wanted)
         return _as_wanted(session, before[-1]) if before[-1].revoked_by == OVERRULED else None
 
     def make(self, label: Label, wanted: Wanted) -> Made | None:
@@ -141,7 +142,7 @@ class Creator:
         """Take back what a label made that is revoked, or no longer heeded."""
         with self._committer.database.reading() as session:
             found = _gap_of_alert(session, label)
-            made = {kind: happenings.made_by(session, kind, label.id) for kind in MADE}
+            made = {kind: happenings.made_by(session, kind, label.id) for kind in happenings.MADE.values()}
         if found is not None and label.verdict == Verdict.REAL and found.real_at == label.created_at:
             gaps.was_real(self._committer, found.id, now=None)
         for event_id in made[Event]:
@@ -150,19 +151,6 @@ class Creator:
             gaps.take_back(self._committer, gap_id, by=by, now=now)
         for each in made[Desensitisation]:
             desensitise.take_back(self._committer, each, by=by, now=now)
-
-    def make_what_is_missing(self) -> int:
-        """What labels should have made and did not, because the process ended in between; returns how many."""
-        with self._committer.database.reading() as session:
-            lacking = labels.without_creation(session)
-            if lacking:
-                heeded = deciding_on(EffectOn.CREATES, labels.standing_evidence(session))
-                ids = {each.label_id for each in heeded}
-                lacking = [each for each in lacking if each.id in ids]
-        for label in lacking:
-            made = self.make(label, NOTHING_SAID)
-            log.warning("creation_made_up_for", label=label.id, made=made.kind if made else None)
-        return len(lacking)
 
     def _foretold_of_event(
         self, session: Session, event: Event, series: Series, now: datetime, further: Collection[int]

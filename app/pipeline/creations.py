@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
+import msgspec
 from sqlalchemy.orm import Session
 
 from app.store.series import Matcher
@@ -31,6 +32,17 @@ class Wanted:
 
 
 NOTHING_SAID = Wanted()
+
+
+def kept(wanted: Wanted) -> dict[str, Any] | None:
+    """As it is stored with the label."""
+    return None if wanted == NOTHING_SAID else msgspec.to_builtins(wanted)
+
+
+def said(stored: Mapping[str, Any] | None) -> Wanted:
+    """What was stored with the label."""
+    return NOTHING_SAID if stored is None else msgspec.convert(stored, Wanted)
+
 
 OVERRULED = "another verdict"
 """Who takes back what a label made that stands but no longer decides."""

@@ -32,6 +32,7 @@ from app.pipeline.creations import (
     Wanted,
     all_foretold,
     all_standing,
+    kept,
     unchanged,
 )
 from app.pipeline.missed import Witnessed
@@ -295,6 +296,8 @@ def revoke_label(heed: Heed, label_id: int, *, by: str, now: datetime, dry_run: 
         if undone:
             heed.maker.unmake(label, by=by, now=now)
             heeded.pass_on(now)
+            with heed.database.writing() as session:
+                stored_labels.finish(session, label_id, label.receipt)
 
     heed.committer.call(together)
     if not undone:
@@ -387,9 +390,32 @@ def _carry_out(heed: Heed, label: Label, receipt: Receipt, how: _How) -> None:
     with heed.database.reading() as session:
         seen = _as_it_came(session, replace(receipt, label_id=label.id, alert_id=label.alert_id))
     final = receipt_json(seen) | {"created": made.json() if made else None}
-    if final != label.receipt:
+    with heed.database.writing() as session:
+        stored_labels.finish(session, label.id, final)
+    label.receipt = final
+
+
+def finish_what_was_begun(heed: Heed) -> int:
+    """Do what was still to be done of labels, and of undos, when the process ended; returns of how many."""
+    with heed.database.reading() as session:
+        begun = stored_labels.unfinished(session)
+    for label in begun:
+        try:
+            heed.committer.call(lambda label=label: _finish(heed, label))  # type: ignore[misc]
+        except Unprocessable as refusal:  # its series may have been erased since
+            log.warning("label_not_finished", label=label.id, reason=refusal.detail)
         with heed.database.writing() as session:
-            session.get_one(Label, label.id).receipt = label.receipt = final
+            made = happenings.all_made_by(session, label.id) if label.revoked_at is None else []
+            created = {"created": Made(*made[-1]).json()} if made else {}
+            stored_labels.finish(session, label.id, label.receipt | created)
+        log.warning("label_finished", label=label.id, verdict=label.verdict)
+    return len(begun)
+
+
+def _finish(heed: Heed, label: Label) -> None:
+    if label.revoked_at is not None:
+        heed.maker.unmake(label, by=label.revoked_by or "", now=label.revoked_at)
+    _Heeded(heed, label).make_up_for(label.revoked_at or label.created_at)
 
 
 def _as_it_came(session: Session, receipt: Receipt) -> Receipt:
@@ -422,17 +448,27 @@ class _Heeded:
     def pass_on(self, now: datetime, wanted: Wanted = NOTHING_SAID) -> Made | None:
         """Once the label is given or taken back: take back what labels made that no longer decide, and make what those
         create that now do. Returns what this label made."""
-        maker, after = self._heed.maker, self._now()
+        after, itself = self._now(), {self._label.id}
+        self._hand_over(self._before - after - itself, after - self._before - itself, now)
+        return self._heed.maker.make(self._label, wanted) if self._label.id in after else None
+
+    def make_up_for(self, now: datetime) -> None:
+        """As `pass_on`, where nobody knows how much of that was done: whatever is not as it is to be."""
+        after = self._now()
         with self._heed.database.reading() as session:
-            overruled = stored_labels.get_many(session, self._before - after - {self._label.id})
-            heeded = stored_labels.get_many(session, after - self._before - {self._label.id})
-            again = [(each, maker.wanted_again(session, each)) for each in heeded]
-        for each in overruled:
+            standing = {each.label_id for each in stored_labels.standing_evidence(session, **self._of)}
+        self._hand_over(standing - after, after, now)
+
+    def _hand_over(self, overruled: set[int], heeded: set[int], now: datetime) -> None:
+        maker = self._heed.maker
+        with self._heed.database.reading() as session:
+            no_longer = stored_labels.get_many(session, overruled)
+            again = [(each, maker.wanted_again(session, each)) for each in stored_labels.get_many(session, heeded)]
+        for each in no_longer:
             maker.unmake(each, by=OVERRULED, now=now)
         for each, as_before in again:
             if as_before is not None:
                 maker.make(each, as_before)
-        return maker.make(self._label, wanted) if self._label.id in after else None
 
 
 def _heeded_again(heed: Heed, session: Session, undone: Label, ids: set[int]) -> Foretold:
@@ -461,6 +497,7 @@ def _store(heed: Heed, label: Label, receipt: Receipt, how: _How) -> list[int]:
             each.label_id = label.id
         session.add_all(how.further)
         label.receipt = receipt_json(replace(receipt, label_id=label.id, alert_id=label.alert_id))
+        label.wanted, label.unfinished = kept(how.wanted), True
         return settle_alert(session, label.alert_id, label.created_at)
 
 

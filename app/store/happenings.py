@@ -19,6 +19,12 @@ from feedback.recurrence import Occurrence, Recurring, occurrences
 from feedback.training_mask import Exclusions, SharedSpans
 
 Happening = TypeVar("Happening", Event, Gap)
+MADE: dict[str, type[Event] | type[Gap] | type[Desensitisation]] = {
+    "event": Event,
+    "gap": Gap,
+    "desensitisation": Desensitisation,
+}
+"""What labels make, by the name that their receipts have for it."""
 FAR_FUTURE = 2**40  # unix seconds
 FOUND = ("silence", "zeros", "stuck")
 """Origins of gaps that Heed noticed by itself."""
@@ -171,6 +177,11 @@ def made_by(session: Session, kind: type[Event] | type[Gap] | type[Desensitisati
     """Ids of what a label made and nobody has taken back by itself."""
     query = sa.select(kind.id).where(kind.label_id == label_id, kind.revoked_at.is_(None))
     return list(session.scalars(query.order_by(kind.id)))
+
+
+def all_made_by(session: Session, label_id: int) -> list[tuple[str, int]]:
+    """The same of every kind, each with the name of its kind."""
+    return [(name, made_id) for name, kind in MADE.items() for made_id in made_by(session, kind, label_id)]
 
 
 def ever_made_by(

@@ -13,8 +13,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from app.store.database import is_among
-from app.store.tables import Alert, Anomaly, Desensitisation, Event, Gap, Label, LabelledSeries, Series
-from feedback.labels import EFFECTS, Creates, EffectOn, Effects, LabelEvidence, Looks, TrainingEffect, Verdict
+from app.store.tables import Alert, Anomaly, Gap, Label, LabelledSeries, Series
+from feedback.labels import EFFECTS, EffectOn, Effects, LabelEvidence, Looks, TrainingEffect, Verdict
 from feedback.training_mask import Exclusions
 
 NOT_LEARNED = [verdict for verdict, does in EFFECTS.items() if does.training is TrainingEffect.EXCLUDED]
@@ -250,31 +250,20 @@ def count_given(session: Session, author: str, source: str, since: datetime) -> 
     return session.scalar(given.where(Label.author == author, Label.source == source, Label.created_at > since)) or 0
 
 
-def without_creation(session: Session) -> list[Label]:
-    """Standing labels whose verdict creates something that is not there."""
-    lacking = []
-    for verdict, does in EFFECTS.items():
-        made_by = MADE_BY.get(does.creates)
-        if made_by is not None:
-            there = sa.exists().where(made_by == Label.id)
-            of_gap = sa.exists().where(Alert.id == Label.alert_id, Alert.kind == "data")  # has the gap already
-            creates = _acts_on(EffectOn.CREATES)
-            lacking.append(sa.and_(Label.verdict == verdict.value, creates, ~there, ~of_gap))
-    query = sa.select(Label).where(Label.revoked_at.is_(None), sa.or_(*lacking))
-    return list(session.scalars(query.order_by(Label.id)))
+def unfinished(session: Session) -> list[Label]:
+    """Labels that were given or taken back, when the process ended before all that follows from it was done."""
+    return list(session.scalars(sa.select(Label).where(Label.unfinished).order_by(Label.id)))
 
 
-MADE_BY: dict[Creates, InstrumentedAttribute[int | None]] = {
-    Creates.EVENT: Event.label_id,
-    Creates.GAP: Gap.label_id,
-    Creates.DESENSITISATION: Desensitisation.label_id,
-}
-"""Where what a verdict creates says which label made it."""
+def finish(session: Session, label_id: int, receipt: dict[str, Any]) -> None:
+    """All that follows from a label, or from its undo, is done."""
+    label = session.get_one(Label, label_id)
+    label.receipt, label.unfinished = receipt, False
 
 
 def revoke(label: Label, by: str, now: datetime) -> None:
-    """The label no longer stands. Its press may be made again."""
-    label.revoked_at, label.revoked_by, label.once_key = now, by, None
+    """The label no longer stands. Its press may be made again. What it made is still to be taken back."""
+    label.revoked_at, label.revoked_by, label.once_key, label.unfinished = now, by, None, True
 
 
 def labelled_and_open_spans(session: Session) -> Exclusions:

@@ -417,6 +417,8 @@ class Label(Base):
     receipt: Mapped[dict[str, Any]]
     of_whole_alert: Mapped[bool] = mapped_column(default=False)  # given on an alert, whatever series that has
     only: Mapped[str | None] = mapped_column(default=None)  # names of what it acts on, by commas; null: all
+    wanted: Mapped[dict[str, Any] | None] = mapped_column(default=None)  # what was said of what it creates
+    unfinished: Mapped[bool] = mapped_column(default=False)  # what it makes, or makes no longer, is still to be done
 
 
 class LabelledSeries(Base):

@@ -1,4 +1,4 @@
-"""A label knows what was asked for under its key; the retrain of a gap is about the series of that gap."""
+"""Labels keep what was asked for and whether it is done; the retrain of a gap is about the series of that gap."""
 
 from __future__ import annotations
 
@@ -14,3 +14,5 @@ depends_on = None
 def upgrade() -> None:
     op.add_column("retrain", sa.Column("gap_id", sa.BigInteger(), nullable=True))
     op.add_column("label", sa.Column("asked", sa.String(), nullable=True))
+    op.add_column("label", sa.Column("wanted", sa.JSON(), nullable=True))
+    op.add_column("label", sa.Column("unfinished", sa.Boolean(), nullable=False, server_default=sa.false()))

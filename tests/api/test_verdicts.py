@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from app.alerts.rules import Delivery
-from app.pipeline.learn import label_alert
+from app.main import Heed
+from app.pipeline.creations import Wanted
+from app.pipeline.learn import finish_what_was_begun, label_alert, revoke_label
 from app.store.labels import labelled_and_open_spans
-from app.store.tables import Event
+from app.store.series import Matcher
+from app.store.tables import Label
 from tests.running import HOUR, MONDAY, Shop
-from tests.serving import Served
+from tests.serving import Served, serving
 
 CREATING = {"event": "events", "bad_data": "gaps", "new_normal": "desensitisations"}
 FALLEN = 5 * 168 + 24
@@ -222,15 +227,60 @@ def test_links_in_a_message_offer_every_answer_but_missed(served: Served) -> Non
     assert list(alert["links"]) == ["false_alarm", "real", "event", "new_normal", "bad_data"]
 
 
-def test_what_a_label_should_have_made_is_made_up_for_at_the_next_start(served: Served) -> None:
-    """As if the process had ended between the label and its event."""
-    alert = served.has_an_alert()
-    receipt = give(served, alert, "event")
-    with served.heed.database.writing() as session:
-        session.delete(session.get_one(Event, receipt["created"]["id"]))
-    assert served.heed.maker.make_what_is_missing() == 1
-    assert [each["label_id"] for each in created(served, "event")] == [receipt["label_id"]]
-    assert served.heed.maker.make_what_is_missing() == 0
+class ProcessEnded(Exception):
+    pass
+
+
+@dataclass
+class EndsBeforeAnythingIsMade:
+    """A service whose process ends once a label is committed, before it made, or took back, anything."""
+
+    heed: Heed
+
+    @property
+    def maker(self) -> EndsBeforeAnythingIsMade:
+        return self
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.heed, name) if hasattr(self.heed, name) else getattr(self.heed.maker, name)
+
+    def make(self, label: Label, wanted: Wanted) -> None:
+        raise ProcessEnded
+
+    def unmake(self, label: Label, *, by: str, now: datetime) -> None:
+        raise ProcessEnded
+
+
+def test_a_process_that_ends_while_a_label_acts_leaves_nothing_undone_at_the_next_start(
+    database_url: str, tmp_path: Path
+) -> None:
+    """Neither what was said of the event to make, nor that another verdict, or its undo, takes it back and makes it."""
+    ana: dict[str, Any] = {"author": "ana", "source": "api", "confirmed": True}
+    link: dict[str, Any] = {"author": "link:team", "source": "link", "confirmed": True}
+    sale = Wanted("spring sale", rrule="FREQ=YEARLY", matcher=Matcher("ord*"))
+    with serving(database_url, tmp_path) as served:
+        alert, now = served.has_an_alert(), served.heed.clock.now()
+        with pytest.raises(ProcessEnded):
+            label_alert(EndsBeforeAnythingIsMade(served.heed), alert["id"], "event", wanted=sale, now=now, **link)
+        assert created(served, "event") == []
+    with serving(database_url, tmp_path) as served:
+        (event,) = standing(served, "event")
+        assert (event["name"], event["rrule"], event["matcher"]["metric"]) == ("spring sale", "FREQ=YEARLY", "ord*")
+        (label,) = served.client.get("/v1/labels").json()["labels"]
+        assert label["receipt"]["created"] == {"kind": "event", "id": event["id"]}
+        assert status(served, alert) == "closed"
+        with pytest.raises(ProcessEnded):
+            label_alert(EndsBeforeAnythingIsMade(served.heed), alert["id"], "real", now=now, **ana)
+        assert len(standing(served, "event")) == 1
+    with serving(database_url, tmp_path) as served:
+        assert (standing(served, "event"), status(served, alert)) == ([], "firing")
+        real = served.client.get("/v1/labels").json()["labels"][0]["id"]
+        with pytest.raises(ProcessEnded):
+            revoke_label(EndsBeforeAnythingIsMade(served.heed), real, by="ana", now=now)
+    with serving(database_url, tmp_path) as served:
+        (again,) = standing(served, "event")
+        assert (again["name"], again["rrule"], status(served, alert)) == ("spring sale", "FREQ=YEARLY", "closed")
+        assert finish_what_was_begun(served.heed) == 0
 
 
 def press(served: Served, alert: dict[str, Any], verdict: str) -> int:
@@ -277,7 +327,7 @@ def test_a_link_makes_nothing_of_what_an_analyst_called_real_until_that_is_taken
     receipt = give(served, alert, "real")
     press(served, alert, verdict)
     assert (standing(served, verdict), status(served, alert)) == ([], "firing")
-    assert served.heed.maker.make_what_is_missing() == 0
+    assert finish_what_was_begun(served.heed) == 0
     assert served.client.delete(f"/v1/labels/{receipt['label_id']}").status_code == 200
     assert len(standing(served, verdict)) == 1
     assert status(served, alert) == ("withdrawn" if verdict == "bad_data" else "closed")
