@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -50,6 +50,10 @@ app.add_typer(events, name="events")
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for a machine.")]
 Country = Annotated[
     str | None, typer.Option(help="Whose public holidays count, such as DE or DE-BY. Instead of HEED_COUNTRY.")
+]
+CountedIn = Annotated[
+    str | None,
+    typer.Option(help="Zone in which days are counted, and of timestamps that name none. Instead of HEED_TIMEZONE."),
 ]
 Url = Annotated[str | None, typer.Option(help="A Heed elsewhere. Needs --token.", envvar="HEED_URL")]
 TOKEN_VARIABLES = ["HEED_TOKEN", "TOKEN"]
@@ -153,7 +157,7 @@ def backtest_files(
     train_until: Annotated[str | None, typer.Option(help="Time up to which points are only learned from.")] = None,
     train_fraction: Annotated[float | None, typer.Option(help="The same as a share of the rows, 0 to 1.")] = None,
     alerts_per_week: Annotated[float | None, typer.Option(help="Instead of HEED_ALERTS_PER_WEEK.")] = None,
-    timezone: Annotated[str | None, typer.Option(help="Instead of HEED_TIMEZONE.")] = None,
+    timezone: CountedIn = None,
     country: Country = None,
     as_json: Json = False,
 ) -> None:
@@ -174,7 +178,7 @@ def backtest_files(
             alerts_per_week=settings.alerts_per_week if alerts_per_week is None else alerts_per_week,
             timezone=str(_zone(timezone) or settings.timezone),
             country=_country(country) or settings.country or "",
-            train_until=_unix_seconds(train_until),
+            train_until=_unix_seconds(train_until, _zone(timezone) or ZoneInfo(settings.timezone)),
             train_fraction=_fraction(train_fraction),
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
@@ -191,33 +195,38 @@ def assess_files(
         Path | None, typer.Option(help="Folder for a page with pictures a file.", file_okay=False)
     ] = None,
     alerts_per_week: Annotated[float | None, typer.Option(help="Instead of HEED_ALERTS_PER_WEEK.")] = None,
-    timezone: Annotated[str | None, typer.Option(help="Instead of HEED_TIMEZONE.")] = None,
+    timezone: CountedIn = None,
     country: Country = None,
     as_json: Json = False,
 ) -> None:
     """Is it worth watching? What changes would be seen, and how many alerts to expect, from history alone.
 
-    A file has the columns `timestamp,value`, as for `heed backtest`. With --output each gets a page with pictures.
+    A file has the columns `timestamp,value`, as for `heed backtest`; `metric` and all other columns tell series
+    apart, as for `heed import`. With --output each series gets a page with pictures.
     """
-    from app.assessing import answers, assess_tables, write_pages
+    from app.assessing import answers, read_pasts, write_pages
+    from app.pipeline.assess import assess_pasts
 
     settings = load_settings()
     console = Console(stderr=True)
+    budget = _budget(alerts_per_week) or settings.alerts_per_week
+    pasts, faults = read_pasts(
+        files,
+        timezone=str(_zone(timezone) or settings.timezone),
+        country=_country(country) or settings.country or "",
+    )
     with console.status("assessing") if console.is_terminal else nullcontext():
-        reports = assess_tables(
-            files,
-            alerts_per_week=_budget(alerts_per_week) or settings.alerts_per_week,
-            timezone=str(_zone(timezone) or settings.timezone),
-            country=_country(country) or settings.country or "",
-        )
+        reports = assess_pasts(pasts, alerts_per_week=budget)
     pages = write_pages(reports, output) if output else []
     if as_json:
-        print(json.dumps(answers(reports)))
-        return
-    for report in reports:
-        _print_assessment(Console(), report)
+        print(json.dumps(answers(reports, alerts_per_week=budget)))
+    else:
+        for report in reports:
+            _print_assessment(Console(), report)
     for page in pages:
         console.print(f"written: {escape(str(page))}", highlight=False, soft_wrap=True)
+    if faults:
+        raise UsageError("\n".join(map(str, faults)))
 
 
 def _country(name: str | None) -> str | None:
@@ -354,10 +363,13 @@ def _describe(token: Token) -> dict[str, Any]:
 
 
 def _print_assessment(console: Console, report: Report) -> None:
+    from app.alerts.wording import name_in_words
     from app.web.assessment import alerts_in_words, budget_in_words, change_in_words, facts
 
     one, metric = report.assessment, report.past.metric
-    console.print(f"[bold]{escape(metric)}[/bold]: {one.recommendation}", highlight=False)
+    console.print(
+        f"[bold]{escape(name_in_words(metric, report.past.dimensions))}[/bold]: {one.recommendation}", highlight=False
+    )
     table = Table(box=None, show_header=False, pad_edge=False)
     for fact in facts(report):
         table.add_row(fact.name, fact.text)
@@ -387,17 +399,14 @@ def _backtest_table(summary: BacktestSummary) -> Table:
     return table
 
 
-def _unix_seconds(moment: str | None) -> int | None:
-    """A time as the files of a backtest may write it: unix seconds or RFC 3339, UTC where it names no zone."""
-    if moment is None:
-        return None
-    if moment.isdigit():
-        return int(moment)
+def _unix_seconds(moment: str | None, zone: tzinfo) -> int | None:
+    """A time as the files of a backtest may write it: unix seconds or RFC 3339, of this zone where it names none."""
+    from app.formats.cells import unix_seconds
+
     try:
-        time = datetime.fromisoformat(moment)
-    except ValueError:
-        raise UsageError("A time is given as unix seconds or as RFC 3339, such as 2026-01-31T00:00:00Z.") from None
-    return int((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp())
+        return None if moment is None else unix_seconds(moment, zone)
+    except ValueError as fault:
+        raise UsageError(f"--train-until: {fault}.") from None
 
 
 def _fraction(share: float | None) -> float | None:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, tzinfo
+from datetime import tzinfo
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from app.formats.cells import fault_of_separator, number, unix_seconds
+
 COLUMNS = ("metric", "timestamp", "value", "weight")
-MISSING = frozenset({"", "null", "none", "nan", "na"})
 
 Dimensions = tuple[tuple[str, str], ...]
 
@@ -79,13 +80,15 @@ def _rows(
             own = tuple((name, row[name]) for name in columns if row[name])
             identity = (row.get("metric") or metric or "", tuple(sorted((*own, *added))))
             try:
-                seconds = _unix_seconds(row["timestamp"], zone)
+                seconds = unix_seconds(row["timestamp"], zone)
                 yield identity, seconds, _number(row["value"]), _number(row.get("weight") or "")
             except ValueError as error:
                 raise HistoryError(f"{file}, line {reader.line_num}: {error}") from None
 
 
 def _check_header(file: Path, header: Sequence[str], metric: str | None) -> None:
+    if fault := fault_of_separator(header):
+        raise HistoryError(f"{file} can't be read: {fault}.")
     if "timestamp" not in header or "value" not in header:
         raise HistoryError(
             f"{file} needs a first line that names its columns, `timestamp` and `value` among them. "
@@ -95,27 +98,11 @@ def _check_header(file: Path, header: Sequence[str], metric: str | None) -> None
         raise HistoryError(f"{file} has no column `metric`: say what its values are with --metric NAME.")
 
 
-def _unix_seconds(text: str, zone: tzinfo | None) -> int:
-    try:
-        return int(float(text))
-    except (ValueError, OverflowError):
-        pass
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise ValueError("the timestamp is neither RFC 3339 nor unix seconds") from None
-    if moment.tzinfo is None and zone is None:
-        raise ValueError("the timestamp has no time zone: say which it is with --timezone, such as --timezone UTC")
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC).timestamp())
-
-
 def _number(text: str) -> float:
-    if text.strip().lower() in MISSING:
-        return float("nan")
     try:
-        number = float(text)
+        value = number(text)
     except ValueError:
         raise ValueError("the value is not a number (leave it empty where it is known to be missing)") from None
-    if number in (float("inf"), float("-inf")):
+    if value in (float("inf"), float("-inf")):
         raise ValueError("the value is infinite")
-    return number
+    return value

@@ -52,7 +52,9 @@ def test_a_machine_reads_what_the_api_would_answer(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert heed(monkeypatch, "assess", str(folder / "noise.csv"), "--json", "--alerts-per-week", "2") == 0
-    (one,) = json.loads(capsys.readouterr().out)["assessments"]
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["alerts_per_week"], answer["more_match"]) == (2.0, False)
+    (one,) = answer["assessments"]
     assert one["advice"] == "fixed_limit"
     assert one["season"] == "none"
 
@@ -98,3 +100,50 @@ def test_what_cannot_be_assessed_is_said_with_its_cure(
 ) -> None:
     assert heed(monkeypatch, "assess", str(folder / "orders.csv"), *arguments) == 1
     assert told in capsys.readouterr().err
+
+
+def test_each_series_of_a_file_gets_a_report_and_a_page(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One of two countries is ten times the other; together they were noise."""
+    rows = ["metric,country,timestamp,value"]
+    for line in (folder / "orders.csv").read_text().splitlines()[1:]:
+        time, value = line.split(",")
+        rows += [f"../orders,DE,{time},{value}", f"../orders,FR,{time},{10 * float(value):.1f}"]
+    (folder / "shop.csv").write_text("\n".join(rows))
+    pages = folder / "pages"
+    assert heed(monkeypatch, "assess", str(folder / "shop.csv"), "--output", str(pages)) == 0
+    printed = capsys.readouterr().out
+    for country in ("DE", "FR"):
+        assert f"../orders (country {country}): Worth watching" in printed
+    assert sorted(page.name for page in pages.iterdir()) == ["-orders-country-DE.html", "-orders-country-FR.html"]
+
+
+def test_a_file_that_cannot_be_read_keeps_nothing_of_the_others_back(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "bad.csv").write_text("timestamp,value\n1,one\n")
+    assert heed(monkeypatch, "assess", str(folder / "bad.csv"), str(folder / "noise.csv")) == 1
+    told = capsys.readouterr()
+    assert "noise: Not worth a model" in told.out
+    assert "bad.csv, line 2: value must be a number" in told.err
+
+
+def test_days_and_times_without_a_zone_are_of_the_one_that_is_named(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "local.csv").write_text("timestamp,value\n2026-01-05 01:00,1\n2026-01-05T00:00:00Z,2\n")
+    assert heed(monkeypatch, "assess", str(folder / "local.csv"), "--timezone", "Europe/Berlin") == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "1 point came twice for one time" in printed
+    assert "in the time of Europe/Berlin" in printed
+
+
+def test_of_a_file_without_values_nothing_else_is_said(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "header.csv").write_text("timestamp,value\n")
+    assert heed(monkeypatch, "assess", str(folder / "header.csv")) == 0
+    printed = capsys.readouterr().out
+    assert "There is no value in this history." in printed
+    assert "points over" not in printed

@@ -42,7 +42,7 @@ def test_points_come_in_order_of_time_whatever_the_order_of_the_file(tmp_path: P
 
 
 def test_an_empty_value_is_known_to_be_missing(tmp_path: Path) -> None:
-    history = read(tmp_path, "timestamp,value\n60,\n120,null\n180,3\n", metric="orders")
+    history = read(tmp_path, "timestamp,value\n60,\n120,n/a\n180,3\n", metric="orders")
     np.testing.assert_array_equal(history.value, [np.nan, np.nan, 3.0])
 
 
@@ -59,6 +59,9 @@ def test_times_without_a_zone_are_read_in_the_one_that_is_named(tmp_path: Path) 
         ("timestamp,value\n60,1\n", "--metric NAME"),
         ("metric,timestamp,value\na,2026-01-05 01:00:00,1\n", "line 2: the timestamp has no time zone"),
         ("metric,timestamp,value\na,60,1\na,yesterday,1\n", "line 3: the timestamp is neither"),
+        ("metric,timestamp,value\na,1767571200000,1\n", "line 2: .* 1970 to 2100: it looks like milliseconds"),
+        ("metric,timestamp,value\na,1e30,1\n", "line 2: the timestamp does not lie from 1970 to 2100"),
+        ("metric;timestamp;value\na;60;1,5\n", "divided by semicolons"),
         ("metric,timestamp,value\na,60,many\n", "line 2: the value is not a number"),
         ("metric,timestamp,value\na,60,inf\n", "line 2: the value is infinite"),
     ],

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 
@@ -91,11 +92,12 @@ def backtest(
 ) -> BacktestSummary:
     """Replay CSV files causally and write `output`/<same name> for each; without `output` only the summary is made.
 
+    timezone: in which days are counted, and times that name none are read.
     country: whose public holidays count, ISO 3166 such as DE or DE-BY; none where it is empty.
     train_until: unix seconds; train_fraction: 0 to 1 of the rows. Points before are learned from, not judged.
     Raises UnreadableTable.
     """
-    tables = [read_table(Path(path)) for path in paths]
+    tables = [read_table(Path(path), ZoneInfo(timezone)) for path in paths]
     targets = _targets([table.path for table in tables], output)
     asked = partial(replay, alerts_per_week=alerts_per_week, timezone=timezone, country=country)
     replayed = asked(

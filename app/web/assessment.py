@@ -179,8 +179,10 @@ def _special(days: SpecialDays, metric: str) -> str:
 
 def _history(report: Report) -> str:
     one = report.assessment
-    length = lasting(timedelta(days=one.quality.days))
-    had = f"{one.quality.points:,} points over {length}, one every {_every(report.history.cadence)}"
+    if not one.quality.points:
+        return "None."
+    length, every = lasting(timedelta(days=one.quality.days)), _every(report.history.cadence)
+    had = f"{one.quality.points:,} points over {length}, one every {every}, in the time of {report.past.timezone}"
     if not one.days_still_needed:
         return f"{had}: enough."
     more = lasting(timedelta(days=one.days_still_needed))

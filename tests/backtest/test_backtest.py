@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from datetime import UTC, datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -243,7 +244,15 @@ def test_an_input_is_never_overwritten(tmp_path: Path) -> None:
     [
         ("", "needs the header"),
         ("time,value\n1,2\n", "no column timestamp"),
-        ("timestamp,value\nyesterday,2\n", "line 2: timestamp must be"),
+        ("timestamp,value\nyesterday,2\n", "line 2: the timestamp is neither RFC 3339 nor unix seconds"),
+        ("timestamp,value\n\n1,2\n\n2,two\n", "line 5: value must be"),
+        ("timestamp,value\n1760000400000,2\n", "line 2: .* from 1970 to 2100: it looks like milliseconds"),
+        ("timestamp,value\n1,2\nnan,2\n", "line 3: the timestamp does not lie from 1970 to 2100"),
+        ("timestamp;value\n1;2,5\n", "divided by semicolons"),
+        (
+            "metric,country,timestamp,value\norders,DE,1,2\norders,FR,1,5\n",
+            "told apart by metric, country",
+        ),
         ("timestamp,value\n1,2\n2,two\n", "line 3: value must be"),
         ("timestamp,value\n1,2,3\n", "line 2: 3 cells"),
     ],
@@ -253,6 +262,19 @@ def test_an_unreadable_file_is_refused_with_line_and_cure(tmp_path: Path, text: 
     path.write_text(text)
     with pytest.raises(UnreadableTable, match=cure):
         backtest([path])
+
+
+def test_a_further_column_that_tells_nothing_apart_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "orders.csv"
+    path.write_text("timestamp,value,note\n1,2,\n2,3,sale\n2,4,sale\n")
+    assert read_table(path).recorded.value.tolist() == [2.0, 4.0]
+
+
+def test_times_without_a_zone_are_of_the_one_that_is_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "orders.csv"
+    path.write_text("timestamp,value\n2026-01-05 01:00,1\n2026-01-05T01:00:00Z,2\n")
+    times = read_table(path, ZoneInfo("Europe/Berlin")).recorded.timestamp
+    assert times.tolist() == [1767571200, 1767574800]
 
 
 def test_a_file_without_rows_has_nothing_to_say(tmp_path: Path) -> None:
