@@ -242,9 +242,7 @@ class Committer:
 
     def power(self, series_id: int, worlds: Sequence[Tolerances]) -> list[Power] | None:
         """Share of injected drops and spikes told under each; None while nothing can be said of the series."""
-        found = self.call(lambda: [probe.power(*self.partition_of(series_id), each) for each in worlds])
-        known = [each for each in found if each is not None]
-        return known if len(known) == len(found) else None
+        return self.call(lambda: probe.power(*self.partition_of(series_id), worlds))
 
     def partition_of(self, series_id: int) -> tuple[Partition, int]:
         """The partition that holds a series, and its slot there. Only for use inside `call`."""

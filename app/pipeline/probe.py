@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -12,7 +13,7 @@ from app.partitions.partition import Partition
 from app.pipeline.score import RULES, advance
 from app.pipeline.worth import Taught
 from detectors.calendar import local_seconds
-from detectors.contract import Floats, Points, Scores, take
+from detectors.contract import Fields, Floats, Ints, Points, Scores, take
 from feedback.receipt import Band, Power
 from feedback.tolerance import Tolerances
 
@@ -21,38 +22,53 @@ WEEK, HOUR = 604_800, 3_600
 
 def band(partition: Partition, slot: int, tolerances: Tolerances) -> Band | None:
     """The next point's band under these tolerances; None while nothing can be said of the series."""
-    points = _coming(partition, slot, tolerances, count=1)
-    scores = _score(partition, slot, points)
+    model, row = partition.judge_of(slot)
+    next_at = partition.columns["last_at"][[slot]] + max(int(partition.columns["cadence"][slot]), 1)
+    points = _points(partition, slot, np.asarray(next_at, np.int64), tolerances)
+    scores = _scored(partition, slot, points, take(model.state, np.array([row])))
     if not np.isfinite([scores.expected[0], scores.lower[0], scores.upper[0]]).all():
         return None
     at = datetime.fromtimestamp(int(points.timestamp[0]), UTC)
     return Band(at, float(scores.expected[0]), float(scores.lower[0]), float(scores.upper[0]))
 
 
-def power(partition: Partition, slot: int, tolerances: Tolerances) -> Power | None:
-    """Share of single drops and spikes of the owner's size told, one at each phase of the coming week.
+def power(partition: Partition, slot: int, worlds: Sequence[Tolerances]) -> list[Power] | None:
+    """Share of single drops and spikes of the owner's size told under each, one at each phase of the coming week.
 
     None while nothing can be said of the series.
     """
+    week = _coming_week(partition, slot)
+    before = _before(partition, slot, week)
+    found = [_power(partition, slot, each, week, before) for each in worlds]
+    known = [each for each in found if each is not None]
+    return known if len(known) == len(found) else None
+
+
+def _power(partition: Partition, slot: int, tolerances: Tolerances, week: Ints, before: Fields) -> Power | None:
     size = partition.settings(slot).change_to_hear
-    step = max(int(partition.columns["cadence"][slot]), HOUR)
-    points = _coming(partition, slot, tolerances, count=max(WEEK // step, 1))
-    expected = _score(partition, slot, points).expected
+    points = _points(partition, slot, week, tolerances)
+    expected = _scored(partition, slot, points, before).expected
     if not np.isfinite(expected).all():
         return None
-    drops, spikes = (_told(partition, slot, tolerances, points, expected, way * size) for way in (-1, 1))
+    drops, spikes = (_told(partition, slot, tolerances, points, before, expected, way * size) for way in (-1, 1))
     return None if drops is None or spikes is None else Power(drops=drops, spikes=spikes, size=size)
 
 
 def _told(
-    partition: Partition, slot: int, tolerances: Tolerances, points: Points, expected: Floats, change: float
+    partition: Partition,
+    slot: int,
+    tolerances: Tolerances,
+    points: Points,
+    before: Fields,
+    expected: Floats,
+    change: float,
 ) -> float | None:
     """Share told of points that differ from what is expected by such a share of it, by all that scoring goes by.
 
     Each comes alone, after the run that goes on now is over. None where none can be judged.
     """
     injected = replace(points, value=expected + change * np.abs(expected))
-    scores = _score(partition, slot, injected)
+    scores = _scored(partition, slot, injected, before)
     if np.isnan(scores.rarity).all():
         return None
     who = np.zeros(points.row.size, np.int64)
@@ -66,16 +82,36 @@ def _told(
     return float(np.mean(changes.told & (scores.direction == np.sign(change))))
 
 
-def _coming(partition: Partition, slot: int, tolerances: Tolerances, *, count: int) -> Points:
-    """The next `count` points of a series, an hour apart or its cadence if that is longer; their values are missing."""
+def _coming_week(partition: Partition, slot: int) -> Ints:
+    """Times in the coming week, an hour apart or the series' cadence if that is longer."""
+    step = max(_cadence(partition, slot), HOUR)
+    return np.asarray(partition.columns["last_at"][slot] + step * np.arange(1, max(WEEK // step, 1) + 1), np.int64)
+
+
+def _cadence(partition: Partition, slot: int) -> int:
+    return int(partition.columns["cadence"][slot]) or HOUR
+
+
+def _before(partition: Partition, slot: int, timestamp: Ints) -> Fields:
+    """What the detector remembers just before each of these points: the one before was as expected.
+
+    From what the last training left, which no run that began since has touched.
+    """
+    model, row = partition.judge_of(slot)
+    state = take(model.anchor, np.full(timestamp.size, row))
+    points = _points(partition, slot, timestamp - _cadence(partition, slot), Tolerances())
+    expected = model.detector.score(points, model.baseline, state)[0].expected
+    return model.detector.score(replace(points, value=expected), model.baseline, state)[1]
+
+
+def _points(partition: Partition, slot: int, timestamp: Ints, tolerances: Tolerances) -> Points:
+    """Points of a series at these times that teach nothing; their values are missing."""
     column = {name: int(array[slot]) for name, array in partition.columns.items()}
-    cadence = max(column["cadence"], 1)
-    step = cadence if count == 1 else max(cadence, HOUR)
-    timestamp = column["last_at"] + step * np.arange(1, count + 1)
     base = partition.bar(slot).threshold
     who = np.array([column["series_id"]]), np.array([column["metric"]]), partition.metrics.names
     up, down = (base + float(tolerances.asked(*who, direction)[0]) for direction in (1, -1))
     local = local_seconds(timestamp, partition.zones.names[column["zone"]])
+    count = timestamp.size
     return Points(
         row=np.full(count, partition.judge_of(slot)[1]),
         timestamp=timestamp,
@@ -89,8 +125,7 @@ def _coming(partition: Partition, slot: int, tolerances: Tolerances, *, count: i
     )
 
 
-def _score(partition: Partition, slot: int, points: Points) -> Scores:
-    """Judge each as if it were the very next point of the series."""
+def _scored(partition: Partition, slot: int, points: Points, before: Fields) -> Scores:
+    """Judge each by what is remembered before it."""
     model, _ = partition.judge_of(slot)
-    state = take(model.state, np.full(points.row.size, points.row[0]))
-    return model.detector.score(points, model.baseline, state)[0]
+    return model.detector.score(points, model.baseline, before)[0]

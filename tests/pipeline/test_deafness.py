@@ -12,6 +12,7 @@ from app.errors import Unconfirmed
 from app.main import Heed
 from app.pipeline import train
 from app.pipeline.learn import label_alert
+from feedback.receipt import Power
 from tests.pipeline.fleet import Fleet
 from tests.running import alerts, running
 
@@ -49,9 +50,24 @@ def calls_falls_false_alarms(fleet: Fleet, falls: int) -> list[bool]:
     return refused
 
 
+@pytest.mark.parametrize("factor", [0.5, 1.5])
+def test_power_is_told_as_if_nothing_were_going_on(fleet: Fleet, factor: float) -> None:
+    """People label while an anomaly goes on: what it leaves in the state says nothing of how well the next is heard."""
+    before = power_of_the_first(fleet)
+    fleet.send(12, {"DE": factor})
+    assert alerts(fleet.heed)[0].status == "firing"
+    during = power_of_the_first(fleet)
+    assert (during.drops, during.spikes) == pytest.approx((before.drops, before.spikes), abs=0.05)
+
+
+def power_of_the_first(fleet: Fleet) -> Power:
+    [power] = fleet.heed.committer.power(1, [fleet.heed.committer.partitions[0].tolerances]) or []
+    return power
+
+
 def test_labels_that_together_hide_falls_of_the_owners_size_are_refused_and_such_falls_stay_told(fleet: Fleet) -> None:
     """None of them takes half of what the one before left."""
-    refused = calls_falls_false_alarms(fleet, 6)
+    refused = calls_falls_false_alarms(fleet, 16)
     assert not refused[0]
     assert any(refused)
     before = count_told(fleet.heed)
