@@ -27,10 +27,11 @@ from app.pipeline.alert import (
     tell,
 )
 from app.pipeline.score import Transition
+from app.pipeline.settle import about, become, end_runs, settled_as_scored
 from app.pipeline.silenced import silencings
 from app.store import alerts as stored
 from app.store import series as stored_series
-from app.store.tables import Alert, Anomaly, Series
+from app.store.tables import Anomaly
 
 log = structlog.get_logger()
 
@@ -135,7 +136,7 @@ def _withdraw(book: Book, row: Anomaly) -> None:
     alert = book.alerts.get(row.alert_id or 0)
     if alert is None:
         book.session.delete(row)
-    elif alert.status != "closed":  # else somebody has said what it was
+    elif alert.status != "closed" and row.outcome == Outcome.TOLD:  # else somebody has said what it was
         row.outcome = Outcome.WITHDRAWN
         row.ended_at = row.ended_at or row.last_abnormal_at
 
@@ -165,41 +166,22 @@ def _align(book: Book, known: Sequence[Anomaly]) -> None:
     series = stored_series.get_many(book.session, {row.series_id for those in anomalies.values() for row in those})
     slots = {row.alert_id: series[row.series_id].slot for row in known if row.alert_id in touched}
     scored_again = set(map(id, known))
-    for alert_id in sorted(touched):
-        alert, those = book.alerts[alert_id], anomalies[alert_id]
+    around = about(book.session, [book.alerts[each] for each in anomalies], anomalies)
+    for alert_id, those in sorted(anomalies.items()):
+        alert = book.alerts[alert_id]
         gone = [row for row in those if row.outcome != Outcome.TOLD and id(row) in scored_again]
         left = set(map(id, gone))
         standing = [row for row in those if id(row) not in left and row.outcome != Outcome.WITHDRAWN]
-        if not standing:
-            _withdraw_alert(book, alert, those)
-            continue
-        for row in gone:
+        for row in gone if standing else []:
             if row.outcome != Outcome.WITHDRAWN:
                 row.alert_id = None  # it happened, and was no news
-        _follow(book, alert, standing, series, book.recording.policy(slots[alert_id]))
-
-
-def _withdraw_alert(book: Book, alert: Alert, rows: Sequence[Anomaly]) -> None:
-    if alert.status == "withdrawn":
-        return
-    alert.status, alert.ended_at = "withdrawn", max(row.last_abnormal_at for row in rows)
-    book.messages.append((alert, "withdrawn"))
-    log.info("alert_withdrawn", alert=alert.id, reason="late or corrected points")
-
-
-def _follow(
-    book: Book, alert: Alert, standing: Sequence[Anomaly], series: Mapping[int, Series], policy: Resolved
-) -> None:
-    """An alert goes on being one, maybe of another span or of fewer series, maybe in another status."""
-    before = alert.status
-    describe_alert(alert, standing, series, policy)
-    ends = [row.ended_at for row in standing if row.ended_at is not None]
-    if len(ends) == len(standing):
-        stored.resolve(alert, max(ends))
-    else:
-        alert.status, alert.ended_at = "firing", None
-    if alert.status != before:
-        book.messages.append((alert, "resolved" if (before, alert.status) == ("firing", "resolved") else "updated"))
+        if standing:
+            describe_alert(alert, standing, series, book.recording.policy(slots[alert_id]))
+        rows = standing or those
+        after = settled_as_scored(alert, rows, around[alert_id])
+        end_runs(alert, rows, around[alert_id], after, book.recording.now)
+        if reason := become(alert, rows, after):
+            book.messages.append((alert, reason))
 
 
 def _open(book: Book, opening: Sequence[tuple[Anomaly, Transition]]) -> None:

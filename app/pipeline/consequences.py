@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from app.pipeline.creations import NOTHING_STANDS, Foretold, Standing
 from app.pipeline.policies import Budgets
 from app.pipeline.receipts import LISTED_ALERTS
+from app.pipeline.settle import BY_ITS_RUNS, about, settled
 from app.store import alerts as stored_alerts
 from app.store import labels as stored_labels
 from app.store import series as stored_series
@@ -22,7 +23,6 @@ from feedback import guards, hearing, triage
 from feedback.hearing import Heard
 from feedback.labels import (
     SOON,
-    AlertEffect,
     EffectOn,
     LabelEvidence,
     Looks,
@@ -48,7 +48,6 @@ from feedback.receipt import (
 from feedback.tolerance import Tolerances, fold
 from feedback.triage import Unanswered
 
-CLOSING = (AlertEffect.CLOSED, AlertEffect.WITHDRAWN)
 HINDSIGHT = timedelta(days=HINDSIGHT_DAYS)
 WEEK = timedelta(days=7)
 MOST_PROBED = 5
@@ -214,44 +213,6 @@ def draw_up_receipt(
     )
 
 
-def status_under(
-    labels: Sequence[LabelEvidence], alert: Alert, anomalies: Sequence[Anomaly], *, freed: bool = False
-) -> str:
-    """The alert's status while these labels stand: closed by somebody or by an event, else as its anomalies have it.
-
-    Of several series all must be closed: what somebody says of one of them alone ends that one's part in it.
-    freed: once the event that explains it, or the gap that caused it, is taken back: runs that it ended go on.
-    """
-    if alert.kind == "data" or (alert.status == "withdrawn" and not freed):
-        return alert.status
-    said = {anomaly.series_id: said_of(labels, alert.id, anomaly.series_id) for anomaly in anomalies}
-    if said and all(effect is AlertEffect.WITHDRAWN for effect in said.values()):
-        return "withdrawn"
-    if (alert.event_id is not None and not freed) or (said and all(effect in CLOSING for effect in said.values())):
-        return "closed"
-    over = (_is_over(anomaly, freed=freed) or said[anomaly.series_id] in CLOSING for anomaly in anomalies)
-    return "resolved" if all(over) else "firing"
-
-
-def _is_over(anomaly: Anomaly, *, freed: bool) -> bool:
-    """Whether a run has ended; once it is freed of what may have ended it, by itself, which takes some calm."""
-    calm = SOON if freed else timedelta(0)
-    return anomaly.ended_at is not None and anomaly.ended_at - anomaly.last_abnormal_at >= calm
-
-
-def said_of(labels: Sequence[LabelEvidence], alert_id: int, series_id: int) -> AlertEffect | None:
-    """What the verdict on one series of an alert does to it: one on that series alone, or on the whole alert."""
-    concerned = [
-        each
-        for each in labels
-        if each.alert_id == alert_id
-        and (each.of_whole_alert or each.series_id == series_id)
-        and each.acts_on(EffectOn.ALERT)
-    ]
-    deciding = max(concerned, key=lambda each: each.authority, default=None)
-    return deciding.effects.alert if deciding else None
-
-
 def _heard(past: Sequence[tuple[Anomaly, Series]], budgets: Budgets) -> Heard:
     """Anomalies, each with its series, as they stood at their peaks."""
     looks = [
@@ -286,9 +247,24 @@ def _alert_status(session: Session, worlds: Worlds, alert_id: int | None, unmade
     alert = stored_alerts.get(session, alert_id) if alert_id is not None else None
     if alert is None:
         return None
-    anomalies = stored_alerts.anomalies_of(session, [alert.id]).get(alert.id, [])
-    freed = alert.id in unmade.alert_ids and (alert.event_id is not None or alert.gap_id is not None)
-    return Change(alert.status, status_under(worlds.labels.after, alert, anomalies, freed=freed))
+    return Change(alert.status, _foreseen(session, worlds, alert, unmade))
+
+
+def _foreseen(session: Session, worlds: Worlds, alert: Alert, unmade: Standing) -> str:
+    """What will become of an alert. A run that an event or a gap had ended goes on where none does any more."""
+    runs = stored_alerts.anomalies_of(session, [alert.id]).get(alert.id)
+    if not runs:
+        return alert.status
+    around = about(session, [alert], {alert.id: runs}, without_labels=unmade.label_ids)[alert.id]
+    around = replace(around, labels=[each for each in worlds.labels.after if each.alert_id == alert.id])
+    status = settled(alert, runs, around).status
+    was_held = alert.status not in BY_ITS_RUNS and (alert.event_id is not None or alert.gap_id is not None)
+    return "firing" if was_held and status == "resolved" and any(map(_is_cut_short, runs)) else status
+
+
+def _is_cut_short(run: Anomaly) -> bool:
+    """Whether a run did not end by itself, which takes some calm."""
+    return run.ended_at is not None and run.ended_at - run.last_abnormal_at < SOON
 
 
 def _siblings(worlds: Worlds, label: LabelEvidence) -> Change[float]:

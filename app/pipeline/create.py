@@ -25,6 +25,7 @@ from app.pipeline.creations import (
     said,
 )
 from app.pipeline.ingest import Committer
+from app.pipeline.settle import would_be_told
 from app.store import alerts as stored_alerts
 from app.store import desensitisations as stored_desensitisations
 from app.store import happenings, labels
@@ -85,12 +86,12 @@ class Creator:
         standing = NOTHING_STANDS
         made = bool(happenings.all_made_by(session, label.id))
         for event_id in happenings.made_by(session, Event, label.id):
-            found += stored_alerts.explained_by_event(session, event_id)
+            found += stored_alerts.explained_or_caused_by(session, Event, [event_id])
             event = session.get_one(Event, event_id)
             if label.series_id in happenings.series_ids_of(session, event):
                 standing = Standing(with_it=events.band_during(event, label.series_id))
         for gap_id in happenings.made_by(session, Gap, label.id):
-            found += [each for each in stored_alerts.caused_by_gap(session, gap_id) if each.kind != "data"]
+            found += stored_alerts.explained_or_caused_by(session, Gap, [gap_id])
             gap = session.get_one(Gap, gap_id)
             standing = Standing(with_it=_band_in_gap(gap, label.series_id, happenings.series_ids_of(session, gap)))
         for made_id in happenings.made_by(session, Desensitisation, label.id):
@@ -102,7 +103,8 @@ class Creator:
             for member in members:
                 if member.series_id == label.series_id:
                     standing = Standing(without_it=desensitise.band_without(self._committer, member))
-        return replace(standing, alert_ids={each.id for each in found}, exists=made)
+        freed = would_be_told(session, found, without_labels=[label.id])
+        return replace(standing, label_ids=[label.id], alert_ids=freed, exists=made)
 
     def wanted_again(self, session: Session, label: Label) -> Wanted | None:
         """What a label that is heeded again is to make: what it had made before another verdict was heeded instead.
@@ -208,7 +210,7 @@ def _gap_of_alert(session: Session, label: Label) -> Gap | None:
 
 def _foretold_of_gap(session: Session, gap: Gap, series: Series, now: datetime, further: Collection[int]) -> Foretold:
     ids = happenings.with_further(happenings.series_ids_of(session, gap), gap, further)
-    caused = _still_sent(gaps.caused(session, gap, ids, told_by=now))
+    caused = _still_sent(gaps.caused(session, gap, ids))
     return Foretold([_gap_in_words(gap, series, now)], caused, band=_band_in_gap(gap, series.id, ids))
 
 

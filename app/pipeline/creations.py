@@ -71,10 +71,11 @@ NOTHING_MADE = Foretold()
 
 @dataclass(frozen=True)
 class Standing:
-    """What a label has created, as long as it stands. alert_ids: of what people were told, what it explains or took
-    back. with_it, without_it: what becomes of the next point's band of the labelled series; None where that point is
-    not judged. exists: whether there is anything."""
+    """What a label has created, as long as it stands. label_ids: of that label, or of several. alert_ids: of what
+    people were told, what nothing else explains or took back. with_it, without_it: what becomes of the next point's
+    band of the labelled series; None where that point is not judged. exists: whether there is anything."""
 
+    label_ids: Collection[int] = ()
     alert_ids: Collection[int] = ()
     exists: bool = False
     with_it: Callable[[Band], Band | None] = unchanged
@@ -103,6 +104,7 @@ def all_standing(those: Sequence[Standing]) -> Standing:
         return band
 
     return Standing(
+        {label_id for each in those for label_id in each.label_ids},
         {alert_id for each in those for alert_id in each.alert_ids},
         any(each.exists for each in those),
         _one_after_the_other([each.with_it for each in those]),

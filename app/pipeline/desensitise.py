@@ -19,13 +19,12 @@ from app.alerts.wording import name_in_words
 from app.clock import wall_now
 from app.errors import Conflict, Unprocessable
 from app.partitions.partition import UNKNOWN, Partition
-from app.pipeline.consequences import status_under
 from app.pipeline.ingest import Committer
 from app.pipeline.notify import announce, enqueue, held_until, put_off
+from app.pipeline.settle import settle
 from app.pipeline.train import grids, history_of, portions, train, window
 from app.store import alerts as stored_alerts
 from app.store import desensitisations as stored
-from app.store import labels as stored_labels
 from app.store import points, series
 from app.store.happenings import exclusions
 from app.store.series import Matcher
@@ -120,8 +119,7 @@ def enter(session: Session, wanted: NewNormal) -> tuple[Desensitisation, list[in
                 lacks="no points yet since the change",
             )
         )
-    if wanted.label_id is None:
-        _close(session, [anomaly.alert_id for anomaly in running.values() if anomaly.alert_id], set(ids), wanted.now)
+    settle(session, [anomaly.alert_id for anomaly in running.values() if anomaly.alert_id], wanted.now)
     log.info("desensitised", desensitisation=row.id, series=len(ids), reason=wanted.reason)
     return row, ids
 
@@ -179,18 +177,6 @@ def series_of(session: Session, wanted: NewNormal) -> list[int]:
     if len(ids) > MOST_SERIES:
         raise Unprocessable(f"{len(ids)} series match, more than {MOST_SERIES}: narrow the matcher, or send several.")
     return ids
-
-
-def _close(session: Session, alert_ids: Iterable[int], series_ids: set[int], now: datetime) -> None:
-    """Alerts about these series alone are explained."""
-    wanted = sorted(set(alert_ids))
-    anomalies = stored_alerts.anomalies_of(session, wanted)
-    for alert in stored_alerts.by_id(session, wanted).values():
-        if all(each.series_id in series_ids for each in anomalies[alert.id]):
-            stored_alerts.close(alert, anomalies[alert.id], now)
-            session.flush()
-            if alert.delivery == "live":
-                enqueue(session, alert.id, Reason.CLOSED, wall_now())
 
 
 def adapt(committer: Committer, series_ids: Sequence[int], now: datetime) -> None:
@@ -252,23 +238,13 @@ def take_back(committer: Committer, desensitisation_id: int, *, by: str, now: da
             row = session.get_one(Desensitisation, desensitisation_id, with_for_update=True)
             if row.revoked_at is None:
                 row.revoked_at, row.revoked_by = now, by
-                _reopen(session, [m.alert_id for m in stored.members_of(session, [row.id]) if m.alert_id])
-        return ()
+            return settle(session, [m.alert_id for m in stored.members_of(session, [row.id]) if m.alert_id], now)
 
     def together() -> None:
         committer.relabel(store)
         _undo(committer, now)
 
     committer.call(together)
-
-
-def _reopen(session: Session, alert_ids: Iterable[int]) -> None:
-    wanted = sorted(set(alert_ids))
-    anomalies = stored_alerts.anomalies_of(session, wanted)
-    for alert in stored_alerts.by_id(session, wanted).values():
-        standing = stored_labels.standing_evidence(session, alert_id=alert.id)
-        if alert.status == "closed" and status_under(standing, alert, anomalies[alert.id]) != "closed":
-            stored_alerts.unclose(alert, anomalies[alert.id])
 
 
 def follow(committer: Committer, now: datetime) -> str:

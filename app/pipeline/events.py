@@ -12,19 +12,15 @@ import numpy as np
 import structlog
 from sqlalchemy.orm import Session
 
-from app.alerts.rules import Delivery
-from app.clock import wall_now
 from app.errors import NotFound, Unprocessable
 from app.partitions.partition import UNKNOWN, Partition
-from app.pipeline.consequences import status_under
 from app.pipeline.happenings import Changed, packed, unpacked
 from app.pipeline.ingest import Committer
-from app.pipeline.notify import enqueue
 from app.pipeline.rescore import score_again
+from app.pipeline.settle import began_within, settle
 from app.pipeline.train import grids, history_of, portions
 from app.store import alerts as stored_alerts
 from app.store import happenings as stored
-from app.store import labels as stored_labels
 from app.store import points
 from app.store.tables import Alert, Anomaly, Event
 from detectors.contract import Floats, Ints
@@ -265,15 +261,8 @@ def _settle(session: Session, event: Event, now: datetime) -> Changed:
     """Bring the alerts of the past in line with an event that stands, or does no longer."""
     reach = _reach(session, event, now)
     told = explained(session, event, now) if event.revoked_at is None else []
-    ids = {alert.id for alert, _ in told}
-    for alert in stored_alerts.explained_by_event(session, event.id):
-        if alert.id not in ids:
-            _unexplain(session, alert)
-    released: list[int] = []
-    for alert, runs in told:
-        if alert.event_id is None:
-            alert.event_id = event.id
-            released += _close(session, alert, runs, now)
+    before = stored_alerts.explained_or_caused_by(session, Event, [event.id])
+    released = settle(session, {alert.id for alert in [*before, *(alert for alert, _ in told)]}, now)
     return Changed(released, reach.again, reach.since)
 
 
@@ -287,7 +276,7 @@ def explained(
     ids, spans = _reach(session, event, now).again, occurrences(stored.recurring(event), now)
     ids = stored.with_further(ids, event, further)
     told = stored_alerts.told_of_series(session, ids, since=event.started_at, before=event.created_at)
-    return [(alert, runs) for alert, runs in told if all(_within(spans, run.started_at) for run in runs)]
+    return [(alert, runs) for alert, runs in told if began_within(spans, runs)]
 
 
 def band_within(committer: Committer, event: Event, series_id: int, now: datetime) -> Callable[[Band], Band]:
@@ -318,30 +307,6 @@ def _reach(session: Session, event: Event, now: datetime) -> Changed:
     if event.started_at > now:
         return Changed()
     return Changed([], stored.series_ids_of(session, event), int(event.started_at.timestamp()))
-
-
-def _within(spans: list[Occurrence], at: datetime) -> bool:
-    return any(each.start <= at < each.end for each in spans)
-
-
-def _close(session: Session, alert: Alert, runs: list[Anomaly], now: datetime) -> list[int]:
-    """The event explains this alert; returns the ids of series whose run is let go."""
-    log.info("alert_explained", alert=alert.id, reason="event", declared=alert.event_id)
-    if alert.status in ("closed", "withdrawn"):
-        return []
-    was_firing = alert.status == "firing"
-    stored_alerts.close(alert, runs, now)
-    session.flush()
-    if was_firing and alert.delivery == Delivery.LIVE:
-        enqueue(session, alert.id, "closed", wall_now())
-    return [each.series_id for each in stored_alerts.latest_of_their_series(session, runs)]
-
-
-def _unexplain(session: Session, alert: Alert) -> None:
-    alert.event_id = None
-    runs = stored_alerts.anomalies_of(session, [alert.id]).get(alert.id, [])
-    if status_under(stored_labels.standing_evidence(session, alert_id=alert.id), alert, runs) != "closed":
-        stored_alerts.unclose(alert, runs)
 
 
 def joined(changes: list[Changed]) -> Changed:

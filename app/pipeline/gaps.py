@@ -15,21 +15,20 @@ import numpy as np
 import structlog
 from sqlalchemy.orm import Session
 
-from app.alerts.rules import Delivery, Outcome
+from app.alerts.rules import Delivery
 from app.alerts.wording import moment
 from app.clock import wall_now
 from app.errors import NotFound, Unprocessable
 from app.partitions import checkpoint
 from app.partitions.partition import UNKNOWN, Partition
 from app.pipeline import retrain
-from app.pipeline.consequences import status_under
 from app.pipeline.happenings import Changed
 from app.pipeline.ingest import Committer
 from app.pipeline.notify import announce, enqueue
 from app.pipeline.rescore import score_again
+from app.pipeline.settle import began_within, settle
 from app.store import alerts as stored_alerts
 from app.store import happenings as stored
-from app.store import labels as stored_labels
 from app.store import points
 from app.store.points import PointBatch
 from app.store.tables import Alert, Anomaly, Gap
@@ -60,7 +59,7 @@ def declare(committer: Committer, gap: Gap, now: datetime) -> Gap:
             session.add(gap)
             session.flush()
             ids = stored.series_ids_of(session, gap)
-            released = _withdraw_caused(session, gap, ids)
+            released = _settle(committer, session, gap, ids, now)
             if gap.ended_at is None or gap.ended_at > now:
                 _tell(session, gap, _declared_in_words(committer, gap, ids), now)
             return Changed(released, ids, int(gap.started_at.timestamp()))
@@ -106,7 +105,8 @@ def open_found(committer: Committer, loss: Loss, now: datetime) -> Gap | None:
             _say(session, gap, loss, now)
             changed = gap
             log.info("gap_found", gap=gap.id, origin=gap.origin, series=int(new.size))
-            return Changed(_withdraw_caused(session, gap, new), new, int(loss.started_at.timestamp()))
+            released = _settle(committer, session, gap, stored.series_ids_of(session, gap), now)
+            return Changed(released, new, int(loss.started_at.timestamp()))
 
     committer.rejudge(store)
     if changed is not None:
@@ -142,7 +142,7 @@ def _say(session: Session, gap: Gap, loss: Loss, now: datetime) -> None:
     gap.metric = metrics[0] if len(metrics) == 1 else "*"
     gap.started_at = min(gap.started_at, loss.started_at)
     gap.reason = loss.said(stored.series_ids_of(session, gap).size, metrics)
-    telling = [alert for alert in stored_alerts.caused_by_gap(session, gap.id) if alert.kind == "data"]
+    telling = stored_alerts.telling_of(session, gap.id)
     for alert in telling:
         alert.title = gap.reason
     if not telling:
@@ -159,11 +159,8 @@ def was_real(committer: Committer, gap_id: int, *, now: datetime | None) -> None
         with committer.database.writing() as session:
             gap = existing(session, gap_id)
             gap.real_at = now
-            for alert in stored_alerts.caused_by_gap(session, gap_id):
-                if alert.kind != "data":
-                    alert.gap_id = None
             ids = stored.series_ids_of(session, gap)
-            released = _withdraw_caused(session, gap, ids, told_by=committer.clock.now()) if now is None else []
+            released = _settle(committer, session, gap, ids, committer.clock.now())
             return Changed(released, ids, int(gap.started_at.timestamp()))
 
     committer.rejudge(store)
@@ -184,7 +181,7 @@ def end(committer: Committer, gap_id: int, *, at: datetime, now: datetime, by: s
             gap.ended_at, gap.ended_by = at, by
             _resolve(session, gap, at, told)
             ids = stored.series_ids_of(session, gap)
-            return Changed([], ids, int(gap.started_at.timestamp()))
+            return Changed(_settle(committer, session, gap, ids, now), ids, int(gap.started_at.timestamp()))
 
     committer.rejudge(store)
     score_again(committer, now)
@@ -200,11 +197,8 @@ def take_back(committer: Committer, gap_id: int, *, by: str, now: datetime) -> G
             gap = existing(session, gap_id)
             gap.revoked_at, gap.revoked_by = now, by
             _resolve(session, gap, now)
-            for alert in stored_alerts.caused_by_gap(session, gap_id):
-                alert.gap_id = None
-                _let_stand_again(committer, session, alert)
             ids = stored.series_ids_of(session, gap)
-            return Changed([], ids, int(gap.started_at.timestamp()))
+            return Changed(_settle(committer, session, gap, ids, now), ids, int(gap.started_at.timestamp()))
 
     committer.rejudge(store)
     score_again(committer, now)
@@ -263,7 +257,7 @@ def fill(committer: Committer, gap_id: int, *, now: datetime, by: str = "its lat
             gap.ended_at, gap.ended_by = gap.ended_at or now, gap.ended_by or by
             _resolve(session, gap, gap.ended_at)
             ids = stored.series_ids_of(session, gap)
-            return Changed([], ids, int(gap.started_at.timestamp()))
+            return Changed(_settle(committer, session, gap, ids, now), ids, int(gap.started_at.timestamp()))
 
     committer.rejudge(store)
     score_again(committer, now)
@@ -345,56 +339,28 @@ def counts(gap: Gap, value: Floats) -> Bools:
     return np.ones(value.size, bool)
 
 
-def caused(session: Session, gap: Gap, ids: Ints, told_by: datetime) -> list[tuple[Alert, list[Anomaly]]]:
-    """Alerts of series, opened until then, whose anomalies all began in the gap, with these."""
-    told = stored_alerts.told_of_series(session, ids, since=gap.started_at, before=told_by)
-    end = gap.ended_at
-    return [(alert, runs) for alert, runs in told if end is None or all(run.started_at < end for run in runs)]
+def caused(session: Session, gap: Gap, ids: Ints) -> list[tuple[Alert, list[Anomaly]]]:
+    """Alerts of series that began in the gap, all their anomalies did, with these."""
+    spans = stored.spans_of(gap, gap.started_at)
+    told = stored_alerts.told_of_series(session, ids, since=gap.started_at)
+    return [(alert, runs) for alert, runs in told if began_within(spans, runs)]
 
 
-def _withdraw_caused(session: Session, gap: Gap, ids: Ints, told_by: datetime | None = None) -> list[int]:
-    """Take back the alerts of series that began in the gap; returns the ids of series whose run is let go.
-
-    told_by: of alerts that opened until then, by default until the gap was known.
-    """
-    released: list[int] = []
-    for alert, runs in caused(session, gap, ids, told_by or gap.created_at):
-        released += [run.series_id for run in stored_alerts.latest_of_their_series(session, runs)]
-        if alert.status == "withdrawn":
-            continue
-        alert.gap_id = gap.id
-        if alert.status == "closed":
-            continue
-        for run in runs:
-            run.outcome, run.ended_at = Outcome.WITHDRAWN, run.ended_at or run.last_abnormal_at
-        alert.status, alert.ended_at = "withdrawn", max(run.last_abnormal_at for run in runs)
-        log.info("alert_withdrawn", alert=alert.id, reason="gap", gap=gap.id)
-        session.flush()
-        if alert.delivery == Delivery.LIVE:
-            enqueue(session, alert.id, "withdrawn", wall_now())
-    return released
-
-
-def _let_stand_again(committer: Committer, session: Session, alert: Alert) -> None:
-    """An alert withdrawn for a gap that was none, where scoring again does not reach it: before a training."""
-    if alert.kind == "data" or alert.status != "withdrawn":
-        return
-    runs = stored_alerts.anomalies_of(session, [alert.id])[alert.id]
-    if any(_is_scored_again(committer, run) for run in runs):
-        return
-    for run in runs:
-        run.outcome = Outcome.TOLD
-    stored_alerts.resolve(alert, max(run.ended_at or run.last_abnormal_at for run in runs))
-    alert.status = status_under(stored_labels.standing_evidence(session, alert_id=alert.id), alert, runs)
+def _settle(committer: Committer, session: Session, gap: Gap, ids: Ints, now: datetime) -> list[int]:
+    """Bring the alerts of series in line with a gap as it is now; returns the ids of series whose run is let go."""
     session.flush()
-    if alert.delivery == Delivery.LIVE:
-        enqueue(session, alert.id, "updated", wall_now())
+    concerned = stored_alerts.explained_or_caused_by(session, Gap, [gap.id])
+    if stored.judged_as_missing(gap) and gap.revoked_at is None:
+        concerned += [alert for alert, _ in caused(session, gap, ids)]
+    alert_ids = {alert.id for alert in concerned}
+    return settle(session, alert_ids, now, scored_again=lambda run: _is_scored_again(committer, run))
 
 
 def _is_scored_again(committer: Committer, run: Anomaly) -> bool:
     """Whether a scoring again of its series reaches a run."""
     partition, slot = committer.partition_of(run.series_id)
-    return bool(run.last_abnormal_at.timestamp() > partition.columns["anchor_at"][slot])
+    anchor_at, since = (int(partition.columns[name][slot]) for name in ("anchor_at", "since_anchor"))
+    return since > 0 and run.last_abnormal_at.timestamp() > anchor_at
 
 
 def _declared_in_words(committer: Committer, gap: Gap, series_ids: Ints) -> str:
@@ -421,8 +387,8 @@ def _tell(session: Session, gap: Gap, title: str, now: datetime, severity: str =
 
 def _resolve(session: Session, gap: Gap, at: datetime, told: str = "") -> None:
     """What tells of the gap is over."""
-    for alert in stored_alerts.caused_by_gap(session, gap.id):
-        if alert.kind == "data" and alert.status == "firing":
+    for alert in stored_alerts.telling_of(session, gap.id):
+        if alert.status == "firing":
             alert.status, alert.ended_at = "resolved", at
             alert.title += told
             session.flush()

@@ -19,7 +19,7 @@ from app.alerts.rules import Outcome
 from app.clock import wall_now
 from app.errors import Conflict, NotFound, TooManyRequests, Unconfirmed, Unprocessable
 from app.pipeline import missed
-from app.pipeline.consequences import CLOSING, Prober, Worlds, draw_up_receipt, said_of, status_under
+from app.pipeline.consequences import Prober, Worlds, draw_up_receipt
 from app.pipeline.creations import (
     NOTHING_MADE,
     NOTHING_SAID,
@@ -36,9 +36,9 @@ from app.pipeline.creations import (
     unchanged,
 )
 from app.pipeline.missed import Witnessed
-from app.pipeline.notify import enqueue
 from app.pipeline.policies import Budgets, current_policies
 from app.pipeline.receipts import receipt_json
+from app.pipeline.settle import settle
 from app.pipeline.silence import unanswered
 from app.security import Links
 from app.store import alerts as stored_alerts
@@ -286,8 +286,6 @@ def revoke_label(heed: Heed, label_id: int, *, by: str, now: datetime, dry_run: 
                 return []
             undone = True
             stored_labels.revoke(label, by, now)
-            if stored_labels.effects_of(label).alert is AlertEffect.OPENED_SILENTLY:
-                missed.close_again(session, label)
             return settle_alert(session, label.alert_id, now)
 
     def together() -> None:
@@ -438,7 +436,7 @@ class _Heeded:
         self._heed, self._label = heed, label
         self._of: dict[str, Any] = {"series_ids": [label.series_id]}
         if label.alert_id is not None:
-            self._of = {"alert_id": label.alert_id}
+            self._of = {"alert_ids": [label.alert_id]}
         self._before = self._now()
 
     def _now(self) -> set[int]:
@@ -491,7 +489,7 @@ def _store(heed: Heed, label: Label, receipt: Receipt, how: _How) -> list[int]:
     with heed.database.writing() as session:
         session.add(label)
         if how.missed is not None and stored_labels.effects_of(label).alert is AlertEffect.OPENED_SILENTLY:
-            missed.open_silently(session, label, how.missed.anomaly, label.created_at)
+            missed.open_silently(session, label, how.missed.anomaly)
         session.flush()
         for each in how.further:
             each.label_id = label.id
@@ -567,31 +565,8 @@ def _replayed(worlds: Worlds, witnessed: Witnessed, series: Series) -> Replayed:
 
 
 def settle_alert(session: Session, alert_id: int | None, now: datetime) -> list[int]:
-    """Bring the alert's status in line with the labels that stand; returns the ids of series whose run is let go.
-
-    A run that was told goes on without a word, even where it reopens far stranger; so the run of a closed alert is
-    let go, and what comes after it is judged anew.
-    """
-    if alert_id is None:
-        return []
-    session.flush()
-    alert = session.get_one(Alert, alert_id, with_for_update=True)
-    anomalies = stored_alerts.anomalies_of(session, [alert_id]).get(alert_id, [])
-    standing = stored_labels.standing_evidence(session, alert_id=alert_id)
-    status = status_under(standing, alert, anomalies)
-    if alert.status == "firing" and status in ("firing", "resolved"):
-        return _end_parts(session, alert, anomalies, standing, now)
-    if status == alert.status or "closed" not in (status, alert.status):
-        return []
-    if status != "closed":
-        stored_alerts.unclose(alert, anomalies)
-        return []
-    was_firing = alert.status == "firing"
-    stored_alerts.close(alert, anomalies, now)
-    if was_firing and alert.delivery == "live":
-        session.flush()
-        enqueue(session, alert.id, "closed", wall_now())
-    return [anomaly.series_id for anomaly in stored_alerts.latest_of_their_series(session, anomalies)]
+    """As `settle`. What is no longer withdrawn for the gap of a label waits until that is taken back, in a moment."""
+    return [] if alert_id is None else settle(session, [alert_id], now, scored_again=lambda _run: True)
 
 
 def _label_of_gap(session: Session, verdict: Verdict, alert: Alert, signature: _Signature) -> Label:
@@ -613,24 +588,6 @@ def _label_of_gap(session: Session, verdict: Verdict, alert: Alert, signature: _
     )
     label.alert_id = alert.id
     return label
-
-
-def _end_parts(
-    session: Session, alert: Alert, anomalies: Sequence[Anomaly], standing: Sequence[LabelEvidence], now: datetime
-) -> list[int]:
-    """What was said of some of an alert's series alone ends the runs of these, and the alert if no other goes on."""
-    parts = [
-        each for each in anomalies if each.ended_at is None and said_of(standing, alert.id, each.series_id) in CLOSING
-    ]
-    for each in parts:
-        each.ended_at = max(now, each.last_abnormal_at)
-    ends = [each.ended_at for each in anomalies if each.ended_at is not None]
-    if parts and len(ends) == len(anomalies):
-        stored_alerts.resolve(alert, max(ends))
-        session.flush()
-        if alert.delivery == "live":
-            enqueue(session, alert.id, "resolved", wall_now())
-    return [each.series_id for each in stored_alerts.latest_of_their_series(session, parts)] if parts else []
 
 
 def _strangest_of_each_series(anomalies: Sequence[Anomaly], lead: int | None) -> list[Anomaly]:

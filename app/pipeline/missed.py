@@ -145,13 +145,12 @@ def _impact(batch: PointBatch, judged: Ints) -> float:
     return float(np.nansum(differences))
 
 
-def open_silently(session: Session, label: Label, anomaly: Anomaly | None, now: datetime) -> None:
-    """The alert that there should have been, for the record: nobody is told of it."""
+def open_silently(session: Session, label: Label, anomaly: Anomaly | None) -> None:
+    """The alert that there should have been, for the record: nobody is told of it. It is one while a report stands."""
     if anomaly is None:
         return
     anomaly = session.merge(anomaly)  # one that was known comes from the session that looked it up
-    alert = stored_alerts.get(session, anomaly.alert_id) if anomaly.alert_id else None
-    if alert is None:
+    if anomaly.alert_id is None:
         series = session.get_one(Series, anomaly.series_id)
         alert = Alert(
             kind="anomaly",
@@ -159,18 +158,10 @@ def open_silently(session: Session, label: Label, anomaly: Anomaly | None, now: 
             severity=severity_of(anomaly.rarity, detector=anomaly.detector),
             title=title_of(series.metric, series.dimensions, anomaly.direction),
             started_at=anomaly.started_at,
-            created_at=now,
+            created_at=anomaly.started_at,  # as if it had been told then, so that what was declared since explains it
             delivery=Delivery.SILENT,
         )
         session.add(alert)
-    alert.status = "resolved" if anomaly.ended_at is not None else "firing"
-    alert.ended_at = anomaly.ended_at
-    session.flush()
-    anomaly.alert_id = label.alert_id = alert.id
-
-
-def close_again(session: Session, label: Label) -> None:
-    """The report is taken back, and with it the alert that it opened."""
-    alert = stored_alerts.get(session, label.alert_id) if label.alert_id else None
-    if alert is not None and alert.delivery == Delivery.SILENT:
-        alert.status, alert.ended_at = "withdrawn", alert.ended_at or label.ended_at
+        session.flush()
+        anomaly.alert_id = alert.id
+    label.alert_id = anomaly.alert_id

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from app.store.database import is_among
 from app.store.series import KEYS_PER_QUERY, Matcher, selected_by
-from app.store.tables import Alert, Anomaly, Label, Series
+from app.store.tables import Alert, Anomaly, Event, Gap, Label, Series
 
 SENT = ("live", "digest")
 """Deliveries of alerts that people were told of."""
@@ -224,9 +224,9 @@ def anomalies_since(session: Session, series_ids: Iterable[int], since: datetime
 
 
 def told_of_series(
-    session: Session, series_ids: Iterable[int], *, since: datetime, before: datetime
+    session: Session, series_ids: Iterable[int], *, since: datetime, before: datetime | None = None
 ) -> list[tuple[Alert, list[Anomaly]]]:
-    """Alerts that opened up to `before` about anomalies that began since then, of these series alone; with these."""
+    """Alerts about anomalies that began since then, of these series alone; with these. before: opened up to then."""
     query = sa.select(Anomaly.alert_id).where(
         is_among(session, Anomaly.series_id, series_ids), Anomaly.alert_id.is_not(None), Anomaly.started_at >= since
     )
@@ -236,17 +236,19 @@ def told_of_series(
     return [
         (alerts[alert_id], those)
         for alert_id, those in sorted(anomalies.items())
-        if alerts[alert_id].created_at <= before and {each.series_id for each in those} <= wanted
+        if (before is None or alerts[alert_id].created_at <= before) and {each.series_id for each in those} <= wanted
     ]
 
 
-def explained_by_event(session: Session, event_id: int) -> list[Alert]:
-    return list(session.scalars(sa.select(Alert).where(Alert.event_id == event_id)))
+def explained_or_caused_by(session: Session, kind: type[Event] | type[Gap], ids: Iterable[int]) -> list[Alert]:
+    """Alerts about series that these events explain, or these gaps caused."""
+    of_it = Alert.event_id if kind is Event else Alert.gap_id
+    return list(session.scalars(sa.select(Alert).where(is_among(session, of_it, ids), Alert.kind == "anomaly")))
 
 
-def caused_by_gap(session: Session, gap_id: int) -> list[Alert]:
-    """Alerts that were withdrawn for a gap, and the one that tells of it."""
-    return list(session.scalars(sa.select(Alert).where(Alert.gap_id == gap_id)))
+def telling_of(session: Session, gap_id: int) -> list[Alert]:
+    """The alert that tells of a gap itself."""
+    return list(session.scalars(sa.select(Alert).where(Alert.gap_id == gap_id, Alert.kind == "data")))
 
 
 def told_anomalies(session: Session, series_ids: Iterable[int], *, limit: int) -> list[Anomaly]:
@@ -343,22 +345,15 @@ def resolve(alert: Alert, at: datetime) -> None:
     alert.snoozed_for = alert.snoozed_at_extent = None
 
 
-def close(alert: Alert, anomalies: Sequence[Anomaly], now: datetime) -> None:
-    """A verdict ends the alert, and with it the runs behind it: what follows of them is a new run."""
-    for anomaly in anomalies:
-        if anomaly.ended_at is None:
-            anomaly.ended_at = max(now, anomaly.last_abnormal_at)
-    alert.status, alert.ended_at = "closed", _last_end(anomalies)
-
-
-def unclose(alert: Alert, anomalies: Sequence[Anomaly]) -> None:
-    """The verdict that closed the alert is taken back: the ends of its anomalies count again."""
-    is_over = all(anomaly.ended_at is not None for anomaly in anomalies)
-    alert.status, alert.ended_at = ("resolved", _last_end(anomalies)) if is_over else ("firing", None)
-
-
-def _last_end(anomalies: Sequence[Anomaly]) -> datetime | None:
-    return max((anomaly.ended_at for anomaly in anomalies if anomaly.ended_at is not None), default=None)
+def become(alert: Alert, runs: Sequence[Anomaly], status: str) -> None:
+    """It is that from now on, as these runs of it have it."""
+    ends = [run.ended_at for run in runs if run.ended_at is not None]
+    if status == "resolved":
+        resolve(alert, max(ends))
+    elif status == "withdrawn":
+        alert.status, alert.ended_at = status, max(run.last_abnormal_at for run in runs)
+    else:
+        alert.status, alert.ended_at = status, max(ends) if status == "closed" else None
 
 
 def latest_of_their_series(session: Session, anomalies: Sequence[Anomaly]) -> list[Anomaly]:

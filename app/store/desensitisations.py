@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable
 from datetime import datetime
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from app.store.database import is_among
 from app.store.tables import Alert, Anomaly, Desensitisation, DesensitisedSeries, Label
 from feedback.desensitise import LevelChange, widened
 
@@ -37,6 +39,19 @@ def members_of(session: Session, ids: Iterable[int]) -> list[DesensitisedSeries]
     """The series of these desensitisations, in order."""
     query = sa.select(DesensitisedSeries).where(DesensitisedSeries.desensitisation_id.in_(list(ids)))
     return list(session.scalars(query.order_by(DesensitisedSeries.desensitisation_id, DesensitisedSeries.series_id)))
+
+
+def declared_on(session: Session, alert_ids: Collection[int]) -> dict[int | None, list[set[int]]]:
+    """By alert, the ids of the series of each standing one that somebody declared while the alert was going on."""
+    query = sa.select(DesensitisedSeries.alert_id, Desensitisation.id).join(
+        Desensitisation, Desensitisation.id == DesensitisedSeries.desensitisation_id
+    )
+    declared = stands(Desensitisation) & Desensitisation.label_id.is_(None)
+    rows = session.execute(query.where(declared, is_among(session, DesensitisedSeries.alert_id, alert_ids)).distinct())
+    found: defaultdict[int | None, list[set[int]]] = defaultdict(list)
+    for alert_id, its_id in rows:
+        found[alert_id].append({each.series_id for each in members_of(session, [its_id])})
+    return dict(found)
 
 
 def settling_of(session: Session, series_ids: Iterable[int]) -> dict[int, DesensitisedSeries]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import numpy as np
@@ -26,6 +26,7 @@ MADE: dict[str, type[Event] | type[Gap] | type[Desensitisation]] = {
 }
 """What labels make, by the name that their receipts have for it."""
 FAR_FUTURE = 2**40  # unix seconds
+FOREVER = datetime.max.replace(tzinfo=UTC)
 FOUND = ("silence", "zeros", "stuck")
 """Origins of gaps that Heed noticed by itself."""
 
@@ -100,6 +101,26 @@ def series_ids_of(session: Session, happening: Concerned) -> Ints:
     if isinstance(happening, Gap) and happening.token_id is not None:
         query = query.where(Series.token_id == happening.token_id)
     return np.array(session.scalars(query.order_by(Series.id)).all(), np.int64)
+
+
+def among(session: Session, happening: Concerned, series: Iterable[Series]) -> set[int]:
+    """Ids of those of the series that it is about."""
+    if happening.series_id is not None or (isinstance(happening, Gap) and was_found(happening)):
+        return {each.id for each in series} & set(series_ids_of(session, happening).tolist())
+    matcher = Matcher(happening.metric, happening.dimensions)
+    token_id = happening.token_id if isinstance(happening, Gap) else None
+    return {
+        each.id
+        for each in series
+        if token_id in (None, each.token_id) and matcher.matches(each.metric, each.dimensions)
+    }
+
+
+def spans_of(happening: Event | Gap, until: datetime) -> list[Occurrence]:
+    """When it is on, as far as that begins before then; a gap not where somebody said that what it shows is real."""
+    if isinstance(happening, Event):
+        return occurrences(recurring(happening), until)
+    return [] if happening.real_at else [Occurrence(happening.started_at, happening.ended_at or FOREVER)]
 
 
 def with_further(ids: Ints, happening: Concerned, further: Iterable[int]) -> Ints:
@@ -198,7 +219,7 @@ def covering(session: Session, series: Series, start: datetime, end: datetime) -
         judged_as_missing(gap)
         and gap.started_at < end
         and (gap.ended_at or end) > start
-        and _is_about(session, gap, series)
+        and among(session, gap, [series])
         for gap in standing(session, Gap)
     )
     return (taking_place[0][0] if taking_place else None), in_gap
@@ -209,7 +230,7 @@ def events_of(session: Session, series: Series, start: datetime, end: datetime) 
     return [
         (event.name, each)
         for event in standing(session, Event)
-        if _is_about(session, event, series)
+        if among(session, event, [series])
         for each in occurrences(recurring(event), end)
         if each.start < end and start < each.end
     ]
@@ -219,14 +240,6 @@ def judged_as_missing(gap: Gap) -> bool:
     """Whether the points of a standing gap are taken for missing: its late points are not in, and nobody said that what
     it shows is real."""
     return gap.filled_at is None and gap.real_at is None
-
-
-def _is_about(session: Session, happening: Concerned, series: Series) -> bool:
-    if happening.series_id is not None:
-        return series.id in series_ids_of(session, happening)
-    if isinstance(happening, Gap) and was_found(happening):
-        return session.get(GapSeries, (happening.id, series.id)) is not None
-    return Matcher(happening.metric, happening.dimensions).matches(series.metric, series.dimensions)
 
 
 def as_seconds(spans: Sequence[Occurrence] | Iterable[Occurrence]) -> tuple[Ints, Ints]:

@@ -86,9 +86,9 @@ def _conditions(wanted: LabelFilter) -> list[sa.ColumnElement[bool]]:
 
 
 def standing_evidence(
-    session: Session, alert_id: int | None = None, series_ids: Collection[int] | None = None
+    session: Session, alert_ids: Collection[int] | None = None, series_ids: Collection[int] | None = None
 ) -> list[LabelEvidence]:
-    """The labels that have not been revoked, all or those of one alert or of some series, as evidence, oldest first.
+    """The labels that have not been revoked, all or those of some alerts or series, as evidence, oldest first.
 
     A label on an alert of several series is evidence of each of them.
     """
@@ -103,8 +103,8 @@ def standing_evidence(
     rows: list[dict[str, Any]] = []
     for query, series_id in queries:
         query = query.where(Label.revoked_at.is_(None))
-        if alert_id is not None:
-            query = query.where(Label.alert_id == alert_id)
+        if alert_ids is not None:
+            query = query.where(is_among(session, Label.alert_id, alert_ids))
         if series_ids is not None:
             query = query.where(is_among(session, series_id, series_ids))
         rows += [dict(row) for row in session.execute(query.order_by(Label.id, series_id)).mappings()]

@@ -18,7 +18,7 @@ from app.security import Links
 from app.store import labels as stored_labels
 from app.store import series as stored_series
 from app.store.database import Database
-from app.store.tables import Alert, Anomaly, Label
+from app.store.tables import Alert, Anomaly, Event, Gap, Label
 from feedback import guards
 from feedback.receipt import Band, Power
 from feedback.tolerance import Tolerances
@@ -167,7 +167,15 @@ def an_anomaly(
     )
 
 
-def an_alert(world: World, series_id: int, *, rarity: float = 2.0, is_open: bool = True, days_ago: float = 0.0) -> int:
+def an_alert(
+    world: World,
+    series_id: int,
+    *,
+    rarity: float = 2.0,
+    is_open: bool = True,
+    days_ago: float = 0.0,
+    delivery: str = "live",
+) -> int:
     with world.database.writing() as session:
         alert = Alert(
             kind="anomaly",
@@ -177,7 +185,7 @@ def an_alert(world: World, series_id: int, *, rarity: float = 2.0, is_open: bool
             started_at=NOW - timedelta(days=days_ago, hours=3),
             ended_at=None if is_open else NOW - timedelta(days=days_ago, hours=1),
             created_at=NOW - timedelta(days=days_ago, hours=3),
-            delivery="live",
+            delivery=delivery,
         )
         session.add(alert)
         session.flush()
@@ -190,3 +198,34 @@ def an_alert(world: World, series_id: int, *, rarity: float = 2.0, is_open: bool
 def an_untold_anomaly(world: World, series_id: int, *, rarity: float, outcome: str) -> None:
     with world.database.writing() as session:
         an_anomaly(session, series_id, rarity=rarity, is_open=False, alert_id=None, outcome=outcome, days_ago=5)
+
+
+def an_event(*, starts_hours_ago: float = 6, ends_hours_ago: float = 0, now: datetime = NOW) -> Event:
+    """Of all series, declared now."""
+    return Event(
+        name="a sale",
+        metric="*",
+        dimensions={},
+        started_at=NOW - timedelta(hours=starts_hours_ago),
+        ended_at=NOW - timedelta(hours=ends_hours_ago),
+        timezone="UTC",
+        also_on=[],
+        not_on=[],
+        author="ana",
+        created_at=now,
+    )
+
+
+def a_gap(*, starts_hours_ago: float = 6, ends_hours_ago: float | None = 0, now: datetime = NOW) -> Gap:
+    """Of all series, declared now."""
+    return Gap(
+        metric="*",
+        dimensions={},
+        started_at=NOW - timedelta(hours=starts_hours_ago),
+        ended_at=None if ends_hours_ago is None else NOW - timedelta(hours=ends_hours_ago),
+        reason="the exporter was down",
+        origin="declared",
+        author="ana",
+        created_at=now,
+        retrain_when_backfilled=False,
+    )
