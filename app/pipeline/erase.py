@@ -12,8 +12,10 @@ from app.clock import wall_now
 from app.errors import NotFound
 from app.pipeline import recover
 from app.pipeline.alert import describe_alert
+from app.pipeline.create import Creator
 from app.pipeline.ingest import Committer
 from app.pipeline.policies import current_policies
+from app.pipeline.settle import settle
 from app.store import alerts as stored_alerts
 from app.store import audit, erasure, points
 from app.store import series as stored_series
@@ -26,8 +28,8 @@ ERASED = "series_erased"
 def erase_series(committer: Committer, series_id: int, *, by: str) -> None:
     """Points in log and tiles, models, labels, anomalies, alerts and the series itself; an audit entry is left.
 
-    Raises NotFound where there is no such series. What its labels taught its siblings is gone with them. Should points
-    of it come again, it is a new series.
+    Raises NotFound where there is no such series. What its labels taught its siblings and made is gone with them, as
+    if they had been undone. Should points of it come again, it is a new series.
     """
     committer.call(lambda: _erase(committer, series_id, by))
 
@@ -37,18 +39,28 @@ def _erase(committer: Committer, series_id: int, by: str) -> None:
         series = stored_series.get(session, series_id)
     if series is None:
         raise NotFound("There is no series with this id. GET /v1/series finds them.")
+    _unmake(committer, series_id, by)
     partition, slot = committer.partition_of(series_id)
     with committer.reloading(partition.number), committer.database.writing() as session:
         concerned = stored_alerts.of_series(session, series_id)
         erased = erasure.erase(session, stored_series.get_many(session, [series_id])[series_id])
         _name_anew(session, concerned, current_policies(session, committer.rules.policy_defaults))
+        released = settle(session, concerned, committer.clock.now())
         partition.erase(slot)
         audit.record(session, ERASED, actor=by, subject={"series": series_id} | erased, now=wall_now())
         recover.save(session, partition)
     recover.saved(partition)
     committer.forget_place(series.key)
-    committer.labels_changed()
+    committer.relabel(lambda: released)
     log.info(ERASED, series=series_id, by=by)
+
+
+def _unmake(committer: Committer, series_id: int, by: str) -> None:
+    """Take back what was made by labels that will be erased: it may be about other series."""
+    with committer.database.reading() as session:
+        labels = erasure.labels_of_it_alone(session, series_id)
+    for label in labels:
+        Creator(committer).unmake(label, by=by, now=committer.clock.now())
 
 
 def _name_anew(session: Session, alert_ids: list[int], policies: Policies) -> None:

@@ -358,9 +358,12 @@ def _settle(committer: Committer, session: Session, gap: Gap, ids: Ints, now: da
 
 def _is_scored_again(committer: Committer, run: Anomaly) -> bool:
     """Whether a scoring again of its series reaches a run."""
-    partition, slot = committer.partition_of(run.series_id)
-    anchor_at, since = (int(partition.columns[name][slot]) for name in ("anchor_at", "since_anchor"))
-    return since > 0 and run.last_abnormal_at.timestamp() > anchor_at
+    return any(
+        partition.columns["since_anchor"][slot] > 0
+        and run.last_abnormal_at.timestamp() > partition.columns["anchor_at"][slot]
+        for partition in committer.partitions
+        for slot in _slots(partition, np.array([run.series_id]))
+    )
 
 
 def _declared_in_words(committer: Committer, gap: Gap, series_ids: Ints) -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,12 +14,16 @@ import sqlalchemy as sa
 
 from app.errors import NotFound
 from app.main import Heed
+from app.pipeline.creations import NOTHING_SAID, Wanted
 from app.pipeline.erase import drop_old_points, erase_series
-from app.pipeline.learn import label_alert
+from app.pipeline.learn import label_alert, revoke_label
 from app.pipeline.train import everything, fold, train
-from app.store import audit, points
-from app.store.tables import Base
+from app.store import audit, happenings, labels, points
+from app.store.database import Database
+from app.store.series import Matcher
+from app.store.tables import Base, Event, Gap
 from detectors.contract import Fields, take
+from tests.pipeline.world import NOW, World, a_series, an_alert, an_anomaly
 from tests.running import DAY, MONDAY, Shop, alerts, anomalies, running
 
 WEBHOOK = {"webhook_url": "http://127.0.0.1:9/", "allow_private_targets": "127.0.0.0/8"}
@@ -122,3 +129,57 @@ def test_retention_drops_whole_tiles_and_never_what_is_younger(tmp_path: Path) -
 def first_day(heed: Heed) -> int:
     with heed.database.reading() as session:
         return int((points.read_points(session, [1], 0, 1 << 40).timestamp[0] - MONDAY) // DAY)
+
+
+@pytest.fixture
+def three(database: Database, tmp_path: Path) -> Iterator[Heed]:
+    """An alert of two series, the first of which is to be forgotten, and one of a third, all over."""
+    world = World(database)
+    to_forget, french, british = (a_series(world, country) for country in (MARK, "FR", "GB"))
+    together = an_alert(world, to_forget, rarity=3.0, is_open=False)
+    with database.writing() as session:
+        an_anomaly(session, french, rarity=2.0, is_open=False, alert_id=together, outcome="told", days_ago=0)
+    an_alert(world, british, is_open=False)
+    with running(database.url.render_as_string(hide_password=False), tmp_path, **WEBHOOK) as heed:
+        yield heed
+
+
+def say(heed: Heed, alert_id: int, verdict: str, wanted: Wanted = NOTHING_SAID) -> int:
+    signed: dict[str, Any] = {"author": "ana", "source": "api", "now": NOW, "confirmed": True}
+    label_id = label_alert(heed, alert_id, verdict, wanted=wanted, **signed).label_id
+    assert label_id is not None
+    return label_id
+
+
+@pytest.mark.parametrize(("verdict", "after"), [("real", "resolved"), ("event", "closed"), ("bad_data", "withdrawn")])
+def test_a_label_on_an_alert_of_several_series_stands_for_those_that_are_left(
+    three: Heed, verdict: str, after: str
+) -> None:
+    """Guarantee 29."""
+    label_id = say(three, 1, verdict)
+    with three.database.reading() as session:
+        before = [each for each in labels.standing_evidence(session) if each.series_id == 2]
+    erase_series(three.committer, 1, by="root")
+    assert MARK not in texts(three)
+    with three.database.reading() as session:
+        (evidence,) = labels.standing_evidence(session)
+        assert [replace(evidence, share=0.5)] == before
+        assert labels.labelled_and_open_spans(session).series_id.tolist() == [2]
+        kept: list[Event | Gap] = [*happenings.standing(session, Event), *happenings.standing(session, Gap)]
+        assert [(each.label_id, each.series_id) for each in kept] == [(label_id, 2)] * (verdict != "real")
+    assert alerts(three)[0].status == after
+    revoke_label(three, label_id, by="ana", now=NOW)
+    assert alerts(three)[0].status == "resolved"
+
+
+@pytest.mark.parametrize(("verdict", "after"), [("event", "closed"), ("bad_data", "withdrawn")])
+def test_what_a_label_made_of_others_too_goes_with_the_one_series_that_it_was_about(
+    three: Heed, verdict: str, after: str
+) -> None:
+    """Guarantee 29."""
+    said = Wanted("the big sale", NOW - timedelta(hours=6), NOW, matcher=Matcher("orders"))
+    say(three, 2, verdict, said)
+    assert [each.status for each in alerts(three)] == [after, after]
+    erase_series(three.committer, 3, by="root")
+    assert [(each.status, each.event_id, each.gap_id) for each in alerts(three)] == [("resolved", None, None)]
+    assert "the big sale" not in texts(three)

@@ -124,7 +124,7 @@ def messages(heed: Heed) -> list[str]:
 
 
 def test_a_gap_that_ends_before_the_alert_no_longer_withdraws_it(heed: Heed) -> None:
-    its_id = declare(heed, a_gap(starts_hours_ago=10, ends_hours_ago=None))
+    its_id = declare(heed, a_gap((10, None)))
     assert told(heed) == ("withdrawn", None, its_id)
     gaps.end(heed.committer, its_id, at=NOW - timedelta(hours=8), now=NOW, by="ana")
     assert told(heed) == ("resolved", None, None)
@@ -184,7 +184,7 @@ def test_what_was_missed_in_a_gap_is_withdrawn_whichever_came_first(heed: Heed) 
     """Guarantee 18."""
     for reported_first in (True, False):
         label_id = report(heed, UNTOLD, days_ago=5) if reported_first else 0
-        gap_id = declare(heed, a_gap(starts_hours_ago=200))
+        gap_id = declare(heed, a_gap((200, 0)))
         label_id = label_id or report(heed, UNTOLD, days_ago=5)
         alert = alert_of(heed, UNTOLD)
         assert (alert.status, alert.gap_id) == ("withdrawn", gap_id)

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.alerts.policy import Policies
-from app.pipeline import learn
+from app.partitions.partition import Partition
+from app.pipeline import events, gaps, learn
 from app.pipeline.creations import NOTHING_MADE, NOTHING_STANDS, Foretold, Made, Standing, Wanted
+from app.pipeline.happenings import Changed
+from app.pipeline.ingest import Committer
 from app.pipeline.learn import Answer, current_tolerances
 from app.security import Links
 from app.store import labels as stored_labels
@@ -39,11 +42,13 @@ class Rules:
 
 @dataclass
 class StandInCommitter:
-    """Answers as the committer does, from the tolerances alone; remembers what it was told."""
+    """Answers as the committer does, from the tolerances alone; remembers what it was told. It has no points."""
 
+    database: Database
     rules: Rules = field(default_factory=Rules)
     released: list[int] = field(default_factory=list)
     calls: int = 0
+    partitions: Sequence[Partition] = ()
 
     def call(self, work: Callable[[], T]) -> T:
         return work()
@@ -52,6 +57,9 @@ class StandInCommitter:
         released = store()
         self.calls += 1
         self.released += released
+
+    def rejudge(self, store: Callable[[], Changed]) -> None:
+        self.relabel(lambda: store().released)
 
     def band(self, series_id: int, tolerances: Tolerances) -> Band | None:
         wide = 10 + tolerances.of(series_id, "orders", 1)
@@ -86,8 +94,11 @@ class MakesNothing:
 class World:
     database: Database
     links: Links = field(default_factory=lambda: Links(b"0" * 32, "http://heed.test"))
-    committer: StandInCommitter = field(default_factory=StandInCommitter)
     maker: MakesNothing = field(default_factory=MakesNothing)
+    committer: StandInCommitter = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.committer = StandInCommitter(self.database)
 
     def label(self, alert_id: int, verdict: str = "false_alarm", **by: Any) -> Answer:
         signed: dict[str, Any] = {"now": NOW, "confirmed": True} | ANA | by
@@ -106,13 +117,42 @@ class World:
         with self.database.reading() as session:
             learned = current_tolerances(session, now, POLICIES)
             spans = stored_labels.labelled_and_open_spans(session)
-            statuses = session.scalars(sa.select(Alert.status).order_by(Alert.id)).all()
         sides = [(each.everything, each.metrics, sorted(each.series.items())) for each in (learned.up, learned.down)]
         decades = [(everything, metrics, [d for _, d in series]) for everything, metrics, series in sides]
         of_series = [(key[1], weights) for key, weights in sorted(learned.triage.series.items())]
         triage = [learned.triage.everything, learned.triage.metrics, of_series, learned.triage.of_metric]
         judgements = [sorted(map(repr, each)) for _, each in sorted(learned.judgements.items())]
-        return [decades, triage, judgements, spans.start.tolist(), spans.end.tolist(), statuses]
+        return [decades, triage, judgements, spans.start.tolist(), spans.end.tolist()]
+
+    def told(self) -> list[object]:
+        """What each alert about a series is and why, whatever ids there are; none of what nobody reports any more."""
+        with self.database.reading() as session:
+            rows = session.execute(
+                sa.select(Anomaly.series_id, Anomaly.started_at, Alert.status, Alert.ended_at, Event.name, Gap.reason)
+                .join(Alert, Alert.id == Anomaly.alert_id)
+                .outerjoin(Event, Event.id == Alert.event_id)
+                .outerjoin(Gap, Gap.id == Alert.gap_id)
+                .where((Anomaly.outcome != "below_threshold") | (Alert.status != "withdrawn") | Gap.id.is_not(None))
+                .order_by(Anomaly.started_at, Anomaly.series_id)
+            )
+            return [tuple(row) for row in rows]
+
+    def declare(self, happening: Event | Gap) -> int:
+        committer, now = cast(Committer, self.committer), happening.created_at
+        if isinstance(happening, Event):
+            return events.declare(committer, [happening], now)[0].id
+        return gaps.declare(committer, happening, now).id
+
+    def take_back(self, kind: type[Event] | type[Gap], its_id: int) -> None:
+        module = events if kind is Event else gaps
+        module.take_back(cast(Committer, self.committer), its_id, by="ana", now=NOW)
+
+    def report(self, series_id: int, start: datetime, *, now: datetime = NOW) -> int:
+        """That what began then was missed."""
+        end = start + timedelta(hours=1)
+        label_id = learn.label_span(self, series_id, "missed", start=start, end=end, now=now, **ANA).label_id
+        assert label_id is not None
+        return label_id
 
     def status(self, alert_id: int) -> str:
         with self.database.reading() as session:
@@ -183,7 +223,7 @@ def an_alert(
             severity="warning",
             title="orders",
             started_at=NOW - timedelta(days=days_ago, hours=3),
-            ended_at=None if is_open else NOW - timedelta(days=days_ago, hours=1),
+            ended_at=None if is_open else NOW - timedelta(days=days_ago, hours=1, seconds=int(10 * rarity)),
             created_at=NOW - timedelta(days=days_ago, hours=3),
             delivery=delivery,
         )
@@ -195,37 +235,29 @@ def an_alert(
         return alert.id
 
 
-def an_untold_anomaly(world: World, series_id: int, *, rarity: float, outcome: str) -> None:
+def an_untold_anomaly(world: World, series_id: int, *, rarity: float, outcome: str, days_ago: float = 5.0) -> None:
     with world.database.writing() as session:
-        an_anomaly(session, series_id, rarity=rarity, is_open=False, alert_id=None, outcome=outcome, days_ago=5)
+        an_anomaly(session, series_id, rarity=rarity, is_open=False, alert_id=None, outcome=outcome, days_ago=days_ago)
 
 
-def an_event(*, starts_hours_ago: float = 6, ends_hours_ago: float = 0, now: datetime = NOW) -> Event:
-    """Of all series, declared now."""
-    return Event(
-        name="a sale",
-        metric="*",
-        dimensions={},
-        started_at=NOW - timedelta(hours=starts_hours_ago),
-        ended_at=NOW - timedelta(hours=ends_hours_ago),
-        timezone="UTC",
-        also_on=[],
-        not_on=[],
-        author="ana",
-        created_at=now,
-    )
+Span = tuple[float, float | None]
+"""Hours before NOW in which something begins and ends; None: not yet."""
 
 
-def a_gap(*, starts_hours_ago: float = 6, ends_hours_ago: float | None = 0, now: datetime = NOW) -> Gap:
-    """Of all series, declared now."""
-    return Gap(
-        metric="*",
-        dimensions={},
-        started_at=NOW - timedelta(hours=starts_hours_ago),
-        ended_at=None if ends_hours_ago is None else NOW - timedelta(hours=ends_hours_ago),
-        reason="the exporter was down",
-        origin="declared",
-        author="ana",
-        created_at=now,
-        retrain_when_backfilled=False,
-    )
+def an_event(span: Span = (6, 0), *, now: datetime = NOW, **said: Any) -> Event:
+    """Of all series, declared now, unless it is said otherwise."""
+    ended_at = _hours_ago(span[1])
+    about: dict[str, Any] = {"metric": "*", "dimensions": {}, "name": "a sale"} | said
+    when: dict[str, Any] = {"started_at": _hours_ago(span[0]), "ended_at": ended_at, "created_at": now}
+    return Event(**about, **when, timezone="UTC", also_on=[], not_on=[], author="ana")
+
+
+def a_gap(span: Span = (6, 0), *, now: datetime = NOW, **said: Any) -> Gap:
+    """Of all series, declared now, unless it is said otherwise."""
+    about: dict[str, Any] = {"metric": "*", "dimensions": {}, "reason": "the exporter was down"} | said
+    when: dict[str, Any] = {"started_at": _hours_ago(span[0]), "ended_at": _hours_ago(span[1]), "created_at": now}
+    return Gap(**about, **when, origin="declared", author="ana", retrain_when_backfilled=False)
+
+
+def _hours_ago(hours: float | None) -> datetime | None:
+    return None if hours is None else NOW - timedelta(hours=hours)
