@@ -148,9 +148,10 @@ def train(
     trained = 0
     failed: dict[int, str] = {}
     for number, those in slots.items():
-        if those.size:
-            score_again(committer, now)
-            fold(committer, number)
+        if not those.size:
+            continue
+        score_again(committer, now)
+        fold(committer, number)
         with committer.database.reading() as session:
             excluded = exclusions(session, now)
         for portion in portions(committer, number, those):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -15,7 +16,7 @@ import sqlalchemy as sa
 from app.alerts.rules import Delivery
 from app.main import Heed
 from app.pipeline.learn import label_alert
-from app.pipeline.train import everything, fold, train, young
+from app.pipeline.train import due, everything, fold, train, young
 from app.store.tables import BaselineVersion, Label, LogBatch, Series
 from tests.running import HOUR, MONDAY, Shop, alerts, anomalies, posted, running
 
@@ -49,6 +50,19 @@ def test_a_young_series_is_trained_once_it_has_ground_for_it_and_again_as_it_gro
     assert young(partition).size == 0
     shop.send(40)
     assert partition.columns["trained_points"][0] >= 40
+
+
+def test_a_minute_in_which_nothing_is_to_be_trained_asks_the_database_nothing(heed: Heed) -> None:
+    Shop(heed).has_history(weeks=1)
+    asked: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if threading.current_thread() is threading.main_thread():  # deliveries are looked for on others
+            asked.append(statement)
+
+    sa.event.listen(heed.database.engine, "before_cursor_execute", note)
+    assert train(heed.committer, now=heed.clock.now(), reason="test", wanted=due).trained == 0
+    assert asked == []
 
 
 def test_trainings_learn_what_the_log_holds_too(heed: Heed) -> None:
