@@ -22,6 +22,7 @@ from detectors.bars import Bar, Bars
 from detectors.calendar import local_seconds_of_many
 from detectors.contract import Detector, Fields, Floats, Ints, Points, Scores, put, take
 from detectors.days import kinds_of_day_of_many
+from detectors.static import Static
 from feedback import guards
 from feedback.events import Explained, judge_in_events
 
@@ -263,6 +264,9 @@ def _judge(partition: Partition, begin: _Beginning, batch: Batch, past: PastOf, 
     failed: dict[int, str] = {}
     for code in np.unique(codes):
         model, mine = partition.models[code], order[codes == code]
+        mine = mine[_can_judge(model, partition.columns["row"][batch.slot[mine]])]
+        if not mine.size:
+            continue
         attempts = _attempts(partition, begin, batch, model, partition.columns["row"])
         attempts.run(mine)
         for part in attempts.outcomes:
@@ -272,6 +276,13 @@ def _judge(partition: Partition, begin: _Beginning, batch: Batch, past: PastOf, 
             failed |= attempts.failed
     if failed:
         _fall_back(partition, begin, batch, past, order, failed, judged)
+
+
+def _can_judge(model: Model, rows: Ints) -> NDArray[np.bool_]:
+    """Of which rows a detector can say anything: those that were trained, or have limits that their owner fixed."""
+    if isinstance(model.detector, Static):
+        return np.ones(rows.size, bool)
+    return np.asarray(model.baseline["trained"][rows])
 
 
 def _judge_by_stand_ins(

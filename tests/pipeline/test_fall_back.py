@@ -112,6 +112,25 @@ def watched_by_the_fragile(heed: Heed) -> list[Shop]:
     return shops
 
 
+def test_points_of_a_series_that_nobody_was_trained_on_yet_are_not_judged(tmp_path: Path) -> None:
+    judged: list[int] = []
+
+    class Watched(Seasonal):
+        def score(self, points: Points, baseline: Fields, state: Fields) -> tuple[Scores, Fields]:
+            judged.append(len(points.row))
+            return super().score(points, baseline, state)
+
+    with running(f"sqlite:///{tmp_path / 'heed.db'}", tmp_path) as heed:
+        partition = heed.committer.partitions[0]
+        partition.models[0].detector = Watched()
+        shop = Shop(heed)
+        shop.has_history()
+        assert judged == []
+        train(heed.committer, now=heed.clock.now(), reason="test", wanted=everything)
+        shop.send(3)
+        assert judged == [1, 1, 1]
+
+
 def detectors(heed: Heed) -> list[str]:
     return [watch.detector for _, watch in sorted(watches(heed.committer, [1, 2, 3]).items())]
 
