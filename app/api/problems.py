@@ -54,19 +54,17 @@ def problem(
     return Response(msgspec.json.encode(document), status, headers=dict(headers or {}), media_type=MEDIA_TYPE)
 
 
+def with_problems(document: dict[str, Any]) -> dict[str, Any]:
+    """The OpenAPI document of an app, its errors described as problem documents, in place."""
+    for operation in (each for path in document["paths"].values() for each in path.values()):
+        for status, answer in operation["responses"].items():
+            if not status.startswith("2") and "application/json" in answer.get("content", {}):
+                answer["content"][MEDIA_TYPE] = answer["content"].pop("application/json")
+    return document
+
+
 def answer_errors_with_problems(app: FastAPI) -> None:
-    """Make every error of the app a problem document, those of the framework too, and its description say so."""
-    describe = app.openapi
-
-    def describe_with_problems() -> dict[str, Any]:
-        document: dict[str, Any] = describe()
-        for operation in (each for path in document["paths"].values() for each in path.values()):
-            for status, answer in operation["responses"].items():
-                if not status.startswith("2") and "application/json" in answer.get("content", {}):
-                    answer["content"][MEDIA_TYPE] = answer["content"].pop("application/json")
-        return document
-
-    app.openapi = describe_with_problems  # type: ignore[method-assign]
+    """Make every error of the app a problem document, those of the framework too."""
 
     @app.exception_handler(HeedError)
     async def _(_request: Request, error: HeedError) -> Response:
