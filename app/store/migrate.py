@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -18,6 +19,8 @@ UPGRADE_LOCK = 0x48656564  # "Heed": PostgreSQL's advisory lock while tables cha
 
 def upgrade(database: Database) -> None:
     """Apply the migrations that are missing, all or none of them. Several processes may call it at once."""
+    if is_current(database):
+        return
     with database.engine.begin() as connection:
         if not database.is_sqlite:
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(UPGRADE_LOCK)))
@@ -30,7 +33,13 @@ def is_current(database: Database) -> bool:
     """Whether the database has the tables of this release."""
     with database.engine.connect() as connection:
         applied = MigrationContext.configure(connection).get_current_heads()
-    return set(applied) == set(ScriptDirectory.from_config(_config()).get_heads())
+    return set(applied) == _newest()
+
+
+@cache
+def _newest() -> frozenset[str]:
+    """The migrations that nothing follows; to find them all are read."""
+    return frozenset(ScriptDirectory.from_config(_config()).get_heads())
 
 
 def _config() -> Config:
