@@ -264,9 +264,9 @@ def follow(committer: Committer, now: datetime) -> str:
 def _undo(committer: Committer, now: datetime) -> int:
     with committer.database.reading() as session:
         rows = stored.to_undo(session)
+        if not rows:
+            return 0
         ids = [each.series_id for each in stored.members_of(session, [row.id for row in rows])]
-    if not rows:
-        return 0
     adapt(committer, ids, now)
     with committer.database.writing() as session:
         for row in rows:
