@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from app.pipeline.look_after import snooze
+from app.pipeline.notify import Notifier
 from app.store.database import Database
 from app.store.notifications import COLLECTING, QUIET
 from app.store.tables import Alert, Anomaly, Channel, Series
@@ -25,10 +26,16 @@ def receiver() -> Iterator[Receiver]:
         yield receiver
 
 
-def add_slack_app(database: Database, url: str) -> None:
-    settings = {"token": "xoxb-0000-example", "channel": "C012AB3CD", "url": f"{url}/api"}
+@pytest.fixture
+def in_slack(database: Database, receiver: Receiver) -> tuple[int, Notifier]:
+    """An alert that a Slack app was told of, by its id, and who tells of it."""
+    settings = {"token": "xoxb-0000-example", "channel": "C012AB3CD", "url": f"{receiver.url}/api"}
     with database.writing() as session:
         session.add(Channel(name="app", kind="slack_app", secrets=VAULT.seal(settings), created_at=NOW))
+    (alert_id,) = add_alerts(database)
+    sending = notifier(database)
+    sending.run_once(NOW)
+    return alert_id, sending
 
 
 def spread(database: Database, alert_id: int, series: int, growth_to_repeat: float = 1.0) -> None:
@@ -84,12 +91,9 @@ def test_a_little_growth_is_no_message(database: Database, receiver: Receiver) -
 
 
 def test_where_a_message_can_be_changed_it_is_and_only_what_matters_is_said_in_its_thread(
-    database: Database, receiver: Receiver
+    database: Database, receiver: Receiver, in_slack: tuple[int, Notifier]
 ) -> None:
-    add_slack_app(database, receiver.url)
-    (alert_id,) = add_alerts(database)
-    sending = notifier(database)
-    sending.run_once(NOW)
+    alert_id, sending = in_slack
     spread(database, alert_id, 1, growth_to_repeat=2.0)
     tell(database, alert_id, "grown", NOW)
     sending.run_once(SOON)
@@ -97,11 +101,10 @@ def test_where_a_message_can_be_changed_it_is_and_only_what_matters_is_said_in_i
     assert "Also: country C100" in receiver.requests[-1].text
 
 
-def test_much_growth_is_measured_against_what_was_said_aloud(database: Database, receiver: Receiver) -> None:
-    add_slack_app(database, receiver.url)
-    (alert_id,) = add_alerts(database)
-    sending = notifier(database)
-    sending.run_once(NOW)
+def test_much_growth_is_measured_against_what_was_said_aloud(
+    database: Database, receiver: Receiver, in_slack: tuple[int, Notifier]
+) -> None:
+    alert_id, sending = in_slack
     with database.writing() as session:
         only = session.query(Anomaly).filter_by(alert_id=alert_id).one()
         only.expected, only.actual = 1000.0, 600.0
@@ -117,12 +120,9 @@ def test_much_growth_is_measured_against_what_was_said_aloud(database: Database,
 
 
 def test_a_message_that_can_change_shows_a_snooze_at_once_and_says_what_was_new_when_it_is_over(
-    database: Database, receiver: Receiver
+    database: Database, receiver: Receiver, in_slack: tuple[int, Notifier]
 ) -> None:
-    add_slack_app(database, receiver.url)
-    (alert_id,) = add_alerts(database)
-    sending = notifier(database)
-    sending.run_once(NOW)
+    alert_id, sending = in_slack
     until = NOW + timedelta(hours=2)
     with database.writing() as session:
         session.get_one(Alert, alert_id).snoozed_until = until
