@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import socket
 import threading
 import time
@@ -13,8 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import psycopg
-import pytest
 import sqlalchemy as sa
 import uvicorn
 
@@ -26,8 +23,6 @@ from app.store.tables import Notification
 from tests.running import Shop, settings_of
 
 ADMIN = "the-admin-token-of-the-tests"
-
-_shared_databases = itertools.count(1)
 
 
 @dataclass
@@ -119,26 +114,3 @@ def serving(database_url: str, folder: Path, **settings: Any) -> Iterator[Served
         finally:
             server.should_exit = True
             thread.join()
-
-
-@pytest.fixture
-def served(database_url: str, tmp_path: Path) -> Iterator[Served]:
-    """One of the test's own, empty; once on SQLite and once on PostgreSQL."""
-    with serving(database_url, tmp_path) as served:
-        yield served
-
-
-@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
-def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """One for all tests that change nothing. It knows one series, which has an alert."""
-    folder = tmp_path_factory.mktemp("shared")
-    url = f"sqlite:///{folder / 'heed.db'}"
-    if request.param == "postgresql":
-        server: str = request.getfixturevalue("postgresql_server")
-        name = f"shared_{next(_shared_databases)}"
-        with psycopg.connect(server, autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}".encode())
-        url = f"{server.rpartition('/')[0]}/{name}"
-    with serving(url, folder) as served:
-        served.has_an_alert()
-        yield served

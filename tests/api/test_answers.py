@@ -160,8 +160,7 @@ def test_alerts_are_filtered(shared: Served) -> None:
     assert found(labelled=False) == 1
 
 
-def test_an_alert_is_acknowledged_by_the_first_one_and_can_be_snoozed(served: Served) -> None:
-    alert = served.has_an_alert()
+def test_an_alert_is_acknowledged_by_the_first_one_and_can_be_snoozed(served: Served, alert: dict[str, Any]) -> None:
     with served.as_scope(Scope.ANALYST) as client:
         first = client.post(f"/v1/alerts/{alert['id']}/acknowledge").json()
     assert first["acknowledged_by"] == "a analyst token"

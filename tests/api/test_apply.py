@@ -181,8 +181,7 @@ def test_a_policy_of_the_document_acts_on_the_next_point(served: Served) -> None
     assert served.client.get("/v1/alerts?kind=anomaly").json()["alerts"] == []
 
 
-def test_a_past_event_of_the_document_closes_the_alert_that_it_explains(served: Served) -> None:
-    alert = served.has_an_alert()
+def test_a_past_event_of_the_document_closes_the_alert_that_it_explains(served: Served, alert: dict[str, Any]) -> None:
     began = MONDAY + 5 * 168 * HOUR
     document = {"events": [{"name": "sale", "start": began, "end": began + 48 * HOUR}]}
     assert apply(served, document) == [("create", "event", "sale")]

@@ -11,8 +11,7 @@ from app.security import Scope
 from tests.serving import Served
 
 
-def test_a_new_normal_closes_the_alert_and_is_listed_followed_and_undone(served: Served) -> None:
-    alert = served.has_an_alert()
+def test_a_new_normal_closes_the_alert_and_is_listed_followed_and_undone(served: Served, alert: dict[str, Any]) -> None:
     series_id = alert["anomalies"][0]["series"]["id"]
     answer = served.client.post("/v1/desensitisations", json={"series_id": series_id, "reason": "prices were lowered"})
     assert answer.status_code == 201, answer.text
@@ -35,8 +34,7 @@ def test_a_new_normal_closes_the_alert_and_is_listed_followed_and_undone(served:
     assert served.alert()["status"] != "closed"
 
 
-def test_its_reason_and_its_longest_may_be_changed_while_it_goes_on(served: Served) -> None:
-    alert = served.has_an_alert()
+def test_its_reason_and_its_longest_may_be_changed_while_it_goes_on(served: Served, alert: dict[str, Any]) -> None:
     series_id = alert["anomalies"][0]["series"]["id"]
     begun = served.client.post("/v1/desensitisations", json={"series_id": series_id, "reason": "prices"}).json()
     path = f"/v1/desensitisations/{begun['id']}"

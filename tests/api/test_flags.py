@@ -197,8 +197,7 @@ def test_frozen_learning_leaves_every_baseline_as_it_is(served: Served) -> None:
     assert not same(before, learned(served.heed))
 
 
-def test_what_people_answered_does_not_count_while_feedback_is_ignored(served: Served) -> None:
-    alert = served.has_an_alert()
+def test_what_people_answered_does_not_count_while_feedback_is_ignored(served: Served, alert: dict[str, Any]) -> None:
     served.client.post(f"/v1/alerts/{alert['id']}/labels", json={"verdict": "false_alarm"})
     partition = served.heed.committer.partitions[0]
     taught = float(partition.tolerance_down[0])

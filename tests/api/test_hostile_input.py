@@ -95,9 +95,9 @@ def pages_of_links() -> list[tuple[str, str]]:
     return [(method, path[1]) for method, path, _ in routes() if re.fullmatch("/[a-z]/1", path)]
 
 
-def test_no_form_and_no_parameter_breaks_a_page_that_a_link_leads_to(served: Served) -> None:
+def test_no_form_and_no_parameter_breaks_a_page_that_a_link_leads_to(served: Served, alert: dict[str, Any]) -> None:
     """Guarantees 6 and 30."""
-    links = a_link_to_each_page(served.heed.links, served.has_an_alert()["id"], wall_now())
+    links = a_link_to_each_page(served.heed.links, alert["id"], wall_now())
     assert {letter for _, letter in pages_of_links()} == links.keys()
     headers = {"Content-Type": "application/x-www-form-urlencoded"}
     for (method, letter), raw in product(pages_of_links(), NASTY_QUERY):

@@ -15,8 +15,7 @@ def label(served: Served, alert: dict[str, Any], **body: Any) -> Any:
     return served.client.post(f"/v1/alerts/{alert['id']}/labels", json={"verdict": "false_alarm"} | body)
 
 
-def test_a_verdict_acts_and_answers_with_a_receipt(served: Served) -> None:
-    alert = served.has_an_alert()
+def test_a_verdict_acts_and_answers_with_a_receipt(served: Served, alert: dict[str, Any]) -> None:
     answer = label(served, alert, comment="a bank holiday")
     assert answer.status_code == 201
     receipt = answer.json()
@@ -40,8 +39,7 @@ def test_a_dry_run_answers_with_the_receipt_and_changes_nothing(shared: Served) 
     assert shared.client.get(f"/v1/alerts/{alert['id']}").json()["status"] == "firing"
 
 
-def test_an_undone_label_is_listed_as_revoked(served: Served) -> None:
-    alert = served.has_an_alert()
+def test_an_undone_label_is_listed_as_revoked(served: Served, alert: dict[str, Any]) -> None:
     label_id = label(served, alert).json()["label_id"]
     assert served.client.delete(f"/v1/labels/{label_id}?dry_run=true").json()["action"] == "would_undo"
     assert served.client.get("/v1/labels?stands=true").json()["labels"][0]["id"] == label_id
@@ -53,8 +51,7 @@ def test_an_undone_label_is_listed_as_revoked(served: Served) -> None:
     assert served.client.delete("/v1/labels/99").status_code == 404
 
 
-def test_the_same_idempotency_key_gives_one_label_and_the_same_receipt(served: Served) -> None:
-    alert = served.has_an_alert()
+def test_the_same_idempotency_key_gives_one_label_and_the_same_receipt(served: Served, alert: dict[str, Any]) -> None:
     path, verdict = f"/v1/alerts/{alert['id']}/labels", {"verdict": "real"}
     first = served.client.post(path, json=verdict, headers={"Idempotency-Key": "k"})
     again = served.client.post(path, json=verdict, headers={"Idempotency-Key": "k"})
@@ -63,8 +60,9 @@ def test_the_same_idempotency_key_gives_one_label_and_the_same_receipt(served: S
     assert len(served.client.get("/v1/labels").json()["labels"]) == 1
 
 
-def test_the_same_idempotency_key_with_another_request_is_refused_and_labels_nothing(served: Served) -> None:
-    alert = served.has_an_alert()
+def test_the_same_idempotency_key_with_another_request_is_refused_and_labels_nothing(
+    served: Served, alert: dict[str, Any]
+) -> None:
     path, verdict, once = f"/v1/alerts/{alert['id']}/labels", {"verdict": "real"}, {"Idempotency-Key": "k"}
     span = {"series_id": 1, "start": alert["started_at"], "end": alert["started_at"]}
     assert served.client.post(path, json=verdict, headers=once).status_code == 201
@@ -81,8 +79,7 @@ def test_the_same_idempotency_key_with_another_request_is_refused_and_labels_not
         assert another.post(path, json={"verdict": "false_alarm"}, headers=once).status_code == 201
 
 
-def test_a_span_of_a_series_can_be_labelled(served: Served) -> None:
-    alert = served.has_an_alert()
+def test_a_span_of_a_series_can_be_labelled(served: Served, alert: dict[str, Any]) -> None:
     anomaly = alert["anomalies"][0]
     span = {"series_id": anomaly["series"]["id"], "start": anomaly["started_at"], "end": "2026-02-10T12:00:00Z"}
     answer = served.client.post("/v1/labels", json=span | {"verdict": "real"})
@@ -94,8 +91,9 @@ def test_a_span_of_a_series_can_be_labelled(served: Served) -> None:
     assert served.client.post("/v1/labels", json=span | {"verdict": "real", "series_id": 99}).status_code == 404
 
 
-def test_what_is_to_come_is_not_labelled_and_more_than_a_month_is_asked_about(served: Served) -> None:
-    alert = served.has_an_alert()
+def test_what_is_to_come_is_not_labelled_and_more_than_a_month_is_asked_about(
+    served: Served, alert: dict[str, Any]
+) -> None:
     began = datetime.fromisoformat(alert["started_at"])
 
     def label_span(start: datetime, end: datetime, **more: Any) -> Any:
@@ -129,8 +127,7 @@ def test_a_wrong_label_is_refused(shared: Served, body: dict[str, Any]) -> None:
     assert label(shared, {"id": 1}, **body).status_code == 422
 
 
-def test_labels_are_paged(served: Served) -> None:
-    alert = served.has_an_alert()
+def test_labels_are_paged(served: Served, alert: dict[str, Any]) -> None:
     for verdict in ("real", "false_alarm", "real"):
         label(served, alert, verdict=verdict)
     first = served.client.get("/v1/labels?limit=2").json()
@@ -139,8 +136,7 @@ def test_labels_are_paged(served: Served) -> None:
     assert rest["next"] is None
 
 
-def test_an_analyst_may_label_and_a_producer_may_not(served: Served) -> None:
-    alert = served.has_an_alert()
+def test_an_analyst_may_label_and_a_producer_may_not(served: Served, alert: dict[str, Any]) -> None:
     path = f"/v1/alerts/{alert['id']}/labels"
     with served.as_scope(Scope.INGEST) as producer, served.as_scope(Scope.ANALYST) as analyst:
         assert producer.post(path, json={"verdict": "real"}).status_code == 403

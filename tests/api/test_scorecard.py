@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
+
+import pytest
 
 from tests.running import HOUR, MONDAY, Shop
 from tests.serving import Served
 
 
-def test_the_scorecard_counts_what_was_told_and_what_was_said_of_it(served: Served) -> None:
-    alert = served.has_an_alert()
+def test_the_scorecard_counts_what_was_told_and_what_was_said_of_it(served: Served, alert: dict[str, Any]) -> None:
     before = served.client.get("/v1/scorecard?days=90").json()["total"]
     assert (before["alerts"], before["unanswered"], before["precision"], before["coverage"]) == (1, 1, None, 0.0)
     served.client.post(f"/v1/alerts/{alert['id']}/labels", json={"verdict": "real"})
@@ -25,8 +27,7 @@ def test_the_scorecard_counts_what_was_told_and_what_was_said_of_it(served: Serv
     assert [each["name"] for each in answer["groups"]] == ["orders"]
 
 
-def test_an_answer_that_teaches_nothing_counts_for_nothing(served: Served) -> None:
-    alert = served.has_an_alert()
+def test_an_answer_that_teaches_nothing_counts_for_nothing(served: Served, alert: dict[str, Any]) -> None:
     answers = {"verdict": "false_alarm", "confirm": True}, {"verdict": "real", "only": ["training"]}
     given = [served.client.post(f"/v1/alerts/{alert['id']}/labels", json=each).json() for each in answers]
     assert "this one decides on training" in " ".join(given[1]["text"])
@@ -34,8 +35,7 @@ def test_an_answer_that_teaches_nothing_counts_for_nothing(served: Served) -> No
     assert (total["right"], total["wrong"]) == (0, 1)
 
 
-def test_an_undone_answer_does_not_count(served: Served) -> None:
-    alert = served.has_an_alert()
+def test_an_undone_answer_does_not_count(served: Served, alert: dict[str, Any]) -> None:
     given = served.client.post(f"/v1/alerts/{alert['id']}/labels", json={"verdict": "false_alarm"}).json()
     assert served.client.get("/v1/scorecard?days=90").json()["total"]["wrong"] == 1
     served.client.delete(f"/v1/labels/{given['label_id']}")
@@ -59,8 +59,8 @@ def test_what_a_label_spared_people_is_counted(served: Served) -> None:
     assert (total["alerts_not_sent"], total["problems_hidden"]) == (1, 0)
 
 
+@pytest.mark.usefixtures("alert")
 def test_groups_are_by_metric_policy_or_detector(served: Served) -> None:
-    served.has_an_alert()
     policy = {"name": "shop", "matcher": {"metric": "orders"}, "settings": {"alerts_per_week": 3}}
     assert served.client.post("/v1/policies", json=policy).status_code == 201
     for by, name in (("policy", "shop"), ("detector", "seasonal"), ("metric", "orders")):
@@ -68,8 +68,8 @@ def test_groups_are_by_metric_policy_or_detector(served: Served) -> None:
         assert (group["name"], group["alerts"], group["budget_per_week"]) == (name, 1, 3.0)
 
 
+@pytest.mark.usefixtures("alert")
 def test_a_detector_says_how_its_series_are(served: Served) -> None:
-    served.has_an_alert()
     Shop(served.heed, metric="newcomer").send(3)
     health = {each["detector"]: each for each in served.client.get("/v1/detector-health?days=90").json()["detectors"]}
     seasonal = health["seasonal"]

@@ -54,9 +54,8 @@ def at(hours: float) -> str:
     ],
 )
 def test_a_verdict_makes_what_it_stands_for_and_its_undo_takes_that_back(
-    served: Served, verdict: str, after: str, said: str
+    served: Served, alert: dict[str, Any], verdict: str, after: str, said: str
 ) -> None:
-    alert = served.has_an_alert()
     receipt = give(served, alert, verdict)
     assert any(said in sentence for sentence in receipt["text"]), receipt["text"]
     assert receipt["alert_status"]["after"] == after == status(served, alert)
@@ -70,15 +69,15 @@ def test_a_verdict_makes_what_it_stands_for_and_its_undo_takes_that_back(
 
 
 @pytest.mark.parametrize("verdict", CREATING)
-def test_a_dry_run_says_what_would_be_made_and_makes_nothing(served: Served, verdict: str) -> None:
-    alert = served.has_an_alert()
+def test_a_dry_run_says_what_would_be_made_and_makes_nothing(
+    served: Served, alert: dict[str, Any], verdict: str
+) -> None:
     receipt = give(served, alert, verdict, dry_run=True)
     assert receipt["action"] == "would_label"
     assert (created(served, verdict), status(served, alert)) == ([], "firing")
 
 
-def test_each_effect_of_a_verdict_is_to_be_had_by_itself(served: Served) -> None:
-    alert = served.has_an_alert()
+def test_each_effect_of_a_verdict_is_to_be_had_by_itself(served: Served, alert: dict[str, Any]) -> None:
 
     def only(verdict: str, effect: str) -> dict[str, Any]:
         receipt = give(served, alert, verdict, only=[effect], confirm=True)
@@ -100,8 +99,8 @@ def test_each_effect_of_a_verdict_is_to_be_had_by_itself(served: Served) -> None
     only("event", "creates")
 
 
-def test_a_span_is_left_out_of_training_without_any_other_effect(served: Served) -> None:
-    series = served.has_an_alert()["anomalies"][0]["series"]["id"]
+def test_a_span_is_left_out_of_training_without_any_other_effect(served: Served, alert: dict[str, Any]) -> None:
+    series = alert["anomalies"][0]["series"]["id"]
     calm = {"series_id": series, "start": at(FALLEN - 100), "end": at(FALLEN - 90)}
     answer = served.client.post("/v1/labels", json=calm | {"verdict": "event", "only": ["training"]})
     assert answer.status_code == 201
@@ -116,16 +115,16 @@ def test_a_span_is_left_out_of_training_without_any_other_effect(served: Served)
     assert "`false_alarm` can act alone on `alert` and `tolerance`" in refused.json()["detail"]
 
 
-def test_an_event_may_be_named_and_recur_for_other_series_too(served: Served) -> None:
-    alert = served.has_an_alert()
+def test_an_event_may_be_named_and_recur_for_other_series_too(served: Served, alert: dict[str, Any]) -> None:
     said = {"name": "spring sale", "rrule": "FREQ=YEARLY", "matcher": {"metric": "orders"}, "end": at(FALLEN + 48)}
     give(served, alert, "event", creates=said)
     (event,) = created(served, "event")
     assert (event["name"], event["rrule"], event["matcher"]["metric"]) == ("spring sale", "FREQ=YEARLY", "orders")
 
 
-def test_an_event_that_a_verdict_makes_takes_place_when_it_was_seen_whatever_its_rule_says(served: Served) -> None:
-    alert = served.has_an_alert()
+def test_an_event_that_a_verdict_makes_takes_place_when_it_was_seen_whatever_its_rule_says(
+    served: Served, alert: dict[str, Any]
+) -> None:
     give(served, alert, "event", creates={"rrule": "FREQ=YEARLY;BYMONTH=12;BYMONTHDAY=24", "end": at(FALLEN + 48)})
     assert status(served, alert) == "closed"
 
@@ -140,9 +139,8 @@ def test_an_event_that_a_verdict_makes_takes_place_when_it_was_seen_whatever_its
     ],
 )
 def test_what_cannot_be_made_is_refused_before_anything_is_changed(
-    served: Served, verdict: str, creates: dict[str, Any]
+    served: Served, alert: dict[str, Any], verdict: str, creates: dict[str, Any]
 ) -> None:
-    alert = served.has_an_alert()
     answer = served.client.post(f"/v1/alerts/{alert['id']}/labels", json={"verdict": verdict, "creates": creates})
     assert answer.status_code == 422, answer.text
     assert served.client.get("/v1/labels").json()["labels"] == []
@@ -197,23 +195,21 @@ def test_a_miss_may_be_of_what_was_found_but_told_to_nobody(served: Served) -> N
     assert answer.json()["alert_id"] == silent["id"]
 
 
-def test_a_miss_that_people_were_told_of_is_refused_with_the_alert(served: Served) -> None:
-    alert = served.has_an_alert()
+def test_a_miss_that_people_were_told_of_is_refused_with_the_alert(served: Served, alert: dict[str, Any]) -> None:
     answer = report(served, FALLEN, FALLEN + 3)
     assert answer.status_code == 409
     assert f"alert {alert['id']}" in answer.json()["detail"]
 
 
+@pytest.mark.usefixtures("alert")
 def test_a_miss_where_nothing_is_known_says_why_it_cannot_be_told(served: Served) -> None:
-    served.has_an_alert()
     replayed = report(served, -24, -22).json()["replayed"]
     assert (replayed["told"], replayed["hindrance"]) == (False, "no_points")
     young = report(served, 2, 4).json()["replayed"]
     assert (young["told"], young["hindrance"]) == (False, "too_young")
 
 
-def test_a_new_normal_is_judged_at_its_new_level_from_the_next_point_on(served: Served) -> None:
-    alert = served.has_an_alert()
+def test_a_new_normal_is_judged_at_its_new_level_from_the_next_point_on(served: Served, alert: dict[str, Any]) -> None:
     give(served, alert, "new_normal")
     shop = Shop(served.heed)
     shop.clock = FALLEN + 6
@@ -222,8 +218,7 @@ def test_a_new_normal_is_judged_at_its_new_level_from_the_next_point_on(served: 
     assert len(alerts) <= 2, [each["title"] for each in alerts]
 
 
-def test_links_in_a_message_offer_every_answer_but_missed(served: Served) -> None:
-    alert = served.has_an_alert()
+def test_links_in_a_message_offer_every_answer_but_missed(served: Served, alert: dict[str, Any]) -> None:
     assert list(alert["links"]) == ["false_alarm", "real", "event", "new_normal", "bad_data"]
 
 
@@ -296,8 +291,9 @@ def standing(served: Served, verdict: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("verdict", CREATING)
-def test_an_analyst_undoes_what_a_link_made_and_their_undo_makes_it_again(served: Served, verdict: str) -> None:
-    alert = served.has_an_alert()
+def test_an_analyst_undoes_what_a_link_made_and_their_undo_makes_it_again(
+    served: Served, alert: dict[str, Any], verdict: str
+) -> None:
     press(served, alert, verdict)
     (made,) = standing(served, verdict)
     foretold = give(served, alert, "real", dry_run=True)["alert_status"]["after"]
@@ -321,9 +317,8 @@ def test_an_analyst_undoes_what_a_link_made_and_their_undo_makes_it_again(served
 
 @pytest.mark.parametrize("verdict", CREATING)
 def test_a_link_makes_nothing_of_what_an_analyst_called_real_until_that_is_taken_back(
-    served: Served, verdict: str
+    served: Served, alert: dict[str, Any], verdict: str
 ) -> None:
-    alert = served.has_an_alert()
     receipt = give(served, alert, "real")
     press(served, alert, verdict)
     assert (standing(served, verdict), status(served, alert)) == ([], "firing")

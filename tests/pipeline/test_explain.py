@@ -19,9 +19,7 @@ from app.pipeline.train import everything, train
 from app.store import alerts as stored_alerts
 from app.store.series import identity
 from tests.running import HOUR, MONDAY, alerts, running
-from tests.serving import Served, served
-
-__all__ = ["served"]
+from tests.serving import Served
 
 SHARES = {"DE": 500.0, "FR": 300.0, "IT": 100.0, "ES": 60.0, "PL": 40.0}
 HISTORY = 5 * 168

@@ -28,9 +28,7 @@ from tests.pipeline.outbox import NOW, VAULT, NoPictures, add_alerts, add_channe
 from tests.receiver import Received, Receiver, Reply, receiving
 from tests.running import HOUR, alerts, anomalies, running
 from tests.services.alertmanager import running_alertmanager
-from tests.serving import Served, served
-
-__all__ = ["served"]
+from tests.serving import Served
 
 TEN_MINUTES = timedelta(minutes=10)
 

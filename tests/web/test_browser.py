@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -66,9 +67,8 @@ def complaints(page: Page) -> list[str]:
 
 
 def test_a_reader_answers_sees_what_it_changed_and_takes_it_back(
-    served: Served, page: Page, complaints: list[str]
+    served: Served, alert: dict[str, Any], page: Page, complaints: list[str]
 ) -> None:
-    alert = served.has_an_alert()
     page.goto(alert["links"]["false_alarm"])
     page.get_by_text("Add a comment").click()
     page.get_by_label("Comment").fill("a bank holiday")
@@ -85,9 +85,8 @@ def test_a_reader_answers_sees_what_it_changed_and_takes_it_back(
 
 @pytest.mark.parametrize("width", [320, 390, 1280])
 def test_no_page_is_wider_than_the_screen_and_buttons_are_large_enough_for_thumbs(
-    served: Served, page: Page, width: int
+    served: Served, alert: dict[str, Any], page: Page, width: int
 ) -> None:
-    alert = served.has_an_alert()
     page.set_viewport_size({"width": width, "height": 800})
     for address in (alert["links"]["real"], alert["url"], f"{served.url}/docs", f"{served.url}/f/forged"):
         page.goto(address)
@@ -99,10 +98,9 @@ def test_no_page_is_wider_than_the_screen_and_buttons_are_large_enough_for_thumb
 
 
 def test_a_browser_that_runs_scripts_and_waits_answers_nothing(
-    served: Served, page: Page, complaints: list[str]
+    served: Served, alert: dict[str, Any], page: Page, complaints: list[str]
 ) -> None:
     """Guarantee 15."""
-    alert = served.has_an_alert()
     before = standing(served)
     for link in a_link_of_each_kind(served, alert, wall_now()):
         page.goto(link, wait_until="networkidle")

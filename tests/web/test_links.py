@@ -137,8 +137,7 @@ def test_a_scanner_of_each_kind_opens_every_link_and_nothing_changes(served: Ser
     assert standing(served) == before
 
 
-def test_a_post_labels_and_shows_the_receipt(served: Served) -> None:
-    alert = served.has_an_alert()
+def test_a_post_labels_and_shows_the_receipt(served: Served, alert: dict[str, Any]) -> None:
     page = httpx.post(alert["links"]["false_alarm"], data={"comment": " a bank holiday "})
     assert page.status_code == 200
     assert "Noted: a false alarm" in page.text
@@ -150,8 +149,7 @@ def test_a_post_labels_and_shows_the_receipt(served: Served) -> None:
     assert served.client.get(f"/v1/alerts/{alert['id']}").json()["status"] == "closed"
 
 
-def test_a_part_of_a_verdict_is_to_be_had_from_its_page(served: Served) -> None:
-    alert = served.has_an_alert()
+def test_a_part_of_a_verdict_is_to_be_had_from_its_page(served: Served, alert: dict[str, Any]) -> None:
     path = alert["links"]["false_alarm"]
     page = httpx.get(path).text
     assert [each for each in ("alert", "training", "tolerance", "creates") if f'value="{each}"' in page] == [
@@ -163,9 +161,10 @@ def test_a_part_of_a_verdict_is_to_be_had_from_its_page(served: Served) -> None:
     assert [each["only"] for each in labels(served)] == [["alert"]]
 
 
-def test_the_same_link_pressed_twice_is_one_label_and_shows_the_same_receipt(served: Served) -> None:
+def test_the_same_link_pressed_twice_is_one_label_and_shows_the_same_receipt(
+    served: Served, alert: dict[str, Any]
+) -> None:
     """Guarantee 16."""
-    alert = served.has_an_alert()
     link = alert["links"]["real"]
     first, again, looked_at = httpx.post(link), httpx.post(link), httpx.get(link)
     receipt = re.compile(r"<li>.*</li>")
@@ -173,17 +172,15 @@ def test_the_same_link_pressed_twice_is_one_label_and_shows_the_same_receipt(ser
     assert len(labels(served)) == 1
 
 
-def test_a_link_pressed_many_times_at_once_is_one_label(served: Served) -> None:
+def test_a_link_pressed_many_times_at_once_is_one_label(served: Served, alert: dict[str, Any]) -> None:
     """Guarantee 16."""
-    alert = served.has_an_alert()
     with ThreadPoolExecutor(8) as crowd:
         pages = list(crowd.map(httpx.post, [alert["links"]["false_alarm"]] * 16))
     assert [page.status_code for page in pages] == [200] * 16
     assert len(labels(served)) == 1
 
 
-def test_a_newer_message_of_the_same_channel_carries_the_same_press(served: Served) -> None:
-    alert = served.has_an_alert()
+def test_a_newer_message_of_the_same_channel_carries_the_same_press(served: Served, alert: dict[str, Any]) -> None:
     links = served.heed.links
     for minutes in (0, 5):
         sent_at = wall_now() + timedelta(minutes=minutes)
@@ -193,8 +190,9 @@ def test_a_newer_message_of_the_same_channel_carries_the_same_press(served: Serv
     assert len(labels(served)) == 2
 
 
-def test_undo_works_from_the_page_without_a_login_and_the_answer_can_be_given_again(served: Served) -> None:
-    alert = served.has_an_alert()
+def test_undo_works_from_the_page_without_a_login_and_the_answer_can_be_given_again(
+    served: Served, alert: dict[str, Any]
+) -> None:
     link = alert["links"]["false_alarm"]
     path = undo_path(httpx.post(link))
     assert "Undo" in httpx.get(f"{served.url}/{path}").text
@@ -209,15 +207,15 @@ def test_undo_works_from_the_page_without_a_login_and_the_answer_can_be_given_ag
     assert [each["revoked_at"] is None for each in labels(served)] == [True, False]
 
 
-def test_the_undo_link_of_a_receipt_of_the_api_works(served: Served) -> None:
-    alert = served.has_an_alert()
+def test_the_undo_link_of_a_receipt_of_the_api_works(served: Served, alert: dict[str, Any]) -> None:
     receipt = served.client.post(f"/v1/alerts/{alert['id']}/labels", json={"verdict": "real"}).json()
     assert "Taken back" in httpx.post(receipt["undo_url"]).text
     assert labels(served)[0]["revoked_at"] is not None
 
 
-def test_the_page_of_an_alert_offers_every_answer_and_shows_what_was_said(served: Served) -> None:
-    alert = served.has_an_alert()
+def test_the_page_of_an_alert_offers_every_answer_and_shows_what_was_said(
+    served: Served, alert: dict[str, Any]
+) -> None:
     page = httpx.get(alert["url"])
     assert page.text.count("<button") == 5 + 2  # and two that look after it
     path = f"/v1/alerts/{alert['id']}/labels"
@@ -232,8 +230,7 @@ def test_the_page_of_an_alert_offers_every_answer_and_shows_what_was_said(served
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_the_chart_shows_the_events_of_its_days(served: Served) -> None:
-    alert = served.has_an_alert()
+def test_the_chart_shows_the_events_of_its_days(served: Served, alert: dict[str, Any]) -> None:
     at = datetime.fromisoformat(alert["started_at"])
     chart_url = served.heed.pictures.url(alert["id"])
     bare = httpx.get(chart_url).content

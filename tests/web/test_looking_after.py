@@ -31,8 +31,7 @@ def test_scanners_that_follow_the_links_look_after_nothing(shared: Served) -> No
 
 
 @only_sqlite
-def test_a_reader_takes_an_alert_on_by_the_link_once(served: Served) -> None:
-    alert = served.has_an_alert()
+def test_a_reader_takes_an_alert_on_by_the_link_once(served: Served, alert: dict[str, Any]) -> None:
     link = alert["actions"]["acknowledge"]
     assert "I&#39;m on it" in httpx.get(link).text
     page = httpx.post(link)
@@ -47,8 +46,7 @@ def test_a_reader_takes_an_alert_on_by_the_link_once(served: Served) -> None:
 
 
 @only_sqlite
-def test_a_reader_snoozes_an_alert_until_it_changes_by_the_link(served: Served) -> None:
-    alert = served.has_an_alert()
+def test_a_reader_snoozes_an_alert_until_it_changes_by_the_link(served: Served, alert: dict[str, Any]) -> None:
     page = httpx.post(alert["actions"]["snooze"])
     assert "Snoozed until it gets worse or is over." in text_of(page)
     assert served.alert()["snoozed_for"] == "change"
@@ -59,8 +57,9 @@ def test_a_reader_snoozes_an_alert_until_it_changes_by_the_link(served: Served) 
 
 
 @only_sqlite
-def test_a_link_that_has_snoozed_an_alert_does_not_snooze_it_again_once_that_is_over(served: Served) -> None:
-    alert = served.has_an_alert()
+def test_a_link_that_has_snoozed_an_alert_does_not_snooze_it_again_once_that_is_over(
+    served: Served, alert: dict[str, Any]
+) -> None:
     of_its_message = served.heed.links.action_url(alert["id"], "snooze", "api", wall_now() - timedelta(minutes=1))
     assert httpx.post(of_its_message).status_code == 200
     served.client.delete(f"/v1/alerts/{alert['id']}/snooze")
@@ -91,8 +90,7 @@ def missed(alert: dict[str, Any], **said: Any) -> httpx.Response:
 
 
 @only_sqlite
-def test_a_reader_reports_from_the_page_of_an_alert_what_else_was_missed(served: Served) -> None:
-    alert = served.has_an_alert()
+def test_a_reader_reports_from_the_page_of_an_alert_what_else_was_missed(served: Served, alert: dict[str, Any]) -> None:
     page = httpx.get(alert["url"]).text
     link = re.search(r'href="\.\./(m/[^"]+)">Something else was missed here', page)
     assert link is not None

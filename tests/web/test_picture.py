@@ -110,8 +110,8 @@ def chart_url(served: Served) -> str:
     return served.heed.pictures.url(served.alert()["id"])
 
 
+@pytest.mark.usefixtures("alert")
 def test_a_signed_address_shows_the_picture_and_it_is_drawn_once(served: Served) -> None:
-    served.has_an_alert()
     url = chart_url(served)
     first, again = httpx.get(url), httpx.get(url)
     assert first.headers["content-type"] == "image/png"
@@ -129,8 +129,8 @@ def test_an_address_that_nobody_signed_shows_nothing(shared: Served) -> None:
         assert httpx.get(wrong).status_code == 404
 
 
+@pytest.mark.usefixtures("alert")
 def test_pictures_go_when_their_links_have_expired(served: Served) -> None:
-    served.has_an_alert()
     httpx.get(chart_url(served))
     lifetime = served.heed.links.lifetime
     assert forget_old(served.heed.database, wall_now(), lifetime) == 0
