@@ -85,6 +85,8 @@ def advise(quality: Quality, learning: Progress, tried: Tried | None) -> tuple[A
     """The advice, and why. tried: None where it could not be."""
     if quality.points == 0:
         return Advice.NOTHING_TO_SEE, "There is no value in this history."
+    if quality.is_too_slow:
+        return Advice.NOTHING_TO_SEE, "Its points come more rarely than once a week: too slow to be watched."
     if not learning.may_alert:
         return Advice.WAIT, f"Too little history: {learning.reason}. {COME_BACK}"
     if max(quality.usual_value, quality.repeated) > HARDLY_EVER_CHANGES:

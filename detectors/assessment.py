@@ -118,7 +118,7 @@ def _assessed(
 ) -> Assessment:
     days = trial.weeks * WEEK / DAY
     tried = None
-    if learning.may_alert and np.isfinite(trial.error[row]):
+    if learning.may_alert and not quality.is_too_slow and np.isfinite(trial.error[row]):
         asked = next(each for each in trial.expected_alerts(row) if each.budget == budget)
         tried = Tried(trial.smallest(row), limit.smallest(row), asked, days)
     advice, why = advise(quality, learning, tried)

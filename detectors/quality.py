@@ -11,10 +11,12 @@ from detectors.calendar import DAY
 from detectors.contract import Bools, Floats, History, Ints
 from detectors.profile import fit_profile, phase
 from detectors.robust import center_and_unit, median, spread
+from detectors.training import SLOWEST_CADENCE
 
 FAR = 10.0
 """An outlier is so many usual deviations from what is usual at its time of the week."""
 LONGEST_OUTLIER = 2
+SLOWER = 1.1
 OFTEN = 0.01
 """What is far off more often than this is how the series is."""
 SHORTEST_FREEZE = 6
@@ -24,10 +26,16 @@ MANY_MISSING, MANY_REPEATED, MANY_ZERO = 0.05, 0.5, 0.2
 
 @dataclass(frozen=True)
 class Arrival:
-    """How the points of a series came: how many repeated a time, how many came after a later one; None: not known."""
+    """How the points of a series came: how many repeated a time, how many came after a later one; None: not known.
+
+    sharing: how many lie in one step of the grid with a later one, which alone counts. spacing: usual seconds from one
+    to the next, 0 where not known.
+    """
 
     duplicates: int | None = None
     late: int | None = None
+    sharing: int = 0
+    spacing: int = 0
 
 
 @dataclass(frozen=True)
@@ -36,7 +44,7 @@ class Quality:
 
     missing: no value. repeated: same value as just before. zero: exactly 0. usual_value: share of the commonest value.
     frozen: points of the longest run of one value that chance does not explain. outliers: single values far from all
-    others. duplicates, late: as in `Arrival`. findings: what a reader should know.
+    others. duplicates, late, sharing, spacing: as in `Arrival`. findings: what a reader should know.
     """
 
     points: int
@@ -50,6 +58,13 @@ class Quality:
     outliers: int = 0
     duplicates: int | None = None
     late: int | None = None
+    sharing: int = 0
+    spacing: int = 0
+
+    @property
+    def is_too_slow(self) -> bool:
+        """Whether points come more rarely than any cadence that can be watched."""
+        return self.spacing > SLOWER * SLOWEST_CADENCE
 
 
 def arrival_of(timestamp: Ints) -> Arrival:
@@ -85,6 +100,8 @@ def _quality(values: Floats, far: Bools, arrival: Arrival, cadence: int) -> Qual
         outliers=len(outliers),
         duplicates=arrival.duplicates,
         late=arrival.late,
+        sharing=arrival.sharing,
+        spacing=arrival.spacing,
     )
     stuck_at, example = (present[frozen_at], present[outliers[0]] if len(outliers) else None)
     return replace(quality, findings=tuple(_findings(quality, float(stuck_at), example)))
@@ -92,12 +109,7 @@ def _quality(values: Floats, far: Bools, arrival: Arrival, cadence: int) -> Qual
 
 def _findings(quality: Quality, stuck_at: float, outlier: float | None) -> list[str]:
     """In words, the gravest first."""
-    said = []
-    if quality.missing > MANY_MISSING:
-        said.append(f"{_percent(quality.missing)} of the points are missing")
-    elif quality.missing:
-        missing = round(quality.points * quality.missing / (1 - quality.missing))
-        said.append(f"{_counted(missing, 'point')} {'is' if missing == 1 else 'are'} missing")
+    said = _unsteady(quality)
     if quality.repeated > MANY_REPEATED:
         said.append(f"{_percent(quality.repeated)} of the points repeat the one before")
     elif quality.frozen and (stuck_at != 0 or quality.zero <= MANY_ZERO):
@@ -112,6 +124,23 @@ def _findings(quality: Quality, stuck_at: float, outlier: float | None) -> list[
         said.append(f"{_counted(quality.duplicates, 'point')} came twice for one time: the last one counts")
     if quality.late:
         said.append(f"{_counted(quality.late, 'point')} came after a later one")
+    return said
+
+
+def _unsteady(quality: Quality) -> list[str]:
+    """What is to be said of when points came."""
+    if quality.is_too_slow:
+        return ["points come more rarely than once a week, which is not supported"]
+    said = []
+    if quality.sharing > MANY_MISSING * quality.points:
+        said.append("points come irregularly")
+    if quality.sharing:
+        said.append(f"{_counted(quality.sharing, 'point')} fell into one step with a later one, which alone counts")
+    if quality.missing > MANY_MISSING:
+        said.append(f"{_percent(quality.missing)} of the {'steps have no point' if said else 'points are missing'}")
+    elif quality.missing:
+        missing = round(quality.points * quality.missing / (1 - quality.missing))
+        said.append(f"{_counted(missing, 'point')} {'is' if missing == 1 else 'are'} missing")
     return said
 
 

@@ -59,7 +59,8 @@ def quantity(value: float, unit: str = "") -> str:
 
 def unit_of(metric: str) -> str:
     """The unit that the metric's name ends in by common custom, as in `latency_ms`; empty where it tells none."""
-    return UNITS.get(metric.lower().replace(".", "_").rpartition("_")[2], "")
+    named, _, last = metric.lower().replace(".", "_").rpartition("_")
+    return UNITS.get(last, "") if named else ""
 
 
 def rarity_in_words(weeks: float) -> str:

@@ -82,6 +82,7 @@ class QualityAnswer(BaseModel):
     outliers: int = Field(description="Single values far from all others at their time of the week.")
     duplicates: int | None = Field(description="Points of a time that another has; null of stored series.")
     late: int | None = Field(description="Points that came after a later one; null of stored series.")
+    sharing: int = Field(description="Points in one step with a later one, which alone counts: of irregular series.")
     findings: list[str] = Field(description="What a reader should know, in words.")
 
 

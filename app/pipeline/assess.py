@@ -31,7 +31,7 @@ from detectors.contract import Bools, Detector, Fields, Floats, History, Ints, P
 from detectors.days import kinds_of_day
 from detectors.quality import Arrival
 from detectors.static import Limited
-from detectors.training import LEARNING_DAYS, on_grid, usual_cadence
+from detectors.training import LEARNING_DAYS, on_grid, steps_of, usual_cadence
 
 MOST_COLUMNS = 50_000
 """How far back an assessment looks, in steps of the cadence, as training does."""
@@ -107,7 +107,7 @@ def assess_pasts(pasts: Sequence[Past], *, alerts_per_week: float) -> list[Repor
     pasts = [_with_least(_with_judge(past, grid), grid) for past, grid in zip(pasts, grids, strict=True)]
     reports: dict[int, Report] = {}
     for members, together in _stacked(pasts, grids):
-        came = [pasts[member].arrival for member in members]
+        came = [_arrival(pasts[member], grids[member].cadence) for member in members]
         found = assess(
             together,
             detector=_detector(pasts[members[0]]),
@@ -188,6 +188,14 @@ def _on_grid(past: Past) -> History:
     if past.weight is not None:
         _, weights = on_grid(past.timestamp[recent], past.weight[recent], cadence)
     return _history(timestamp, values, weights, cadence, past)
+
+
+def _arrival(past: Past, cadence: int) -> Arrival:
+    """How its points came, and how they lie on a grid of this cadence."""
+    recent = past.timestamp[past.timestamp > past.timestamp[-1:].sum() - MOST_COLUMNS * cadence]
+    sharing = recent.size - np.unique(steps_of(recent, cadence)).size
+    spacing = int(np.median(np.diff(recent))) if recent.size > 2 else 0
+    return replace(past.arrival, sharing=sharing, spacing=spacing)
 
 
 def _history(timestamp: Ints, values: Floats, weights: Floats | None, cadence: int, past: Past) -> History:

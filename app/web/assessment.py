@@ -123,7 +123,7 @@ def facts(report: Report) -> list[Fact]:
     if one.gain_over_fixed_limit is not None:
         said.append(Fact("Against a fixed limit", _against_a_limit(one)))
     if one.gain_over_last_week is not None:
-        said.append(Fact("Against the same time last week", _gain(one.gain_over_last_week, "errs {} less")))
+        said.append(Fact("Against the same time last week", _by_last_week(one.gain_over_last_week)))
     if one.smallest:
         said.append(Fact("Tried on", _tried(one)))
     return said
@@ -181,12 +181,15 @@ def _history(report: Report) -> str:
     one = report.assessment
     if not one.quality.points:
         return "None."
-    length, every = lasting(timedelta(days=one.quality.days)), _every(report.history.cadence)
-    had = f"{one.quality.points:,} points over {length}, one every {every}, in the time of {report.past.timezone}"
+    points, length = one.quality.points + one.quality.sharing, lasting(timedelta(days=one.quality.days))
+    every = _every(one.quality.spacing if one.quality.is_too_slow else report.history.cadence)
+    had = f"{points:,} points over {length}, one every {every}, in the time of {report.past.timezone}"
+    if one.quality.is_too_slow:
+        return f"{had}."
     if not one.days_still_needed:
         return f"{had}: enough."
     more = lasting(timedelta(days=one.days_still_needed))
-    return f"{had}: {more} more {'are' if one.days_still_needed > 1 else 'is'} needed to know its whole pattern."
+    return f"{had}: {more} more {'are' if one.days_still_needed > 1 else 'is'} needed."
 
 
 def _told(past: Past) -> str:
@@ -203,12 +206,8 @@ def _every(cadence_seconds: int) -> str:
     return CADENCES.get(cadence_seconds) or lasting(timedelta(seconds=cadence_seconds))
 
 
-def _gain(share: float, phrase: str) -> str:
-    if share <= 0:
-        return "Nothing is gained."
-    if share >= 1:
-        return "It sees changes where that sees none."
-    return f"It {phrase.format(percent(share))}."
+def _by_last_week(gain: float) -> str:
+    return f"It errs {percent(gain)} less." if gain > 0 else "Nothing is gained."
 
 
 def _against_a_limit(one: Assessment) -> str:
@@ -230,9 +229,8 @@ def _by_kind(gain: float) -> str:
 def _tried(one: Assessment) -> str:
     calm = {change.within_points: change.trials for change in one.smallest}
     places = ", ".join(f"{trials} for {points}" for points, trials in calm.items())
-    return (
-        f"Its last {lasting(timedelta(weeks=one.judged_weeks))}, at places that were calm for so many points: {places}."
-    )
+    length = lasting(timedelta(weeks=one.judged_weeks))
+    return f"Its last {length}, learned once from before, at places that were calm for so many points: {places}."
 
 
 def _change(report: Report, points: int) -> ChangeRow:

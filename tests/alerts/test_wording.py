@@ -20,10 +20,15 @@ from app.alerts.wording import (
     quantity,
     rarity_in_words,
     span,
+    unit_of,
 )
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 NOON = datetime(2026, 11, 3, 12, 0, tzinfo=UTC)
+
+
+def test_a_name_that_is_nothing_but_a_unit_tells_none() -> None:
+    assert [unit_of(metric) for metric in ("latency_ms", "checkout.seconds", "ms", "orders")] == [" ms", " s", "", ""]
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from app.pipeline.assess import Past, assess_pasts, pasts_of
 from app.pipeline.policies import Draft
 from app.store import choices
 from app.store.series import Matcher
+from app.web.assessment import facts
 from tests.running import HOUR, MONDAY, Shop, running
 
 
@@ -102,3 +103,28 @@ def test_a_posted_history_of_single_events_is_assessed_by_what_would_judge_it() 
     assert promised > 1.3 * by_default
     [young] = assess_pasts([replace(past, timestamp=timestamp[:240], value=past.value[:240])], alerts_per_week=1.0)
     assert young.past.detector == "seasonal"
+
+
+def test_points_that_fall_into_one_step_are_told_and_no_gap_is_made_of_the_rest() -> None:
+    """3,000 at random times: a third of them do not count, and none is missing."""
+    rng = np.random.default_rng(1)
+    timestamp = np.unique(MONDAY + rng.integers(0, 35 * 86_400, 3_000))
+    [report] = assess_pasts([Past("checks", "UTC", timestamp, rng.normal(50, 5, timestamp.size))], alerts_per_week=1.0)
+    quality = report.assessment.quality
+    assert quality.points + quality.sharing == timestamp.size
+    assert quality.sharing > 500
+    assert quality.findings[:2] == (
+        "points come irregularly",
+        f"{quality.sharing} points fell into one step with a later one, which alone counts",
+    )
+    assert not [finding for finding in quality.findings if "missing" in finding]
+
+
+def test_what_comes_more_rarely_than_weekly_is_refused_as_such() -> None:
+    timestamp = MONDAY + 30 * 86_400 * np.arange(60)
+    [report] = assess_pasts([Past("rent", "UTC", timestamp, (timestamp % 7).astype(np.float64))], alerts_per_week=1.0)
+    assert report.assessment.advice == "nothing_to_see"
+    assert "more rarely than once a week" in report.assessment.recommendation
+    assert report.assessment.smallest == ()
+    [history] = [fact.text for fact in facts(report) if fact.name == "History"]
+    assert history == "60 points over 1778 days, one every 30 days, in the time of UTC."
