@@ -101,6 +101,7 @@ def _by_what_is_seen(learning: Progress, tried: Tried) -> tuple[Advice, str]:
     if gains and max(gains.values()) < 1 - WORTH_IT:
         return Advice.FIXED_LIMIT, (
             f"Not worth a model: with a fixed limit {_in_words(tried.limited)}, which is about as good."
+            f"{''.join(f' Neither sees {kind}s.' for kind in KINDS if _is_seen_by_neither(tried, kind))}"
         )
     words, noisy = _in_words(tried.smallest), _noisy(tried)
     seen = {kind: share for kind in KINDS if (share := _of(tried.smallest, kind, LONG).share) is not None}
@@ -148,6 +149,11 @@ def _in_words(changes: Sequence[SmallestChange]) -> str:
             within.setdefault(change.within_points, []).append(f"{kind}s of {100 * change.share:.0f} %")
     said = [(" and ".join(words), f"within {points} points") for points, words in sorted(within.items())]
     return ", ".join(f"{what} {'are seen ' if not place else ''}{when}" for place, (what, when) in enumerate(said))
+
+
+def _is_seen_by_neither(tried: Tried, kind: str) -> bool:
+    each = [_of(changes, kind, LONG) for changes in (tried.smallest, tried.limited)]
+    return all(change.is_known and change.share is None for change in each)
 
 
 def _of(changes: Sequence[SmallestChange], kind: str, points: int) -> SmallestChange:

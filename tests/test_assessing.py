@@ -136,7 +136,7 @@ def test_days_and_times_without_a_zone_are_of_the_one_that_is_named(
     assert heed(monkeypatch, "assess", str(folder / "local.csv"), "--timezone", "Europe/Berlin") == 0
     printed = " ".join(capsys.readouterr().out.split())
     assert "1 point came twice for one time" in printed
-    assert "in the time of Europe/Berlin" in printed
+    assert "time zone Europe/Berlin" in printed
 
 
 def test_of_a_file_without_values_nothing_else_is_said(
@@ -147,3 +147,16 @@ def test_of_a_file_without_values_nothing_else_is_said(
     printed = capsys.readouterr().out
     assert "There is no value in this history." in printed
     assert "points over" not in printed
+
+
+def test_what_only_fewer_points_could_tell_is_an_upper_bound(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of 45 days no start has 24 judged days behind it."""
+    noise = random.Random(2)
+    rows = [f"{MONDAY + 86_400 * day},{1000 + 100 * (day % 7) + noise.gauss(0, 30):.0f}" for day in range(45)]
+    (folder / "daily.csv").write_text("\n".join(["timestamp,value", *rows]))
+    assert heed(monkeypatch, "assess", str(folder / "daily.csv")) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "seen within 24 points at most" in printed
+    assert "seen within 3 points at most" not in printed

@@ -20,7 +20,7 @@ from app.web.figures import Figure, draw_power, draw_week
 from app.web.pages import STYLE, rendered
 from detectors.advice import FEW_ALERTS, Advice, gains_over
 from detectors.assessment import Assessment, Season
-from detectors.injection import WITHIN_POINTS, ExpectedAlerts, SmallestChange
+from detectors.injection import FEWEST_TRIALS, WITHIN_POINTS, ExpectedAlerts, SmallestChange
 from detectors.special_days import SpecialDays
 
 SHOWN_COLUMNS = 1_500
@@ -130,10 +130,11 @@ def facts(report: Report) -> list[Fact]:
 
 
 def change_in_words(change: SmallestChange, metric: str) -> str:
-    """`12 % (about 48)`."""
+    """`12 % (about 48)`; at most where only fewer points could be tried often enough."""
     if change.share is None or change.size is None:
         return "none" if change.is_known else f"not known: {change.reason}"
-    return f"{percent(change.share)} (about {quantity(float(f'{change.size:.2g}'), unit_of(metric))})"
+    at_most = "" if change.trials >= FEWEST_TRIALS else "at most "
+    return f"{at_most}{percent(change.share)} (about {quantity(float(f'{change.size:.2g}'), unit_of(metric))})"
 
 
 def budget_in_words(budget: float) -> str:
@@ -183,7 +184,7 @@ def _history(report: Report) -> str:
         return "None."
     points, length = one.quality.points + one.quality.sharing, lasting(timedelta(days=one.quality.days))
     every = _every(one.quality.spacing if one.quality.is_too_slow else report.history.cadence)
-    had = f"{points:,} points over {length}, one every {every}, in the time of {report.past.timezone}"
+    had = f"{points:,} points over {length}, one every {every}, time zone {report.past.timezone}"
     if one.quality.is_too_slow:
         return f"{had}."
     if not one.days_still_needed:
@@ -230,7 +231,7 @@ def _tried(one: Assessment) -> str:
     calm = {change.within_points: change.trials for change in one.smallest}
     places = ", ".join(f"{trials} for {points}" for points, trials in calm.items())
     length = lasting(timedelta(weeks=one.judged_weeks))
-    return f"Its last {length}, learned once from before, at places that were calm for so many points: {places}."
+    return f"Its last {length}, by what was learned before them. Places that were calm for so many points: {places}."
 
 
 def _change(report: Report, points: int) -> ChangeRow:

@@ -127,4 +127,4 @@ def test_what_comes_more_rarely_than_weekly_is_refused_as_such() -> None:
     assert "more rarely than once a week" in report.assessment.recommendation
     assert report.assessment.smallest == ()
     [history] = [fact.text for fact in facts(report) if fact.name == "History"]
-    assert history == "60 points over 1778 days, one every 30 days, in the time of UTC."
+    assert history == "60 points over 1778 days, one every 30 days, time zone UTC."
