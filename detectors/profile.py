@@ -96,7 +96,7 @@ def _shrunk_profile(weeks: Floats, slots: int) -> Profile:
     week_level = median(day_level, 2)
     week_level[(~np.isnan(day_level)).sum(axis=2) < 4] = np.nan
     weekday, trust_weekday, n_weekly = _pattern(day_level - week_level[..., None])
-    own, trust_rest, _ = _pattern(rest.reshape(series, count, 7 * slots))
+    own, trust_rest, _ = _pattern(_seen_again(rest.reshape(series, count, 7 * slots)))
     by_hour = by_day + weekday[:, :, None] + own.reshape(series, 7, slots)
     leverage = trust_rest / n_weekly + (1 - trust_rest) * (trust_daily / n_daily)
     leverage = np.maximum(leverage, trust_weekday / (n_weekly * max(slots // 4, 1)))
@@ -106,6 +106,11 @@ def _shrunk_profile(weeks: Floats, slots: int) -> Profile:
         daily=trust_daily,
         weekly=np.maximum(trust_weekday, trust_rest),
     )
+
+
+def _seen_again(cycles: Floats) -> Floats:
+    """Cycles (S, cycles, phases) without the phases that were seen but once: an incident there would be a habit."""
+    return np.where((~np.isnan(cycles)).sum(axis=1, keepdims=True) > 1, cycles, np.nan)
 
 
 def _swing(inside: Floats, daily: Floats) -> Floats:

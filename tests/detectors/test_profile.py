@@ -37,3 +37,13 @@ def test_a_weekend_of_half_the_size_has_half_the_daily_pattern(share: float) -> 
 
 def test_a_weekend_that_is_only_lower_keeps_the_whole_daily_pattern() -> None:
     assert error_on_weekends(usual(0.8, 1.0)) < 0.6 * NOISE
+
+
+def test_what_was_seen_but_once_at_its_hour_of_the_week_is_no_habit() -> None:
+    """Ten days with an outage of five hours on the fifth, whose hours of the week have not come again."""
+    days, outage = 10, slice(4 * 24 + 9, 4 * 24 + 14)
+    values = NOISE * np.random.default_rng(5).standard_normal((20, days * 24))
+    values[:, outage] -= 100
+    local = times(days * 24)
+    hours = fit_profile(values, local, HOUR).hours[:, local[outage] // HOUR % 168]
+    assert np.abs(hours).max() < 2 * NOISE
