@@ -25,12 +25,15 @@ from numpy.typing import NDArray
 from detectors.contract import Bools, Fields, Floats, History, Ints, Points, Scores
 from detectors.occasions import Occasion, fit_occasions, occasion_at, occasions_in, ordinary, unknown_occasions
 from detectors.peaks import (
+    OFTEN,
     SAMPLE,
+    Peaks,
     block_length,
     block_maxima,
     evidence_for_excess,
     excess_of,
     fit_peaks,
+    gumbel,
     quantiles,
 )
 from detectors.profile import HOUR, WEEK_HOURS, fit_profile, phase
@@ -69,6 +72,7 @@ LONGEST_GAP = 50.0  # steps of silence after which a difference means no less th
 RELATIVE_FLOOR = 0.003  # noise is never taken to be less than this share of the usual size
 QUIET = -1.0  # a kind that sees nothing speaks against the others no louder than this
 JOINT_LEVEL, JOINT_EXCESS = 0.05, 0.5  # largest mean of the kinds in six hours of plain noise; see benchmarks
+JOINT_BENEFIT = 1.0  # decades by which the mean may be rarer than it was in a fifth of the past's blocks
 JOINT_POINTS, JOINT_FALLS = 6, 0.19  # it falls with the log of the points, since all kinds are seldom loud at once
 SPREAD_BELIEVED = 0.5  # share of the log ratio of spreads; 1 costs recall on real series, 0 on heteroscedastic ones
 DRIFT_LARGEST, DRIFT_SLACK = 3.0, 0.5  # standard deviations: what a point adds at most, and what is none of a drift
@@ -88,7 +92,7 @@ class Seasonal:
     """Season found from the data, a level, and rarity from the series' own six-hour peaks."""
 
     name = "seasonal"
-    version = 6
+    version = 7
     evidence: tuple[str, ...] = KINDS
 
     def cold(self, count: int) -> tuple[Fields, Fields]:
@@ -113,6 +117,7 @@ class Seasonal:
             "trust": np.ones(count),
             "blocks": np.zeros(count),
             "joint_level": np.full(count, JOINT_LEVEL),
+            "joint_excess": np.full(count, JOINT_EXCESS),
             "daily": np.zeros(count),
             "weekly": np.zeros(count),
             **no_growth(count),
@@ -203,7 +208,7 @@ def _score(points: Points, steps: int, season: _Season, rows: Fields, state: Fie
 
     excess = excess_of(np.abs(signed) * rows["slope"] - rows["offset"], rows["trust"][:, None])
     log_rate = rows["blocks"]
-    together = (_joint(excess) - rows["joint_level"]) / (JOINT_EXCESS * DECADE) - log_rate
+    together = (_joint(excess) - rows["joint_level"]) / (rows["joint_excess"] * DECADE) - log_rate
     drifted = excess[:, TOGETHER] / DECADE - log_rate - rows["drift_alone"]
     rarity = np.minimum(np.maximum(together, drifted), RAREST)
     known &= rows["trained"].astype(bool)
@@ -230,8 +235,8 @@ def _score(points: Points, steps: int, season: _Season, rows: Fields, state: Fie
 
 
 def _joint(excess: Floats) -> Floats:
-    """What the kinds say together: the mean of their excesses (B, K), a geometric mean of return periods."""
-    return np.asarray(np.maximum(excess[:, :TOGETHER], QUIET).mean(axis=-1), dtype=np.float64)
+    """What the kinds say together: the mean of their excesses (..., K), a geometric mean of return periods."""
+    return np.asarray(np.maximum(excess[..., :TOGETHER], QUIET).mean(axis=-1), dtype=np.float64)
 
 
 def _remembered(
@@ -351,7 +356,8 @@ def _band(points: Points, season: _Season, rows: Fields, before: Mapping[str, Re
     silent = rows["offset"][:, :TOGETHER].sum(axis=1)
 
     def half(threshold: Floats) -> Floats:
-        mean_excess = rows["joint_level"] + JOINT_EXCESS * DECADE * (np.minimum(threshold, RAREST) + rows["blocks"])
+        reached = DECADE * (np.minimum(threshold, RAREST) + rows["blocks"])
+        mean_excess = rows["joint_level"] + rows["joint_excess"] * reached
         return np.asarray(
             np.maximum((TOGETHER * evidence_for_excess(mean_excess, rows["trust"]) + silent) / total, 1e-12)
         )
@@ -430,7 +436,9 @@ def _fit(values: Floats, history: History, occasions: Fields) -> tuple[Fields, F
     constant = np.ones(series)
     floors = np.stack([floor, floor, floor / RUN_POINTS, floor, 0.1 * constant, floor, LEAST_DRIFT * constant], axis=1)
     length = block_length(cadence)
-    tails = fit_peaks(block_maxima(evidence, length), evidence, floors, length=length)
+    peaks = block_maxima(evidence, length)
+    tails = fit_peaks(peaks, evidence, floors, length=length)
+    joint_level = JOINT_LEVEL - JOINT_FALLS * np.log(max(length / JOINT_POINTS, 1.0))
     blocks = np.full(series, np.log10(WEEK_SECONDS / (length * cadence)))
     alone = DRIFT_ALONE + DRIFT_FINER * np.log10(max(HOUR / cadence, 1.0))
     rarest = evidence_for_excess((DRIFT_RAREST + DRIFT_ALONE + blocks) * DECADE, tails.trust)
@@ -439,7 +447,8 @@ def _fit(values: Floats, history: History, occasions: Fields) -> tuple[Fields, F
         "offset": tails.offset,
         "trust": tails.trust,
         "blocks": blocks,
-        "joint_level": np.full(series, JOINT_LEVEL - JOINT_FALLS * np.log(max(length / JOINT_POINTS, 1.0))),
+        "joint_level": np.full(series, joint_level),
+        "joint_excess": _joint_excess(evidence, peaks, tails, joint_level, length),
         "drift_alone": np.full(series, alone),
         "drift_most": (rarest + tails.offset[:, TOGETHER]) / tails.slope[:, TOGETHER],
     }
@@ -447,6 +456,26 @@ def _fit(values: Floats, history: History, occasions: Fields) -> tuple[Fields, F
         state[name] = state[name] / stretch
     state["timestamp"] = _last_known(values, history)
     return baseline, state
+
+
+def _joint_excess(evidence: NDArray[np.float32], peaks: Floats, tails: Peaks, level: float, length: int) -> Floats:
+    """Mean excess above its level of what the kinds say together in a block, (S,): that of noise, or a longer one.
+
+    What they said in a fifth of the past's blocks is granted to be ten times as rare as that, not more. Where something
+    shows in all of them at once, each grants itself as much, and their mean would take that for a coincidence.
+    evidence: (S, K, N). peaks, tails: its block maxima and their tails, as for `fit_peaks`.
+    """
+    excess = np.full(len(evidence), JOINT_EXCESS)
+    reach = gumbel(OFTEN) + JOINT_BENEFIT * DECADE
+    at_most = _joint(np.moveaxis(peaks * tails.slope[..., None] - tails.offset[..., None], 1, -1))
+    often, blocks = quantiles(np.where(np.isfinite(peaks[:, 0]), at_most, -np.inf), (OFTEN,))
+    loud = (often[:, 0] - level > JOINT_EXCESS * reach) & (blocks * (1 - OFTEN) >= 1)
+    for row in np.flatnonzero(loud).tolist():
+        straight = evidence[row].T * tails.slope[row] - tails.offset[row]
+        together = _joint(excess_of(straight, tails.trust[row]))
+        often_there, _ = quantiles(block_maxima(together, length), (OFTEN,))
+        excess[row] = max((often_there[0] - level) / reach, JOINT_EXCESS)
+    return excess
 
 
 def _in_robust_units(values: Floats, history: History) -> tuple[Floats, Fields]:

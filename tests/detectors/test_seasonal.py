@@ -66,3 +66,20 @@ def test_one_alert_a_week_is_about_one_a_week_of_finer_points_too() -> None:
     recorded = [Recorded(str(row), timestamp, each) for row, each in enumerate(values)]
     replayed = replay(recorded, alerts_per_week=1.0, train_until=int(timestamp[past]))
     assert 0.5 < sum(int(one.alert.sum()) for one in replayed) / series < 1.5
+
+
+def test_what_shows_in_every_kind_nearly_every_day_is_no_longer_rare() -> None:
+    """A spike every 25 hours, so at no hour of its own, beside one a week, after five weeks of it."""
+    every_day, every_week = (_rarity_of_the_next_spike(hours) for hours in (25, 169))
+    assert (every_day < 0.5).all()
+    assert (every_week > 1.0).all()
+
+
+def _rarity_of_the_next_spike(every: int) -> Floats:
+    past = 5 * 168 // every * every
+    timestamp = times(past + 1)
+    values = 100 + np.random.default_rng(4).standard_normal((SERIES, past + 1))
+    values[:, ::every] += 30
+    baseline, state = Seasonal().fit(history(values[:, :past]))
+    judged = judge(Seasonal(), baseline, state, timestamp[past:], values[:, past:])
+    return np.asarray(judged.rarity[0])
