@@ -68,6 +68,18 @@ def test_a_verdict_makes_what_it_stands_for_and_its_undo_takes_that_back(
     assert not any(each.get("stands", each.get("status") != "undone") for each in created(served, verdict))
 
 
+def test_bad_data_withdraws_an_alert_although_its_gap_was_taken_back_and_it_is_scored_again(served: Served) -> None:
+    """Guarantee 18."""
+    alert = served.has_an_alert()
+    receipt = give(served, alert, "bad_data")
+    assert served.client.delete(f"/v1/gaps/{receipt['created']['id']}").status_code == 200
+    after = served.client.get(f"/v1/alerts/{alert['id']}").json()
+    assert (after["status"], after["gap_id"]) == ("withdrawn", None)
+    undone = served.client.delete(f"/v1/labels/{receipt['label_id']}").json()
+    assert undone["alert_status"] == {"before": "withdrawn", "after": "resolved"}
+    assert status(served, alert) == "resolved"
+
+
 @pytest.mark.parametrize("verdict", CREATING)
 def test_a_dry_run_says_what_would_be_made_and_makes_nothing(
     served: Served, alert: dict[str, Any], verdict: str
