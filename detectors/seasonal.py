@@ -39,6 +39,7 @@ from detectors.peaks import (
 from detectors.profile import HOUR, WEEK_HOURS, fit_profile, phase
 from detectors.rarity import DECADE, RAREST, WEEK_SECONDS
 from detectors.robust import center_and_unit_of, mean, median, middle, spread
+from detectors.shift import factor_now
 from detectors.transform import (
     NOISE_AT,
     as_shares,
@@ -455,6 +456,7 @@ def _fit(values: Floats, history: History, occasions: Fields) -> tuple[Fields, F
     for name in ("level", "held", "last_deviation", "slow"):
         state[name] = state[name] / stretch
     state["timestamp"] = _last_known(values, history)
+    _move(baseline, state, y, usual, cadence)
     return baseline, state
 
 
@@ -476,6 +478,29 @@ def _joint_excess(evidence: NDArray[np.float32], peaks: Floats, tails: Peaks, le
         often_there, _ = quantiles(block_maxima(together, length), (OFTEN,))
         excess[row] = max((often_there[0] - level) / reach, JOINT_EXCESS)
     return excess
+
+
+def _move(baseline: Fields, state: Fields, y: Floats, usual: Floats, cadence: int) -> None:
+    """Bring series that have moved by a factor to where they are: profile, and what is remembered as off it."""
+    from_zero = usual + (baseline["center"] / baseline["unit"])[:, None]
+    plain = baseline["log_floor"] <= 0
+    factor = np.where(plain, factor_now(y - usual, from_zero, cadence), 1.0)
+    moved = np.flatnonzero(factor != 1.0)
+    if moved.size:
+        rescale(baseline, state, moved, factor[moved], from_zero[moved, -1])
+
+
+def rescale(baseline: Fields, state: Fields, rows: Ints, factor: Floats, last: Floats) -> None:
+    """Let the profile of these rows (R,) be so many times what it is, and what is remembered be off that.
+
+    last: what was usual at the newest point, in robust units from zero, (R,).
+    """
+    change, zero = (factor - 1.0)[:, None], -(baseline["center"] / baseline["unit"])[rows, None]
+    baseline["profile"][rows] += (change * (baseline["profile"][rows] - zero)).astype(np.float32)
+    for name in ("level", "held", "last_deviation"):
+        state[name][rows] -= change[:, 0] * last
+    for name in ("slow", "run", "rise", "fall"):
+        state[name][rows] = 0.0
 
 
 def _in_robust_units(values: Floats, history: History) -> tuple[Floats, Fields]:

@@ -73,19 +73,26 @@ class Reason(StrEnum):
     FALSE_TOLD = "false_told"
     WORSE = "worse"
     UNLIKE = "unlike"
+    FOLLOWED = "followed"
 
 
 REASONS = tuple(Reason)
 CODE = {reason: code for code, reason in enumerate(REASONS)}
 DECISION: Mapping[Reason, Decision] = {
     **dict.fromkeys(REASONS, Decision.REFUSED),
-    **dict.fromkeys((Reason.NOT_WORSE, Reason.BETTER, Reason.FIRST, Reason.OTHER_DETECTOR), Decision.PROMOTED),
+    **dict.fromkeys(
+        (Reason.NOT_WORSE, Reason.BETTER, Reason.FIRST, Reason.OTHER_DETECTOR, Reason.FOLLOWED), Decision.PROMOTED
+    ),
     **dict.fromkeys((Reason.NO_POINTS, Reason.IN_GAP, Reason.YOUNG, Reason.NO_RECENT), Decision.SKIPPED),
     Reason.NOT_FITTED: Decision.FAILED,
 }
 
 FIRM = (Reason.TOO_LITTLE, Reason.REAL_UNHEARD, Reason.FALSE_TOLD)
 """What no week of refusals outweighs: a labelled problem does not become normal by lasting."""
+
+
+FOLLOWS = (Reason.MOVED, Reason.LEVEL, Reason.WORSE, Reason.UNLIKE)
+"""Refusals of a night after which the old baseline itself, where the series has moved by a factor, is moved by it."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +107,8 @@ class Figures:
     of the old level. beyond: the same in half old bands. heard_old, heard_new: share of the week's phases at which a
     change of the owner's size lies outside of the band. wider: how many times as wide as the old band the new one is.
     real, real_unheard: labelled real problems, and those that would no longer be told. false, false_told: the same of
-    false alarms that would newly be told.
+    false alarms that would newly be told. factor: how many times what the old baseline expects the last days are,
+    where they are that; one where not.
     """
 
     points: Floats
@@ -128,6 +136,7 @@ class Figures:
     real_unheard: Floats
     false: Floats
     false_told: Floats
+    factor: Floats
 
     @classmethod
     def unknown(cls, count: int) -> Figures:
@@ -227,6 +236,8 @@ def decide(of: Figures, standing: Standing, size: Floats) -> Ints:
     codes = np.full(of.points.size, CODE[Reason.NOT_WORSE], np.int64)
     for reason, applies in reversed(objections.items()):
         codes[applies] = CODE[reason]
+    moved = np.isfinite(of.factor) & (of.factor != 1) & standing.by_night & ~standing.overdue
+    codes[moved & np.isin(codes, [CODE[reason] for reason in FOLLOWS])] = CODE[Reason.FOLLOWED]
     return codes
 
 
@@ -318,6 +329,11 @@ WORDS: Mapping[Reason, tuple[str, str]] = {
     Reason.FALSE_TOLD: (
         "{false_told:.0f} of {false:.0f} labelled false alarms would be told again",
         "Widen the window, or send `force`.",
+    ),
+    Reason.FOLLOWED: (
+        "its last two days are {factor:.0%} of what the old baseline expects, hour by hour, so that is moved by it; "
+        "nothing else of them is learned yet",
+        "",
     ),
     Reason.WORSE: (_ERRORS, "Exclude what is not normal, widen the window, or send `force`."),
     Reason.UNLIKE: (

@@ -12,9 +12,11 @@ import numpy as np
 
 from app.pipeline.candidates import Candidates
 from app.pipeline.fall_back import FALL_BACK
-from detectors import registry, training, trial
-from detectors.contract import Bools, Detector, Fields, Floats, History, Ints, take
+from detectors import registry, shift, training, trial
+from detectors.contract import Bools, Detector, Fields, Floats, History, Ints, put, take
 from detectors.robust import center_and_unit, mean
+from detectors.seasonal import Seasonal, rescale
+from detectors.shift import factor_now
 from feedback.labels import EffectOn, LabelEvidence, Verdict, deciding_on
 from feedback.retrain import (
     CLEARLY,
@@ -69,9 +71,12 @@ def challenge(of: Candidates) -> Outcome:
         _compare_farness(of, recent, figures)
         _compare_weeks(of, new, figures)
         _compare_labels(of, new, figures)
+        _compare_factors(of, figures)
     codes = decide(figures, standing, of.size)
     wins = promoted(codes, standing)
-    return Outcome(codes, wins, figures, [(rows, _brought_up(of, rows, each)) for rows, each in fitted])
+    brought_up = [(rows, _brought_up(of, rows, each)) for rows, each in fitted]
+    _follow(of, figures, codes == CODE[Reason.FOLLOWED], brought_up)
+    return Outcome(codes, wins, figures, brought_up)
 
 
 def failed(of: Candidates) -> Outcome:
@@ -169,6 +174,45 @@ def _compare_farness(of: Candidates, recent: int, figures: Figures) -> None:
     unknown = (of.history.timestamp[columns] > of.trained_to[:, None]) & (part > 0)
     value = np.where(unknown, np.nan, of.history.values[:, columns])
     figures.put(np.arange(of.slots.size), **farness(value, expected, part))
+
+
+def _compare_factors(of: Candidates, figures: Figures) -> None:
+    """Whether the last days are what the old baseline expects, times something, of those that can be moved."""
+    columns = _last_days(of.history)
+    for detector, rows, baseline in _movable(of):
+        expected, _ = _expected(of, [(detector, rows, baseline)], columns)
+        residual = (of.history.values[:, columns] - expected)[rows]
+        figures.put(rows, factor=factor_now(residual, expected[rows], of.history.cadence))
+
+
+def _last_days(history: History) -> Ints:
+    size = history.timestamp.size
+    return np.arange(max(size - (shift.DAYS + 1) * training.DAY // history.cadence, 0), size)
+
+
+def _movable(of: Candidates) -> Baselines:
+    """The old baselines whose profile can be moved by a factor: seasonal ones, not in logarithms."""
+    seasonal = ((rows, old) for detector, rows, old in of.old if detector.name == Seasonal.name)
+    plain = ((rows, old, np.flatnonzero(old["log_floor"] <= 0)) for rows, old in seasonal)
+    return [(Seasonal(), rows[mine], take(old, mine)) for rows, old, mine in plain if mine.size]
+
+
+def _follow(of: Candidates, figures: Figures, followed: Bools, fitted: list[tuple[Ints, training.Trained]]) -> None:
+    """Put the old baselines of those that are followed, each times its factor, in the place of what was fitted."""
+    last = _last_days(of.history)[-1:]
+    since = int(last[0]) + 1 - shift.DAYS * training.DAY // of.history.cadence
+    for detector, rows, old in _movable(of):
+        mine = np.flatnonzero(followed[rows])
+        if not mine.size:
+            continue
+        rows, baseline, state = rows[mine], take(old, mine), detector.cold(mine.size)[1]
+        usual = _expected(of, [(detector, rows, baseline)], last)[0][rows, 0] / baseline["unit"]
+        rescale(baseline, state, np.arange(rows.size), figures.factor[rows], usual)
+        state = trial.go_on(detector, baseline, state, of.history.of_series(rows), first=since)[1]
+        for there, each in fitted:
+            at, own = np.flatnonzero(np.isin(there, rows)), np.flatnonzero(np.isin(rows, there))
+            put(each.baselines[detector.name], at, take(baseline, own))
+            put(each.states[detector.name], at, take(state, own))
 
 
 def _judge_recent(of: Candidates, baselines: Baselines, recent: int) -> tuple[Floats, Floats]:

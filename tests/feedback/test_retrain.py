@@ -55,6 +55,7 @@ def figures(**changed: float) -> Figures:
         "real_unheard": 0.0,
         "false": 1.0,
         "false_told": 0.0,
+        "factor": 1.0,
     }
     return Figures(**{name: np.array([value]) for name, value in (ordinary | changed).items()})
 
@@ -93,6 +94,7 @@ CASES: dict[Reason, tuple[dict[str, float], dict[str, bool]]] = {
     Reason.FALSE_TOLD: ({"false_told": 1.0}, {}),
     Reason.WORSE: ({"loss_new": 0.2}, {}),
     Reason.UNLIKE: ({"strange_old": 0.1, "strange_new": 0.1}, {}),
+    Reason.FOLLOWED: ({"off": 0.5, "factor": 0.6}, {"by_night": True}),
 }
 
 
@@ -122,6 +124,20 @@ def test_every_reason_has_its_case_its_words_and_what_force_does_of_it(reason: R
     assert "{" not in said
     assert said.endswith(WORDS[reason][1])
     assert in_words(reason, one, forced=True).startswith("forced, although ")
+
+
+def test_only_a_night_follows_and_only_what_it_would_refuse() -> None:
+    def decided(of: dict[str, float], **stands: bool) -> Reason:
+        return REASONS[int(decide(figures(**of), standing(**stands), SIZE)[0])]
+
+    moved = {"off": 0.5, "factor": 0.6}
+    assert decided(moved, by_night=True) is Reason.FOLLOWED
+    assert decided(moved) is Reason.MOVED
+    assert decided(moved, by_night=True, overdue=True) is Reason.MOVED
+    assert decided(moved | {"factor": 1.0}, by_night=True) is Reason.MOVED
+    assert decided(moved | {"real_unheard": 1.0}, by_night=True) is Reason.REAL_UNHEARD
+    assert decided(moved | {"heard_new": 0.4, "off": 0.0}, by_night=True) is Reason.DEAF
+    assert decided({"factor": 0.6}, by_night=True) is Reason.NOT_WORSE
 
 
 @pytest.mark.parametrize("label", [Reason.REAL_UNHEARD, Reason.FALSE_TOLD])
