@@ -105,13 +105,18 @@ def back_since(timestamp: Ints, *, cadence: int, now: int, wait: float) -> int |
     return int(timestamp[first]) if timestamp.size - first >= LEAST_STEPS else None
 
 
+def points_to_look_normal(cadence: int) -> int:
+    """How many points in a row it takes to say that a series whose data were bad looks normal again."""
+    return NORMAL_DAILY_POINTS if cadence >= DAY else max(NORMAL_POINTS, NORMAL_SECONDS // cadence)
+
+
 def normal_since(timestamp: Ints, value: Floats, inside: Bools, cadence: int) -> int | None:
     """Since when a series whose data were bad looks normal again, by its points since, (P,); None while it does not.
 
     inside: whether each lies in its band. It takes twelve points and six hours, of daily series five points, nine in
     ten of them inside and not all the same: a sensor that is stuck at a usual value is not normal.
     """
-    needed = NORMAL_DAILY_POINTS if cadence >= DAY else max(NORMAL_POINTS, NORMAL_SECONDS // cadence)
+    needed = points_to_look_normal(cadence)
     if timestamp.size < needed or not inside[-needed:].mean() >= NORMAL_SHARE or np.ptp(value[-needed:]) == 0:
         return None
     return int(timestamp[-needed:][int(np.argmax(inside[-needed:]))])

@@ -51,11 +51,15 @@ class Band:
 
 @dataclass(frozen=True)
 class Power:
-    """Share of injected drops and spikes, each of `size` of the expected value, that are told."""
+    """Share of injected drops and spikes, each of `size` of the expected value, that are told in a week.
+
+    since: when that week begins; None: now.
+    """
 
     drops: float
     spikes: float
     size: float = 0.3
+    since: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -135,8 +139,8 @@ class Receipt:
     hour of the week.
 
     worth: chance that people want to hear of the like of what was labelled. reasons: why that is so afterwards.
-    beside: the other series of the alert, which the label is about as well. power: of the first of all these, as far
-    as it is known. created: what it makes besides, in words.
+    beside: the other series of the alert, which the label is about as well. beyond: series that what it makes is about
+    besides. power: of the first of all these, as far as it is known. created: what it makes besides, in words.
     band: None afterwards where the next point will not be judged. replayed: what comes of playing a missed span again.
     """
 
@@ -173,6 +177,7 @@ class Receipt:
     weight: float = field(default=guards.ANALYST_WEIGHT)
     half_life: timedelta = guards.HALF_LIFE
     beside: Sequence[SeriesName] = ()
+    beyond: Sequence[SeriesName] = ()
 
     @property
     def own_power(self) -> PowerOf | None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from feedback import guards
 from feedback.labels import EffectOn, ToleranceEffect, TrainingEffect, Verdict
-from feedback.receipt import HINDSIGHT_DAYS, Action, Change, Receipt
+from feedback.receipt import HINDSIGHT_DAYS, Action, Change, Power, Receipt
 
 _VERDICT_WORDS = {verdict: verdict.value.replace("_", " ") for verdict in Verdict}
 _ACTED_ON = {
@@ -85,6 +85,10 @@ def _on_alert(receipt: Receipt) -> Iterator[str]:
             yield "The alert is open again."
         case "closed", "resolved":
             yield "The alert is no longer closed; what it told of is over."
+        case "firing", "resolved":
+            yield "The alert is over with this: nothing else that it told of goes on."
+        case "withdrawn", "withdrawn":
+            yield "The alert was withdrawn before, and stays so."
         case "withdrawn", after if after != "withdrawn":
             yield "The alert is no longer withdrawn."
         case _, "withdrawn":
@@ -194,15 +198,22 @@ def _on_power(receipt: Receipt) -> Iterator[str]:
         return
     before, after = receipt.own_power.before, receipt.own_power.after
     yield (
-        f"Of sudden drops of {_percent(after.size)} it would tell {_percent(after.drops)} "
+        f"Of sudden drops of {_percent(after.size)}{_in_its_week(after)} it would tell {_percent(after.drops)} "
         f"(before {_percent(before.drops)}), of spikes {_percent(after.spikes)} (before {_percent(before.spikes)})."
     )
+
+
+def _in_its_week(power: Power) -> str:
+    return "" if power.since is None else f" in the week from {power.since:%d %b %Y} on"
 
 
 def _on_disagreement(receipt: Receipt) -> Iterator[str]:
     for each in receipt.disagreements:
         said = f"{each.other.author} said “{_VERDICT_WORDS[each.other.verdict]}” on {each.other.created_at:%d %b %Y}"
         part = "" if len(each.on) == len(EffectOn) else f" on {' and '.join(_ACTED_ON[effect] for effect in each.on)}"
+        if each.other.author == receipt.author and receipt.source != "link" and not each.decides:
+            yield f"{said}. This takes its place{part}."
+            continue
         theirs, this = f"theirs decides{part}, since it is newer or from a signed-in person", f"this one decides{part}"
         yield f"{said}. Both are kept; {theirs if each.decides else this}."
 
@@ -245,14 +256,26 @@ def _hidden(receipt: Receipt) -> Iterator[str]:
         whose = "" if of.series == receipt.series else f" in {of.series}"
         without = f", and {_percent(ever)} without any label" if ever > then else ""
         yield (
-            f"Careful: of {what} of {_percent(of.after.size)}{whose} it would now tell only {_percent(now)}, "
+            f"Careful: of {what} of {_percent(of.after.size)}{whose}{_in_its_week(of.after)} it would "
+            f"{'now' if of.after.since is None else 'then'} tell only {_percent(now)}, "
             f"before {_percent(then)}{without}."
         )
+
+
+def reaching_beyond(receipt: Receipt) -> str:
+    """The sentence that says of how many series it is besides those that were labelled; empty where of none."""
+    if not receipt.beyond or receipt.action not in (Action.LABELLED, Action.WOULD_LABEL):
+        return ""
+    named = ", ".join(str(each) for each in receipt.beyond[:_NAMED])
+    more = f" and {len(receipt.beyond) - _NAMED:,} more" if len(receipt.beyond) > _NAMED else ""
+    return f"Careful: what it makes is about {len(receipt.beyond):,} series that the label is not about: {named}{more}."
 
 
 def _warnings(receipt: Receipt) -> Iterator[str]:
     for hidden in _hidden(receipt):
         yield f"{hidden} Undo the label if you want to hear of those."
+    if beyond := reaching_beyond(receipt):
+        yield f"{beyond} Undo the label if they are not meant."
 
 
 _PARTS = (

@@ -96,10 +96,11 @@ def day(at: datetime, timezone: str, told_at: datetime) -> str:
 
 
 def span(start: datetime, end: datetime, timezone: str, told_at: datetime) -> str:
-    """`from Tue 3 Nov, 14:00 to 18:00 (Tokyo time)`."""
+    """`from Tue 3 Nov, 14:00 to 18:00 (Tokyo time)`, with years where the reader would not guess them."""
     zone = _zone(timezone)
     began, over = start.astimezone(zone), end.astimezone(zone)
-    until = f"{over:%H:%M}" if began.date() == over.date() else f"{_day(end, zone)}, {over:%H:%M}"
+    last = _day(end, zone) if began.year == over.year else day(end, timezone, told_at)
+    until = f"{over:%H:%M}" if began.date() == over.date() else f"{last}, {over:%H:%M}"
     return f"from {day(start, timezone, told_at)}, {began:%H:%M} to {until} ({_zone_in_words(timezone, start)})"
 
 

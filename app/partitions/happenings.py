@@ -32,6 +32,7 @@ class Happening:
     """One event or gap. start, end: its spans in unix seconds, (K,), from start until before end, by start.
 
     matcher: which series of those to come belong to it; None where only those that it has. effect: what an event does.
+    label_id: of the label that made it, 0: somebody declared it. is_found: Heed noticed it by itself.
     """
 
     id: int
@@ -39,6 +40,8 @@ class Happening:
     end: Ints
     matcher: Matcher | None
     effect: Effect | None = None
+    label_id: int = 0
+    is_found: bool = False
     members: Bools = field(default_factory=lambda: np.zeros(0, bool))  # by slot
     ids: Ints = field(default_factory=lambda: np.zeros(0, np.int64))  # series id by slot
 

@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 from sqlalchemy.orm import Session
 
-from app.pipeline.creations import NOTHING_STANDS, Foretold, Standing
+from app.pipeline.creations import EVERY_LABEL, NOTHING_STANDS, Conditions, Foretold, Standing
 from app.pipeline.policies import Budgets
 from app.pipeline.receipts import LISTED_ALERTS
 from app.pipeline.settle import BY_ITS_RUNS, about, settled
@@ -61,7 +61,7 @@ class Prober(Protocol):
         """The next point's band; None while nothing can be said of the series."""
         ...
 
-    def power(self, series_id: int, worlds: Sequence[Tolerances]) -> list[Power] | None:
+    def power(self, series_id: int, worlds: Sequence[Conditions]) -> list[Power] | None:
         """Share of injected drops and spikes told under each; None while nothing can be said of the series."""
         ...
 
@@ -178,6 +178,7 @@ def draw_up_receipt(
     """
     who = (series.id, series.metric, label.direction)
     further = [name_of(each) for each in beside]
+    beyond = _beyond(session, made, [series, *beside])
     no_longer_sent, now_sent = _hindsight(session, worlds, label, now, Change(unmade.alert_ids, made.alert_ids))
     return Receipt(
         action=action,
@@ -202,7 +203,8 @@ def draw_up_receipt(
         alert_status=_alert_status(session, worlds, label.alert_id, unmade),
         band=_band(prober, worlds, series.id, made, unmade),
         created=made.words,
-        power=_power(prober, worlds, [series, *beside]),
+        power=_power(prober, worlds, [*[series, *beside][:MOST_PROBED], *beyond[:MOST_PROBED]], made, unmade),
+        beyond=[name_of(each) for each in beyond],
         no_longer_sent=no_longer_sent,
         now_sent=now_sent,
         worth=worlds.worth(label),
@@ -281,10 +283,21 @@ def _band(
     return Change(unmade.with_it(before), made.band(unmade.without_it(after)))
 
 
-def _power(prober: Prober, worlds: Worlds, series: Sequence[Series]) -> list[PowerOf]:
-    """How well the first of these series are heard, those of which nothing can be said left out."""
-    ways = worlds.unlabelled, worlds.tolerances.before, worlds.tolerances.after
-    found = ((each, prober.power(each.id, ways)) for each in series[:MOST_PROBED])
+def _beyond(session: Session, made: Foretold, own: Sequence[Series]) -> list[Series]:
+    """The series that what is made is about and the label is not."""
+    reached = {*made.widened, *(each for one in made.to_come for each in one.series_id.tolist())}
+    known = stored_series.get_many(session, reached - {each.id for each in own})
+    return [known[each] for each in sorted(known)]
+
+
+def _power(prober: Prober, worlds: Worlds, series: Sequence[Series], made: Foretold, unmade: Standing) -> list[PowerOf]:
+    """How well these series are heard, those of which nothing can be said left out."""
+    ways = (
+        Conditions(worlds.unlabelled, without=EVERY_LABEL),
+        Conditions(worlds.tolerances.before),
+        Conditions(worlds.tolerances.after, made.to_come, unmade.label_ids),
+    )
+    found = ((each, prober.power(each.id, ways)) for each in series)
     return [PowerOf(name_of(each), *powers) for each, powers in found if powers is not None]
 
 

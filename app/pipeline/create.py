@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import structlog
 from sqlalchemy.orm import Session
 
@@ -21,6 +22,7 @@ from app.pipeline.creations import (
     Foretold,
     Made,
     Standing,
+    ToCome,
     Wanted,
     said,
 )
@@ -159,9 +161,11 @@ class Creator:
     ) -> Foretold:
         explained = _still_sent(events.explained(session, event, now, further))
         words = [_event_in_words(event, series, now)]
-        if series.id not in happenings.series_ids_of(session, event):
-            return Foretold(words, explained)
-        return Foretold(words, explained, band=events.band_within(self._committer, event, series.id, now))
+        ids = happenings.with_further(happenings.series_ids_of(session, event), event, further)
+        to_come = events.to_come(self._committer, event, ids, now)
+        if series.id not in ids:
+            return Foretold(words, explained, to_come=[to_come])
+        return Foretold(words, explained, band=events.band_during(event, series.id), to_come=[to_come])
 
     def _foretold_of_new_normal(self, wanted: desensitise.NewNormal, session: Session, series: Series) -> Foretold:
         start = wanted.start or wanted.now
@@ -211,7 +215,10 @@ def _gap_of_alert(session: Session, label: Label) -> Gap | None:
 def _foretold_of_gap(session: Session, gap: Gap, series: Series, now: datetime, further: Collection[int]) -> Foretold:
     ids = happenings.with_further(happenings.series_ids_of(session, gap), gap, further)
     caused = _still_sent(gaps.caused(session, gap, ids))
-    return Foretold([_gap_in_words(gap, series, now)], caused, band=_band_in_gap(gap, series.id, ids))
+    end = int(gap.ended_at.timestamp()) if gap.ended_at else happenings.FAR_FUTURE
+    to_come = ToCome(np.array([int(gap.started_at.timestamp())]), np.array([end]), ids)
+    words = [_gap_in_words(gap, series, now)]
+    return Foretold(words, caused, band=_band_in_gap(gap, series.id, ids), to_come=[to_come])
 
 
 def _band_in_gap(gap: Gap, series_id: int, ids: Ints) -> Callable[[Band], Band | None]:
@@ -321,8 +328,8 @@ def _event_in_words(event: Event, series: Series, now: datetime) -> str:
 def _gap_in_words(gap: Gap, series: Series, now: datetime) -> str:
     if gap.ended_at is None:
         since = (
-            f"since {moment(gap.started_at, series.timezone, now)}, and those to come are not judged, until somebody "
-            "ends the gap"
+            f"since {moment(gap.started_at, series.timezone, now)}, and those to come are not judged, until they look "
+            "normal again, somebody ends the gap, or it has been open for as long as one may be"
         )
     else:
         since = span(gap.started_at, gap.ended_at, series.timezone, now)

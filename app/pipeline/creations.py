@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -12,7 +12,10 @@ from sqlalchemy.orm import Session
 
 from app.store.series import Matcher
 from app.store.tables import Label
+from detectors.contract import Ints
+from feedback.events import Effect
 from feedback.receipt import Band
+from feedback.tolerance import Tolerances
 
 
 @dataclass(frozen=True)
@@ -53,8 +56,36 @@ def unchanged(band: Band) -> Band:
 
 
 @dataclass(frozen=True)
+class ToCome:
+    """An event or a gap that a verdict will make. start, end: its spans in unix seconds, (K,). series_id: (S,).
+
+    effect: what the event does; None: a gap.
+    """
+
+    start: Ints
+    end: Ints
+    series_id: Ints
+    effect: Effect | None = None
+
+
+EVERY_LABEL = range(1, 2**63)
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What points to come meet: tolerances, and besides the events and gaps that stand some that are to come.
+
+    without: ids of labels that no longer have what they made.
+    """
+
+    tolerances: Tolerances
+    to_come: Sequence[ToCome] = ()
+    without: Container[int] = ()
+
+
+@dataclass(frozen=True)
 class Foretold:
-    """What a verdict will create, before it does. words: in sentences.
+    """What a verdict will create, before it does. words: in sentences. to_come: the events and gaps among it.
 
     alert_ids: of what people were told, what it explains or takes back. widened: decades of tolerance more, by series.
     band: what becomes of the next point's band of the labelled series; None where that point will not be judged.
@@ -64,6 +95,7 @@ class Foretold:
     alert_ids: Collection[int] = ()
     widened: Mapping[int, float] = field(default_factory=dict)
     band: Callable[[Band], Band | None] = unchanged
+    to_come: Sequence[ToCome] = ()
 
 
 NOTHING_MADE = Foretold()
@@ -92,6 +124,7 @@ def all_foretold(those: Sequence[Foretold]) -> Foretold:
         {alert_id for each in those for alert_id in each.alert_ids},
         {series_id: decades for each in those for series_id, decades in each.widened.items()},
         _one_after_the_other([each.band for each in those]),
+        [one for each in those for one in each.to_come],
     )
 
 

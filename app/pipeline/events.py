@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from app.errors import NotFound, Unprocessable
 from app.partitions.partition import UNKNOWN, Partition
+from app.pipeline.creations import ToCome
 from app.pipeline.happenings import Changed, packed, unpacked
 from app.pipeline.ingest import Committer
 from app.pipeline.rescore import score_again
@@ -279,10 +280,11 @@ def explained(
     return [(alert, runs) for alert, runs in told if began_within(spans, runs)]
 
 
-def band_within(committer: Committer, event: Event, series_id: int, now: datetime) -> Callable[[Band], Band]:
-    """What becomes of a series' band by an event that is not declared yet, where the next point lies in it."""
+def to_come(committer: Committer, event: Event, ids: Ints, now: datetime) -> ToCome:
+    """What an event that is not declared yet, and is about these series, will explain; its effect is learned."""
     _learn(committer, event, now)
-    return band_during(event, series_id)
+    every = occurrences(stored.recurring(event), max(now + HORIZON, event.started_at + DAY))
+    return ToCome(*stored.as_seconds(every), ids, unpacked(event.learned) or Effect.unknown())
 
 
 def band_during(event: Event, series_id: int) -> Callable[[Band], Band]:

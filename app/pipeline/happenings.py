@@ -63,7 +63,7 @@ def unpacked(learned: bytes | None) -> Effect | None:
 
 def _event(session: Session, partition: Partition, event: Event, until: datetime) -> Happening:
     start, end = stored.as_seconds(occurrences(stored.recurring(event), until))
-    happening = Happening(event.id, start, end, _matcher(event), unpacked(event.learned))
+    happening = Happening(event.id, start, end, _matcher(event), unpacked(event.learned), event.label_id or 0)
     _fill(happening, partition, stored.series_ids_of(session, event))
     return happening
 
@@ -71,9 +71,9 @@ def _event(session: Session, partition: Partition, event: Event, until: datetime
 def _gap(session: Session, partition: Partition, gap: Gap) -> Happening:
     start = np.array([int(gap.started_at.timestamp())])
     end = np.array([int(gap.ended_at.timestamp()) if gap.ended_at else stored.FAR_FUTURE])
-    happening = Happening(
-        gap.id, start, end, _matcher(gap) if gap.token_id is None and not stored.was_found(gap) else None
-    )
+    is_found = stored.was_found(gap)
+    matcher = _matcher(gap) if gap.token_id is None and not is_found else None
+    happening = Happening(gap.id, start, end, matcher, label_id=gap.label_id or 0, is_found=is_found)
     _fill(happening, partition, stored.series_ids_of(session, gap))
     return happening
 

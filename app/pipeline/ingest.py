@@ -27,6 +27,7 @@ from app.errors import TooManyRequests, Unavailable
 from app.formats.contract import PostedPoints, Rejection
 from app.partitions.partition import NewSeries, Partition, Switches
 from app.pipeline import alert, fall_back, happenings, probe, recover, score
+from app.pipeline.creations import Conditions
 from app.pipeline.happenings import Changed
 from app.pipeline.learn import current_tolerances
 from app.pipeline.policies import current_policies, regulated, zone_of
@@ -240,7 +241,7 @@ class Committer:
         """The next point's band under these tolerances; None while nothing can be said of the series."""
         return self.call(lambda: probe.band(*self.partition_of(series_id), tolerances))
 
-    def power(self, series_id: int, worlds: Sequence[Tolerances]) -> list[Power] | None:
+    def power(self, series_id: int, worlds: Sequence[Conditions]) -> list[Power] | None:
         """Share of injected drops and spikes told under each; None while nothing can be said of the series."""
         return self.call(lambda: probe.power(*self.partition_of(series_id), worlds))
 

@@ -50,6 +50,7 @@ from app.store.database import Database
 from app.store.flags import FlagName
 from app.store.tables import Alert, Anomaly, Label, LabelledSeries, Series
 from feedback import guards
+from feedback.desensitise import LONGEST
 from feedback.labels import (
     EFFECTS,
     AlertEffect,
@@ -63,7 +64,7 @@ from feedback.labels import (
 from feedback.missed import Replayed, replay
 from feedback.receipt import Action, Change, Receipt
 from feedback.tolerance import Tolerances, fold
-from feedback.wording import deafening
+from feedback.wording import deafening, reaching_beyond
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -343,7 +344,7 @@ def _act(heed: Heed, session: Session, label: Label, how: _How) -> Answer:
     if how.dry_run:
         return Answer(receipt_json(replace(receipt, label_id=None)), None)
     _refuse_too_many(session, label)
-    _refuse_deafness(receipt, confirmed=how.confirmed)
+    _refuse_deafness(receipt, how)
     try:
         heed.committer.call(lambda: _carry_out(heed, label, receipt, how))
     except sa.exc.IntegrityError:  # the same key came twice at the same moment
@@ -373,11 +374,18 @@ def _refuse_too_many(session: Session, label: Label) -> None:
         )
 
 
-def _refuse_deafness(receipt: Receipt, *, confirmed: bool) -> None:
-    if confirmed or receipt.verdict is Verdict.NEW_NORMAL:
+def _refuse_deafness(receipt: Receipt, how: _How) -> None:
+    """Ask about what would be hidden, and about series that the label is not about.
+
+    A new normal tolerates much at first, which is what it is for, but not for longer than it takes to settle.
+    """
+    if how.confirmed:
         return
-    if said := deafening(receipt):
+    settles = receipt.verdict is Verdict.NEW_NORMAL and (how.wanted.longest or LONGEST) <= LONGEST
+    if said := "" if settles else deafening(receipt):
         raise Unconfirmed(f"{said} The owner of the series wants to hear of those.")
+    if said := reaching_beyond(receipt):
+        raise Unconfirmed(said)
 
 
 def _carry_out(heed: Heed, label: Label, receipt: Receipt, how: _How) -> None:

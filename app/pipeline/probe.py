@@ -9,15 +9,21 @@ from datetime import UTC, datetime
 import numpy as np
 
 from app.alerts import life as lives
+from app.partitions.happenings import Happening, Happenings
 from app.partitions.partition import Partition
+from app.pipeline.creations import Conditions, ToCome
+from app.pipeline.learn import NEWEST
 from app.pipeline.score import RULES, advance
 from app.pipeline.worth import Taught
+from app.store.happenings import FAR_FUTURE
 from detectors.calendar import local_seconds
-from detectors.contract import Fields, Floats, Ints, Points, Scores, take
+from detectors.contract import Bools, Fields, Ints, Points, Scores, take
+from detectors.loss import points_to_look_normal
+from feedback.events import Explained, judge_in_events
 from feedback.receipt import Band, Power
 from feedback.tolerance import Tolerances
 
-WEEK, HOUR = 604_800, 3_600
+WEEK, DAY, HOUR = 604_800, 86_400, 3_600
 
 
 def band(partition: Partition, slot: int, tolerances: Tolerances) -> Band | None:
@@ -32,60 +38,91 @@ def band(partition: Partition, slot: int, tolerances: Tolerances) -> Band | None
     return Band(at, float(scores.expected[0]), float(scores.lower[0]), float(scores.upper[0]))
 
 
-def power(partition: Partition, slot: int, worlds: Sequence[Tolerances]) -> list[Power] | None:
+def power(partition: Partition, slot: int, worlds: Sequence[Conditions]) -> list[Power] | None:
     """Share of single drops and spikes of the owner's size told under each, one at each phase of the coming week.
 
-    None while nothing can be said of the series.
+    Of the first week of what is to come, where that begins later. None while nothing can be said of the series.
     """
-    week = _coming_week(partition, slot)
+    begins = _begins(partition, slot, [each for world in worlds for each in world.to_come])
+    step = max(_cadence(partition, slot), HOUR)
+    week = np.asarray(begins + step * np.arange(1, max(WEEK // step, 1) + 1), np.int64)
     before = _before(partition, slot, week)
+    comes_later = begins - partition.columns["last_at"][slot] > DAY
+    since = datetime.fromtimestamp(begins, UTC) if comes_later else None
     found = [_power(partition, slot, each, week, before) for each in worlds]
-    known = [each for each in found if each is not None]
+    known = [replace(each, since=since) for each in found if each is not None]
     return known if len(known) == len(found) else None
 
 
-def _power(partition: Partition, slot: int, tolerances: Tolerances, week: Ints, before: Fields) -> Power | None:
+def _begins(partition: Partition, slot: int, to_come: Sequence[ToCome]) -> int:
+    """Before the first point that could lie in what is to come, or the next one; unix seconds."""
+    last_at, series_id = (int(partition.columns[name][slot]) for name in ("last_at", "series_id"))
+    starts = [
+        int(one.start[one.end > last_at].min(initial=FAR_FUTURE)) for one in to_come if series_id in one.series_id
+    ]
+    first = min(starts, default=FAR_FUTURE)
+    return last_at if first == FAR_FUTURE else max(last_at, first - 1)
+
+
+def _power(partition: Partition, slot: int, world: Conditions, week: Ints, before: Fields) -> Power | None:
     size = partition.settings(slot).change_to_hear
-    points = _points(partition, slot, week, tolerances)
-    expected = _scored(partition, slot, points, before).expected
+    points = _points(partition, slot, week, world.tolerances)
+    slots, happenings = np.full(week.size, slot), _happenings(partition, slot, world)
+    explained = happenings.explained(slots, week)
+    lost = np.isnan(happenings.without_lost(slots, week, np.zeros(week.size)))
+    expected = _scored(partition, slot, points, before, explained).expected
     if not np.isfinite(expected).all():
         return None
-    drops, spikes = (_told(partition, slot, tolerances, points, before, expected, way * size) for way in (-1, 1))
-    return None if drops is None or spikes is None else Power(drops=drops, spikes=spikes, size=size)
+    told = []
+    for way in (-1, 1):
+        injected = replace(points, value=expected + way * size * np.abs(expected))
+        scores = _scored(partition, slot, injected, before, explained)
+        if np.isnan(scores.rarity).all():
+            return None
+        is_told = _told(partition, slot, world.tolerances, injected, scores) & (scores.direction == way)
+        told.append(float(np.mean(is_told & ~lost)))
+    drops, spikes = told
+    return Power(drops=drops, spikes=spikes, size=size)
 
 
-def _told(
-    partition: Partition,
-    slot: int,
-    tolerances: Tolerances,
-    points: Points,
-    before: Fields,
-    expected: Floats,
-    change: float,
-) -> float | None:
-    """Share told of points that differ from what is expected by such a share of it, by all that scoring goes by.
-
-    Each comes alone, after the run that goes on now is over. None where none can be judged.
-    """
-    injected = replace(points, value=expected + change * np.abs(expected))
-    scores = _scored(partition, slot, injected, before)
-    if np.isnan(scores.rarity).all():
-        return None
+def _told(partition: Partition, slot: int, tolerances: Tolerances, points: Points, scores: Scores) -> Bools:
+    """Which of these are told, each alone, once the run that goes on now is over, by all that scoring goes by."""
     who = np.zeros(points.row.size, np.int64)
     bars = partition.bars(np.array([slot]))
     life = lives.let_go(take(partition.life, np.full(points.row.size, slot)))
     column = {name: partition.columns[name][[slot]].astype(np.int64) for name in ("series_id", "metric")}
     taught = Taught(tolerances, column["series_id"], column["metric"], partition.metrics.names, bars.threshold)
     detector = partition.judge_of(slot)[0].detector
-    asked = taught.thresholds(who, life, injected, scores, detector.evidence, RULES)
-    _, changes = advance(life, injected, scores, bars, asked)
-    return float(np.mean(changes.told & (scores.direction == np.sign(change))))
+    asked = taught.thresholds(who, life, points, scores, detector.evidence, RULES)
+    return advance(life, points, scores, bars, asked)[1].told
 
 
-def _coming_week(partition: Partition, slot: int) -> Ints:
-    """Times in the coming week, an hour apart or the series' cadence if that is longer."""
-    step = max(_cadence(partition, slot), HOUR)
-    return np.asarray(partition.columns["last_at"][slot] + step * np.arange(1, max(WEEK // step, 1) + 1), np.int64)
+def _happenings(partition: Partition, slot: int, world: Conditions) -> Happenings:
+    """What takes place for this series, when all goes as usual: open gaps that end by themselves do so soon."""
+    alone, series_id = np.array([slot]), partition.columns["series_id"][[slot]].astype(np.int64)
+    to_come = [
+        Happening(0, each.start, each.end, None, each.effect, label_id=NEWEST)
+        for each in world.to_come
+        if series_id[0] in each.series_id
+    ]
+    for each in to_come:
+        each.join(alone, series_id)
+    standing = partition.happenings
+    events, gaps = (
+        [each for each in those if each.has_any(alone) and each.label_id not in world.without]
+        for those in (standing.events, standing.gaps)
+    )
+    gaps += [each for each in to_come if each.effect is None]
+    soon = int(partition.columns["last_at"][slot])
+    soon += _cadence(partition, slot) * points_to_look_normal(_cadence(partition, slot)) + 1
+    return Happenings(
+        events + [each for each in to_come if each.effect is not None],
+        [
+            replace(each, end=np.minimum(each.end, soon)) if each.label_id and each.end[-1] >= FAR_FUTURE else each
+            for each in gaps
+            if not (each.is_found and each.end[-1] >= FAR_FUTURE)
+        ],
+    )
 
 
 def _cadence(partition: Partition, slot: int) -> int:
@@ -125,7 +162,11 @@ def _points(partition: Partition, slot: int, timestamp: Ints, tolerances: Tolera
     )
 
 
-def _scored(partition: Partition, slot: int, points: Points, before: Fields) -> Scores:
-    """Judge each by what is remembered before it."""
+def _scored(
+    partition: Partition, slot: int, points: Points, before: Fields, explained: Explained | None = None
+) -> Scores:
+    """Judge each by what is remembered before it, and by what events explain."""
     model, _ = partition.judge_of(slot)
-    return model.detector.score(points, model.baseline, before)[0]
+    if explained is None:
+        return model.detector.score(points, model.baseline, before)[0]
+    return judge_in_events(model.detector, points, model.baseline, before, explained)[0]

@@ -42,6 +42,7 @@ def receipt_json(receipt: Receipt) -> dict[str, Any]:
         "series": _series_json(receipt.series),
         "beside": [_series_json(each) for each in receipt.beside[:LISTED_SERIES]],
         "series_count": 1 + len(receipt.beside),
+        "beyond": [_series_json(each) for each in receipt.beyond[:LISTED_SERIES]],
         "direction": _direction_json(receipt.direction),
         "span": {"start": _time(receipt.started_at), "end": _time(receipt.ended_at)},
         "effects": {
@@ -120,8 +121,9 @@ def _power_of_json(of: PowerOf | None) -> dict[str, Any]:
     return {name: _power_json(getattr(of, name)) for name in ("before", "after", "unlabelled")}
 
 
-def _power_json(power: Power) -> dict[str, float]:
-    return {"size": power.size, "drops": round(power.drops, 4), "spikes": round(power.spikes, 4)}
+def _power_json(power: Power) -> dict[str, Any]:
+    since = None if power.since is None else _time(power.since)
+    return {"size": power.size, "drops": round(power.drops, 4), "spikes": round(power.spikes, 4), "since": since}
 
 
 def _hindsight_json(hindsight: Hindsight) -> dict[str, Any]:

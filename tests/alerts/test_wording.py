@@ -118,6 +118,7 @@ def test_a_difference_from_nothing_is_all_there_is(actual: float, expected: floa
 
 
 def test_a_span_names_the_day_once_and_the_year_only_if_it_is_another() -> None:
+    assert span(NOON, NOON.replace(year=2099), "UTC", NOON).endswith(" 2099, 12:00 (UTC)")
     assert span(NOON, NOON + timedelta(hours=2), "UTC", NOON) == "from Tue 3 Nov, 12:00 to 14:00 (UTC)"
     assert (
         span(NOON, NOON + timedelta(days=1), "UTC", NOON + timedelta(days=400))

@@ -68,6 +68,33 @@ def test_a_disagreement_is_shown_and_who_decides() -> None:
     assert any("bob said “real” on 02 Mar 2026. Both are kept; theirs decides" in each for each in sentences(torn))
 
 
+def test_a_person_who_answers_again_does_not_disagree_with_anybody() -> None:
+    again = replace(a_receipt(), disagreements=[Disagreement(a_real_problem(author="ana"), decides=False)])
+    assert any("ana said “real” on 02 Mar 2026. This takes its place." in each for each in sentences(again))
+    by_link = replace(again, author="link:team", source="link")
+    same = replace(by_link, disagreements=[Disagreement(a_real_problem(author="link:team"), decides=False)])
+    assert any("Both are kept; this one decides" in each for each in sentences(same))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ("firing", "resolved", "The alert is over with this: nothing else that it told of goes on."),
+        ("resolved", "resolved", "What the alert told of was over already."),
+        ("resolved", "withdrawn", "The alert is withdrawn, and does not count as a false alarm."),
+        ("withdrawn", "withdrawn", "The alert was withdrawn before, and stays so."),
+    ],
+)
+def test_what_becomes_of_the_alert_is_told_by_what_it_was(before: str, after: str, said: str) -> None:
+    assert sentences(replace(a_receipt(), alert_status=Change(before, after)))[0] == said
+
+
+def test_power_of_a_later_week_says_which() -> None:
+    week = [Power(drops, 0.9, since=NOW) for drops in (0.9, 0.9, 0.1)]
+    later = replace(a_receipt(), power=[PowerOf(GERMAN, *week)])
+    assert "drops of 30 % in the week from 02 Mar 2026 on it would then tell only 10 %" in warnings(later)[0]
+
+
 def test_a_label_that_takes_most_of_the_power_away_is_warned_of() -> None:
     deaf = replace(a_receipt(), power=[PowerOf(GERMAN, *(Power(0.9, spikes) for spikes in (0.9, 0.9, 0.1)))])
     assert warnings(a_receipt()) == []

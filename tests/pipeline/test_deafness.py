@@ -11,6 +11,7 @@ from app.alerts.rules import Delivery
 from app.errors import Unconfirmed
 from app.main import Heed
 from app.pipeline import train
+from app.pipeline.creations import Conditions
 from app.pipeline.learn import label_alert
 from feedback.receipt import Power
 from tests.pipeline.fleet import Fleet
@@ -61,7 +62,7 @@ def test_power_is_told_as_if_nothing_were_going_on(fleet: Fleet, factor: float) 
 
 
 def power_of_the_first(fleet: Fleet) -> Power:
-    [power] = fleet.heed.committer.power(1, [fleet.heed.committer.partitions[0].tolerances]) or []
+    [power] = fleet.heed.committer.power(1, [Conditions(fleet.heed.committer.partitions[0].tolerances)]) or []
     return power
 
 

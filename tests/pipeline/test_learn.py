@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import timedelta
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.orm import Session
 
 from app.errors import NotFound, TooManyRequests, Unconfirmed, Unprocessable
 from app.pipeline import learn
+from app.pipeline.creations import Foretold, Wanted
 from app.store import labels as stored_labels
 from app.store.database import Database
 from app.store.tables import Alert, Channel, Label, Notification
@@ -20,6 +23,7 @@ from tests.pipeline.world import (
     LINK,
     NOW,
     THRESHOLD,
+    MakesNothing,
     World,
     a_series,
     an_alert,
@@ -87,7 +91,7 @@ def test_a_receipt_tells_what_changed(heed: World) -> None:
     assert stronger not in {each["alert_id"] for each in receipt["alerts_no_longer_sent"]["alerts"]}
     assert receipt["alerts_now_sent"]["count"] == 0
     assert receipt["band"]["after"]["upper"] > receipt["band"]["before"]["upper"]
-    assert receipt["power"]["before"] == {"size": 0.3, "drops": 0.9, "spikes": 0.9}
+    assert receipt["power"]["before"] == {"size": 0.3, "drops": 0.9, "spikes": 0.9, "since": None}
     assert receipt["statistics"] == {"days": 60, "alerts": 3, "real": 0, "false_alarm": 1, "unlabelled": 2}
     assert receipt["effective_from"] == "2026-03-02T12:00:00Z"
     assert receipt["undo_url"].startswith("http://heed.test/")
@@ -305,6 +309,23 @@ def test_what_would_make_heed_deaf_is_refused_unless_it_is_confirmed(heed: World
     assert heed.tolerance(series) == 0
     heed.label(alert, confirmed=True)
     assert heed.status(alert) == "closed"
+
+
+class Widens(MakesNothing):
+    """Tolerates much of the labelled series."""
+
+    def foretell(
+        self, session: Session, label: Label, wanted: Wanted, further: Collection[int] | None = None
+    ) -> Foretold:
+        return Foretold(widened={label.series_id: 4.0})
+
+
+def test_a_new_normal_may_tolerate_much_only_for_as_long_as_it_takes_to_settle(heed: World) -> None:
+    heed.maker = Widens()
+    alert = an_alert(heed, a_series(heed))
+    with pytest.raises(Unconfirmed, match="spikes of 30 % it would now tell only 10 %"):
+        heed.label(alert, "new_normal", confirmed=False, wanted=Wanted(longest=timedelta(days=60)))
+    heed.label(alert, "new_normal", confirmed=False)
 
 
 def test_a_label_that_would_make_another_series_of_its_alert_deaf_is_refused_too(heed: World) -> None:

@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from app.errors import Unconfirmed
 from app.main import Heed
 from app.pipeline.creations import NOTHING_SAID, Wanted
 from app.pipeline.learn import label_alert, revoke_label
+from app.store.series import Matcher
 from feedback.desensitise import WIDEST
 from tests.running import Shop, alerts, running
 
@@ -41,6 +43,10 @@ def say(heed: Heed, verdict: str, *, wanted: Wanted = NOTHING_SAID, dry_run: boo
     return label_alert(heed, newest, verdict, **signed, wanted=wanted, dry_run=dry_run).receipt
 
 
+def drops(receipt: dict[str, Any]) -> list[float]:
+    return [receipt["power"][name]["drops"] for name in ("before", "after")]
+
+
 def no_longer_sent(receipt: dict[str, Any]) -> set[int]:
     return {each["alert_id"] for each in receipt["alerts_no_longer_sent"]["alerts"]}
 
@@ -67,7 +73,7 @@ def test_the_receipt_of_bad_data_says_that_the_next_point_is_not_judged_and_whic
     receipt = say(heed, "bad_data")
     assert receipt["band"]["before"] is not None
     assert receipt["band"]["after"] is None
-    assert any("those to come are not judged" in each for each in receipt["text"])
+    assert any("those to come are not judged, until they look normal again" in each for each in receipt["text"])
     assert no_longer_sent(receipt) == {2}
 
 
@@ -115,3 +121,41 @@ def test_the_receipt_of_a_new_normal_shows_how_much_more_is_tolerated_and_the_le
     assert tried["band"]["after"]["expected"] == pytest.approx(expected.expected, rel=0.05)
     undone = revoke_label(heed, given["label_id"], by="ana", now=heed.clock.now(), dry_run=True).receipt
     assert undone["tolerance"] == {"before": WIDEST, "after": 0.0, "unit": "decades"}
+
+
+def test_the_power_takes_in_what_the_verdict_makes_and_then_what_it_made(heed: Heed, shop: Shop) -> None:
+    hour = Wanted(end=heed.clock.now() + timedelta(hours=2))
+    before, after = drops(say(heed, "event", wanted=hour))
+    assert before - 0.1 < after < before
+    before, after = drops(say(heed, "bad_data"))
+    assert before - 0.2 < after < before
+    say(heed, "event", wanted=Wanted(end=heed.clock.now() + timedelta(days=2)), dry_run=False)
+    made = say(heed, "false_alarm")["power"]
+    assert made["before"]["drops"] == pytest.approx(made["unlabelled"]["drops"] - 2 / 7, abs=0.1)
+
+
+def test_an_event_or_a_gap_that_would_hide_most_of_a_week_is_made_only_if_it_is_confirmed(
+    heed: Heed, shop: Shop
+) -> None:
+    now = heed.clock.now()
+    for_ever = Wanted(end=now + timedelta(days=20_000))
+    assert drops(say(heed, "event", wanted=for_ever))[1] == 0
+    with pytest.raises(Unconfirmed, match="drops of 30 % it would now tell only 0 %, before"):
+        say(heed, "event", wanted=for_ever, dry_run=False)
+    with pytest.raises(Unconfirmed, match="drops of 30 % it would now tell only 0 %, before"):
+        say(heed, "bad_data", wanted=for_ever, dry_run=False)
+    later = Wanted(start=now + timedelta(days=30), end=now + timedelta(days=90))
+    with pytest.raises(Unconfirmed, match=r"in the week from \d\d \w+ 2026 on it would then tell only 0 %"):
+        say(heed, "event", wanted=later, dry_run=False)
+    assert say(heed, "bad_data", dry_run=False)["warnings"] == []
+
+
+@pytest.mark.parametrize("verdict", ["event", "bad_data", "new_normal"])
+def test_what_reaches_series_that_the_label_is_not_about_is_made_only_if_it_is_confirmed(
+    heed: Heed, shop: Shop, verdict: str
+) -> None:
+    Shop(heed, country="FR").send(48, at_once=True)
+    wide = Wanted(matcher=Matcher("orders"))
+    with pytest.raises(Unconfirmed, match=r"1 series that the label is not about: orders \(country FR\)"):
+        say(heed, verdict, wanted=wide, dry_run=False)
+    assert [each["dimensions"] for each in say(heed, verdict, wanted=wide)["beyond"]] == [{"country": "FR"}]

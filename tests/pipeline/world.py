@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from app.alerts.policy import Policies
 from app.partitions.partition import Partition
 from app.pipeline import events, gaps, learn
-from app.pipeline.creations import NOTHING_MADE, NOTHING_STANDS, Foretold, Made, Standing, Wanted
+from app.pipeline.creations import NOTHING_MADE, NOTHING_STANDS, Conditions, Foretold, Made, Standing, Wanted
 from app.pipeline.happenings import Changed
 from app.pipeline.ingest import Committer
 from app.pipeline.learn import Answer, current_tolerances
@@ -65,8 +65,10 @@ class StandInCommitter:
         wide = 10 + tolerances.of(series_id, "orders", 1)
         return Band(NOW, expected=100, lower=100 - wide, upper=100 + wide)
 
-    def power(self, series_id: int, worlds: Sequence[Tolerances]) -> list[Power] | None:
-        return [Power(drops=0.9, spikes=0.9 if each.of(series_id, "orders", 1) < 3 else 0.1) for each in worlds]
+    def power(self, series_id: int, worlds: Sequence[Conditions]) -> list[Power] | None:
+        learned = [each.tolerances for each in worlds]
+        asked = [each.of(series_id, "orders", 1) + each.widened.get(series_id, 0.0) for each in learned]
+        return [Power(drops=0.9, spikes=0.9 if each < 3 else 0.1) for each in asked]
 
 
 class MakesNothing:
