@@ -55,6 +55,9 @@ SMALL_FALL, SMALL_RISE = 0.3, 0.5
 """Shares of what was expected below which a fall, or a rise, is small: as rare as it may be, it may be learned away."""
 SEVERE_FALL, SEVERE_RISE = 0.5, 2.0
 """Shares of what was expected from which a fall, or a rise, is severe by its size alone: halved, tripled."""
+LASTING_POINTS = 3
+"""From its third point on no label delays what is halved. Where little is expected, hours of nothing are little rarer
+than the budget asks, so that any decade more was all the time there was."""
 LARGER, GROWING_LARGER, SMALLER = 1.5, 2.0, 0.8
 """A repeat of a false alarm is off by at most so many times as much, one of a real problem by at least so many."""
 SHAPES_APART = 0.6

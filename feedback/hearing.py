@@ -5,7 +5,8 @@ What people taught of its like (triage) and of its series (tolerance) is bounded
 * what is as rare as `guards.SEVERE` is told, unless it repeats a labelled false alarm: the same way, hardly larger, at
   the same hour of the week; or the change is small, and no rarer than what was called a false alarm on its metric;
 * what is no repeat is asked for a little more by each false alarm: one alone says little of what looks otherwise;
-* what is halved is told from `guards.GENERAL_CEILING` decades on, and neither that nor what is tripled is a repeat;
+* what is halved is told from `guards.GENERAL_CEILING` decades on, and once it lasts from the budget's threshold on;
+  neither that nor what is tripled is a repeat;
 * what goes on when it was called a false alarm is silent to its end, if it does not grow;
 * a series with a new normal is asked for more until it has settled, be it halved or not: its level may still be wrong;
 * a repeat of a real problem is told, settled or not; one of a missed one that was less rare than the budget asks, too.
@@ -30,7 +31,7 @@ WEEK = 604_800
 class Heard:
     """Candidates as they stand: arrays (n,). rarer: decades above the budget's threshold.
 
-    at: unix seconds of the point, opened_at: of the run's first one. cadence: seconds.
+    at: unix seconds of the point, opened_at: of the run's first one. cadence: seconds, 0 where it is not known.
     seen: (n, features), see `triage.features`; zeros where they are not known, which is then learned nothing from.
     """
 
@@ -57,7 +58,7 @@ def decades(learned: Tolerances, of: Heard, general: Floats, base_threshold: Flo
     taught = np.clip(taught, -guards.MOST_LOWERED, _most_taught(learned, of, base_threshold))
     general = np.minimum(general - wider, guards.GENERAL_CEILING)
     asked = np.where(taught >= 0, np.maximum(taught, general), taught)
-    asked = np.where(_is_halved(of), np.minimum(asked, guards.GENERAL_CEILING), asked)
+    asked = np.where(_is_halved(of), np.minimum(asked, np.where(_lasts(of), 0.0, guards.GENERAL_CEILING)), asked)
     asked += wider
     concerned = [row for row, each in enumerate(of.series_id.tolist()) if each in learned.judgements]
     for row in concerned:
@@ -89,6 +90,11 @@ def _is_small(of: Heard) -> Bools:
 def _is_halved(of: Heard) -> Bools:
     """Business stands still, or nearly."""
     return np.asarray((of.direction < 0) & (of.expected - of.actual >= guards.SEVERE_FALL * np.abs(of.expected)))
+
+
+def _lasts(of: Heard) -> Bools:
+    """Strange for several points; False where the cadence is not known."""
+    return np.asarray((of.cadence > 0) & (of.at - of.opened_at >= (guards.LASTING_POINTS - 1) * of.cadence))
 
 
 def _by_judgements(learned: Tolerances, of: Heard, row: int, asked: float) -> float:

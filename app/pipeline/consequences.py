@@ -230,7 +230,7 @@ def _heard(past: Sequence[tuple[Anomaly, Series]], budgets: Budgets) -> Heard:
         expected=np.array([each.expected for each in looks]),
         at=np.array([int(anomaly.peak_at.timestamp()) for anomaly, _ in past]),
         opened_at=np.array([int(anomaly.started_at.timestamp()) for anomaly, _ in past]),
-        cadence=np.zeros(len(past), np.int64),
+        cadence=np.array([series.cadence_seconds or 0 for _, series in past]),
         seen=np.stack([triage.vector(each.features) for each in looks]),
     )
 

@@ -34,6 +34,7 @@ def asked(
     later: float = 3 * DAY,
     opened: float | None = None,
     seen: dict[str, float] = SPIKE,
+    cadence: int = 0,
 ) -> float:
     """Decades asked of a candidate, so many seconds after the first label's anomaly began."""
     learned = fold(labels, NOW, lambda _series: BASE)
@@ -48,7 +49,8 @@ def asked(
             Looks(actual, 100.0, seen),
             at=int(start + later),
             opened_at=int(start + (later if opened is None else opened)),
-        )
+        ),
+        cadence=np.array([cadence]),
     )
     general = np.array([learned.of(1, "orders", direction)])
     return float(hearing.decades(learned, candidate, general, np.array([BASE]))[0])
@@ -93,6 +95,17 @@ def test_what_is_halved_or_tripled_is_told_even_where_it_repeats_a_false_alarm(a
 def test_what_is_halved_is_told_however_many_called_its_like_false_alarms() -> None:
     careless = [said(Verdict.FALSE_ALARM, actual=40.0, rarity=2.0) for _ in range(40)]
     assert asked(*careless, actual=40.0, rarer=2.0) <= guards.GENERAL_CEILING
+
+
+def test_what_is_halved_and_lasts_is_told_as_if_nobody_had_labelled_anything() -> None:
+    """Guarantee 17, where little was expected and nothing comes for hours: hardly rarer than the budget asks."""
+    careless = [said(Verdict.FALSE_ALARM, actual=40.0, rarity=2.0, series=each % 3 + 1) for each in range(40)]
+    lasting = [
+        asked(*careless, actual=0.0, rarer=0.2, later=3 * DAY + hours * HOUR, opened=3 * DAY, cadence=HOUR)
+        for hours in range(4)
+    ]
+    assert lasting[:2] == [guards.GENERAL_CEILING] * 2
+    assert max(lasting[2:]) <= 0.0
 
 
 def test_what_goes_on_after_it_was_called_a_false_alarm_stays_silent_unless_it_grows() -> None:
