@@ -52,9 +52,10 @@ THINNEST = 300
 ANSWERS, MISTAKES, REPORTS = 0.7, 0.03, 0.5
 PATIENCE = 6 * HOUR
 SLACK_POINTS = 3
-SEVERE = {"standstill": (0.0, 0.0), "flood": (1.0, 3.0)}
-"""Injected incidents: what the values are multiplied by, and what share of the week's largest value is added."""
-MOST_LABELLED, INJECTED_DAYS, INJECTED_SECONDS = 3, 7, 3 * HOUR
+SEVERE = {"standstill": (-1, 0.0, 0.0), "flood": (1, 1.0, 3.0)}
+"""Injected incidents: their direction, what the values are multiplied by, and what share of the week's largest value is
+added."""
+MOST_LABELLED, INJECTED_SECONDS = 3, 3 * HOUR
 LABEL_STEPS = (0, 20, 50, 100, 200)
 Injected = dict[tuple[str, str, int], bool]
 """Whether an incident was told, by series, kind and start."""
@@ -95,6 +96,7 @@ class Told:
     told_at: int
     last_at: int
     rarity: float
+    direction: int = 0
     labels_before: int = 0
 
     @property
@@ -152,8 +154,9 @@ def main(arguments: list[str] | None = None) -> int:
     datasets = module_of(options.data / "bench" / "datasets.py")
     for name in options.sets:
         courses = [_course(one) for one in datasets.dataset(name)]
-        answered = stream(courses, seed=options.seed)
-        silent = stream(courses, seed=None, inject_into=[each.name for each in answered.injected_into])
+        answered = stream(courses, seed=options.seed, inject_days=options.inject_days)
+        labelled = [each.name for each in answered.injected_into]
+        silent = stream(courses, seed=None, inject_into=labelled, inject_days=options.inject_days)
         _print(console, name, courses, silent, answered)
     return 0
 
@@ -164,6 +167,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("sets", nargs="*", default=list(SETS), help=f"among {', '.join(SETS)}; all if none is named")
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("LABELLED_SERIES", beside)))
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--inject-days", type=int, default=7, help="of one severe incident each, of either kind")
     return parser.parse_args(arguments)
 
 
@@ -189,10 +193,13 @@ def _spans(timestamp: Ints, label: Bools) -> list[tuple[int, int]]:
     return [(int(timestamp[a]), int(timestamp[b - 1])) for a, b in pairs]
 
 
-def stream(courses: Sequence[Course], *, seed: int | None, inject_into: Sequence[str] = ()) -> Run:
+def stream(
+    courses: Sequence[Course], *, seed: int | None, inject_into: Sequence[str] = (), inject_days: int = 7
+) -> Run:
     """All series in the order of time through a Heed of their own; `seed` is the analyst's, None if nobody answers.
 
     inject_into: series that get severe incidents afterwards, where no analyst says which he labelled most.
+    inject_days: for so many days, for each kind of them.
     """
     begin = time.perf_counter()
     with _heed() as heed:
@@ -209,7 +216,9 @@ def stream(courses: Sequence[Course], *, seed: int | None, inject_into: Sequence
         label_ms = 1_000 * analyst.seconds / max(len(labelled_at), 1) if analyst else 0.0
         names = [name for name, _ in analyst.by_series.most_common(MOST_LABELLED)] if analyst else inject_into
         injected_into = [each for each in courses if each.name in names]
-        injected = {incident: told for course in injected_into for incident, told in inject(heed, course).items()}
+        injected: Injected = {}
+        for course in injected_into:
+            injected |= inject(heed, course, inject_days)
     return Run(runs, labelled_at, injected_into, injected, seconds, label_ms, refused)
 
 
@@ -340,7 +349,7 @@ def runs_of(heed: Heed, courses: Sequence[Course], labelled_at: Sequence[int] = 
             if course is not None and opened_at >= course.half:
                 told_at = int(told.timestamp()) if anomaly.alert_id is not None else 0
                 before = bisect_left(labelled_at, told_at or last_at)
-                runs.append(Told(course, opened_at, told_at, last_at, anomaly.rarity, before))
+                runs.append(Told(course, opened_at, told_at, last_at, anomaly.rarity, anomaly.direction, before))
     return runs
 
 
@@ -372,24 +381,35 @@ def best_fixed(runs: Sequence[Told], spans: Sequence[tuple[Course, int]]) -> tup
     return float(levels[best]), worths[best]
 
 
-def inject(heed: Heed, course: Course) -> Injected:
-    """After the stream, its last week again and again with a severe incident a day in it: which of them were told."""
+def inject(heed: Heed, course: Course, days: int) -> Injected:
+    """After the stream, its last week again and again with a severe incident a day in it: which of them were told.
+
+    days: of incidents of each kind, one kind after the other.
+    """
     week = course.timestamp > course.timestamp[-1] - WEEK
+    largest, first = float(np.nanmax(np.abs(course.value[week]))), int(course.timestamp[week][0])
     told: Injected = {}
-    for number, (kind, (factor, ranges)) in enumerate(SEVERE.items()):
-        timestamp, value = course.timestamp[week] + (number + 1) * WEEK, course.value[week].copy()
-        starts = [int(timestamp[0]) + day * DAY + (7 + 5 * day) % 20 * HOUR for day in range(INJECTED_DAYS)]
+    for number, (kind, (direction, factor, ranges)) in enumerate(SEVERE.items()):
+        begin = first + WEEK + number * days * DAY
+        weeks = [course.timestamp[week] + (1 + more) * WEEK for more in range(len(SEVERE) * days // 7 + 1)]
+        timestamp, value = np.concatenate(weeks), np.tile(course.value[week], len(weeks))
+        mine = (timestamp >= begin) & (timestamp < begin + days * DAY)
+        timestamp, value = timestamp[mine], value[mine]
+        starts = [begin + day * DAY + (7 + 5 * day) % 20 * HOUR for day in range(days)]
         for start in starts:
             hit = (timestamp >= start) & (timestamp < start + INJECTED_SECONDS)
-            value[hit] = factor * value[hit] + ranges * np.nanmax(np.abs(course.value[week]))
+            value[hit] = factor * value[hit] + ranges * largest
         for rows in np.split(np.arange(timestamp.size), np.flatnonzero(np.diff(timestamp // HOUR)) + 1):
             heed.committer.submit(_posted([_identity(course)], 0 * rows, timestamp[rows], value[rows])).result()
-        alerts = [each.told_at for each in runs_of(heed, [course]) if each.told_at > timestamp[0]]
-        told |= {
-            (course.name, kind, start): any(start <= at < start + 2 * INJECTED_SECONDS for at in alerts)
-            for start in starts
-        }
+        runs = runs_of(heed, [course])
+        told |= {(course.name, kind, start): any(tells_of(each, start, direction) for each in runs) for start in starts}
     return told
+
+
+def tells_of(run: Told, start: int, direction: int) -> bool:
+    """Whether a run tells of the incident injected at `start`: not of a spike of the series itself beside it."""
+    in_time = start <= run.told_at < start + 2 * INJECTED_SECONDS
+    return in_time and run.direction == direction and run.opened_at < start + INJECTED_SECONDS
 
 
 def _print(console: Console, name: str, courses: Sequence[Course], silent: Run, answered: Run) -> None:
