@@ -64,7 +64,7 @@ SHAPES_APART = 0.6
 """How far apart the evidence of a real problem and of its repeat may be, see `triage.shape_distance`."""
 SAME_HOUR_SECONDS, LONGEST_ROOM_SECONDS, SAME_OCCURRENCE_SECONDS = 7_200, 43_200, 3_600
 """How much earlier or later in the week a repeat may be (longer for a long one), and how soon after it is still it."""
-UNANSWERED_TOLD, UNANSWERED_UNTOLD = 0.2, 0.1
+UNANSWERED_TOLD, UNANSWERED_UNTOLD = 0.3, 0.15
 """Weight of silence: an alert that nobody answered, and a candidate that nobody missed, were rather no problem."""
 
 WORRYING_LOSS = 0.5

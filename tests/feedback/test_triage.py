@@ -138,6 +138,12 @@ def test_silence_speaks_softly_and_only_of_what_was_over_when_somebody_last_spok
     assert later == alone
 
 
+def test_four_unanswered_alerts_ask_two_decades_of_their_series_once_their_like_was_called_a_false_alarm() -> None:
+    label = said(Verdict.FALSE_ALARM, SPIKE, age_days=1)
+    one, four = (learned(label, unanswered=(an_unanswered(SPIKE, series=9),) * count) for count in (1, 4))
+    assert decades(one, SPIKE, series=9) < 2.0 < decades(four, SPIKE, series=9)
+
+
 def test_silence_on_what_a_label_speaks_of_does_not_count() -> None:
     label = said(Verdict.MISSED, SPIKE, series=9)
     during = replace(an_unanswered(SPIKE), started_at=label.started_at, ended_at=label.ended_at)
