@@ -114,7 +114,7 @@ def _score(points: Points, usual: Floats, rows: Fields, state: Fields) -> tuple[
     return (
         Scores(
             expected=np.where(trained, np.clip(expected, -HUGE, HUGE), np.nan),
-            lower=np.where(trained, np.clip(expected - lower, -HUGE, HUGE), np.nan),
+            lower=np.where(trained, np.clip(expected - lower, 0.0, HUGE), np.nan),
             upper=np.where(trained, np.clip(expected + upper, -HUGE, HUGE), np.nan),
             rarity=np.where(known, joint, np.nan),
             direction=np.where(known, direction, 0).astype(np.int8),

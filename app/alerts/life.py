@@ -210,11 +210,13 @@ def advance(
 def _share_of_half_band(points: Points, scores: Scores) -> Floats:
     """How far the point itself lies off in the direction of the evidence; NaN where there is no band.
 
-    Evidence over many points remembers an incident long after the series is back to normal.
+    Evidence over many points remembers an incident long after the series is back to normal. Of few events the half of
+    the band below what is expected ends at none, as far off as can be.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         off = (points.value - scores.expected) * scores.direction
-        return np.asarray(off / (0.5 * (scores.upper - scores.lower)))
+        half = np.where(scores.direction < 0, scores.expected - scores.lower, scores.upper - scores.expected)
+        return np.asarray(off / half)
 
 
 def _is_outside(points: Points, scores: Scores) -> Bools:
@@ -225,12 +227,14 @@ def _is_outside(points: Points, scores: Scores) -> Bools:
 def _change(life: Fields, points: Points, scores: Scores, rows: Ints) -> Floats:
     """How much these series changed, in the metric's unit: by this point, or by that at the peak of its open run.
 
-    What lasts is followed by what is expected of the next point, so its last points alone say too little.
+    What lasts is followed by what is expected of the next point, so its last points alone say too little. While nothing
+    comes at all, what is missing adds up: of a third of an event an hour an hour's silence is no change, a week's is.
     """
+    nothing = (points.value == 0) & (scores.direction < 0)
     own = np.abs(points.value - scores.expected)[rows]
     with np.errstate(invalid="ignore"):
         peak = np.abs(life["peak_value"] - life["peak_expected"])[rows]
-        total = np.abs(life["impact"])[rows] / np.maximum(life["abnormal_points"][rows], 1)
+        total = np.abs(life["impact"])[rows] / np.where(nothing[rows], 1, np.maximum(life["abnormal_points"][rows], 1))
     going_on = is_open(life)[rows] & (life["direction"] == scores.direction)[rows]
     before = np.where(going_on, np.fmax(peak, total), 0.0)
     return np.asarray(np.where(np.isnan(own), np.inf, np.maximum(own, before)))

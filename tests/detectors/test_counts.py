@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from app.backtest.replay import Recorded, replay
 from detectors.contract import Floats, Ints
 from detectors.counts import Counts, at_least, at_most
 from tests.detectors.checks import DAY, Judged, episodes, history, judge, times
@@ -117,3 +118,20 @@ def test_a_holiday_that_was_lived_through_is_expected_again() -> None:
         for start in (PAST, PAST + 168)
     )
     assert np.nanmean(new_year.expected) < 0.8 * np.nanmean(christmas.expected)
+
+
+@pytest.mark.parametrize(("rate", "within"), [(0.3, 96), (0.8, 36), (3.0, 12)])
+def test_few_events_that_stay_away_are_told(rate: float, within: int) -> None:
+    """A week of zeros, of which each alone is nothing: what is missing adds up."""
+    found = []
+    for seed in range(4):
+        timestamp = times(56 * 24)
+        counts = np.random.default_rng(seed).poisson(rate, timestamp.size).astype(float)
+        silent = slice(42 * 24, 49 * 24)
+        counts[silent] = 0
+        [judged] = replay(
+            [Recorded("orders", timestamp, counts)], detector="counts", train_until=int(timestamp[35 * 24])
+        )
+        found.append(judged.anomalous[silent][:within].any())
+        assert (judged.alert[35 * 24 : 42 * 24]).sum() <= 3
+    assert all(found)
