@@ -21,7 +21,7 @@ TOKEN = "story-admin-token-0123456789"
 HOUR, DAY = 3_600, 86_400
 HISTORY_DAYS = 32
 BATCH = 24
-SHARED = Path(os.environ.get("LABELLED_SERIES", Path(__file__).resolve().parents[2] / "shared" / "data"))
+SHARED = Path(os.environ.get("LABELLED_SERIES", Path(__file__).resolve().parents[2] / "shared")) / "data"
 TAXI = SHARED / "nab" / "realKnownCause__nyc_taxi.npz"
 
 pytestmark = pytest.mark.timeout(600)
@@ -88,7 +88,7 @@ def telling(database_url: str, folder: Path) -> Iterator[Story]:
 def taxi() -> Labelled:
     """Half-hourly taxi trips in New York, 215 days, with five labelled windows."""
     if not TAXI.exists():
-        pytest.skip(f"the labelled taxi series is not at {TAXI}: set LABELLED_SERIES to the folder that holds it")
+        pytest.skip(f"the labelled taxi series is not at {TAXI}: set LABELLED_SERIES to the folder that holds data/")
     with np.load(TAXI) as stored:
         timestamp = int(stored["start"]) + np.cumsum(stored["timestamp_delta"].astype(np.int64))
         value = stored["value"].astype(float)

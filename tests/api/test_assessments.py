@@ -83,12 +83,15 @@ def test_white_noise_is_answered_with_a_fixed_limit(shared: Served) -> None:
     assert "fixed limit" in one["recommendation"]
 
 
-def test_a_change_that_is_not_seen_has_a_reason(shared: Served) -> None:
-    rare = weekly_orders() | {"values": np.random.default_rng(3).poisson(0.3, WEEKS * 168).tolist()}
+@pytest.mark.parametrize(("events_an_hour", "outages"), [(0.3, True), (0.05, False)])
+def test_a_change_that_is_not_seen_has_a_reason(shared: Served, events_an_hour: float, outages: bool) -> None:
+    """A day's silence is a loss where seven events are missing, and none where one is."""
+    rare = weekly_orders() | {"values": np.random.default_rng(3).poisson(events_an_hour, WEEKS * 168).tolist()}
     (one,) = assessed(shared, {"series": [rare]})
     unseen = {each["reason"] for each in one["smallest_changes"] if each["share"] is None}
     assert unseen == {"even the largest that was tried is missed"}
-    assert "outage" not in one["recommendation"]
+    assert any(each["share"] == 1.0 for each in one["smallest_changes"]) == outages
+    assert ("outage" in one["recommendation"]) == outages
 
 
 def test_too_little_history_is_told_with_the_days_that_are_missing(shared: Served) -> None:
