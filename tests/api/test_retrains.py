@@ -27,6 +27,8 @@ WEEKS = 6
 KNOWN = WEEKS * 168
 """Hours of normal orders."""
 POISONED = 240
+ADDED = 100.0
+"""As many orders again at every hour, which is no factor of what comes at each: that a night would follow."""
 ADMIN = "the-admin-token-of-the-tests"
 
 
@@ -219,7 +221,7 @@ def test_a_night_trains_series_of_days_too(waking: Served, days: int, code: str)
 
 def test_a_night_learns_what_nobody_labelled_only_once_it_has_lasted_a_week_and_says_why(waking: Served) -> None:
     values = learned(waking)
-    send(waking, KNOWN, 2 * values[KNOWN : KNOWN + POISONED])
+    send(waking, KNOWN, (values + ADDED)[KNOWN : KNOWN + POISONED])
     heed, client = waking.heed, waking.client
     before, now = knowledge(heed), heed.clock.now()
     nightly = next(job for job in heed.jobs if job.name == "train-nightly")
@@ -246,7 +248,7 @@ def test_a_night_learns_what_nobody_labelled_only_once_it_has_lasted_a_week_and_
 
 def test_a_week_in_which_nothing_was_learned_is_no_week_of_refusals(waking: Served) -> None:
     values = learned(waking)
-    send(waking, KNOWN, 2 * values[KNOWN : KNOWN + POISONED])
+    send(waking, KNOWN, (values + ADDED)[KNOWN : KNOWN + POISONED])
     now = waking.heed.clock.now()
     nightly = next(job for job in waking.heed.jobs if job.name == "train-nightly")
     waking.client.put("/v1/flags/learning", json={"state": "frozen", "reason": "a test"}).raise_for_status()
@@ -258,7 +260,7 @@ def test_a_week_in_which_nothing_was_learned_is_no_week_of_refusals(waking: Serv
 
 def test_a_rest_is_no_week_of_refusals(waking: Served) -> None:
     values = learned(waking)
-    step = 2 * values
+    step = values + ADDED
     send(waking, KNOWN, step[KNOWN : KNOWN + POISONED])
     now = waking.heed.clock.now()
     nightly = next(job for job in waking.heed.jobs if job.name == "train-nightly")

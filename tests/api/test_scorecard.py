@@ -30,7 +30,7 @@ def test_the_scorecard_counts_what_was_told_and_what_was_said_of_it(served: Serv
 def test_an_answer_that_teaches_nothing_counts_for_nothing(served: Served, alert: dict[str, Any]) -> None:
     answers = {"verdict": "false_alarm", "confirm": True}, {"verdict": "real", "only": ["training"]}
     given = [served.client.post(f"/v1/alerts/{alert['id']}/labels", json=each).json() for each in answers]
-    assert "this one decides on training" in " ".join(given[1]["text"])
+    assert "This takes its place on training." in " ".join(given[1]["text"])
     total = served.client.get("/v1/scorecard?days=90").json()["total"]
     assert (total["right"], total["wrong"]) == (0, 1)
 

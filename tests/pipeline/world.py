@@ -21,7 +21,7 @@ from app.security import Links
 from app.store import labels as stored_labels
 from app.store import series as stored_series
 from app.store.database import Database
-from app.store.tables import Alert, Anomaly, Event, Gap, Label
+from app.store.tables import Alert, Anomaly, Event, Gap, Label, Series
 from feedback import guards
 from feedback.receipt import Band, Power
 from feedback.tolerance import Tolerances
@@ -130,8 +130,9 @@ class World:
         """What each alert about a series is and why, whatever ids there are; none of what nobody reports any more."""
         with self.database.reading() as session:
             rows = session.execute(
-                sa.select(Anomaly.series_id, Anomaly.started_at, Alert.status, Alert.ended_at, Event.name, Gap.reason)
+                sa.select(Series.dimensions, Anomaly.started_at, Alert.status, Alert.ended_at, Event.name, Gap.reason)
                 .join(Alert, Alert.id == Anomaly.alert_id)
+                .join(Series, Series.id == Anomaly.series_id)
                 .outerjoin(Event, Event.id == Alert.event_id)
                 .outerjoin(Gap, Gap.id == Alert.gap_id)
                 .where((Anomaly.outcome != "below_threshold") | (Alert.status != "withdrawn") | Gap.id.is_not(None))
