@@ -5,7 +5,7 @@ What was learned is a fold over the labels that stand, so a dry run, a label and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeVar
@@ -24,17 +24,15 @@ from app.pipeline.creations import (
     NOTHING_MADE,
     NOTHING_SAID,
     NOTHING_STANDS,
-    OVERRULED,
     Foretold,
     Made,
     Maker,
     Standing,
     Wanted,
-    all_foretold,
     all_standing,
     kept,
-    unchanged,
 )
+from app.pipeline.heeded import Heeded, creating, made_again
 from app.pipeline.missed import Witnessed
 from app.pipeline.policies import Budgets, current_policies
 from app.pipeline.receipts import receipt_json
@@ -59,7 +57,6 @@ from feedback.labels import (
     ToleranceEffect,
     TrainingEffect,
     Verdict,
-    deciding_on,
 )
 from feedback.missed import Replayed, replay
 from feedback.receipt import Action, Change, Receipt
@@ -267,7 +264,7 @@ def revoke_label(heed: Heed, label_id: int, *, by: str, now: datetime, dry_run: 
         action = Action.WOULD_UNDO if dry_run else Action.UNDONE
         beside = [each.series_id for each in stored_labels.further_series(session, label_id)]
         known = stored_series.get_many(session, beside)
-        made = _heeded_again(heed, session, label, _creating(after) - _creating(before))
+        made = made_again(heed.maker, session, label, creating(after) - creating(before))
         widened = _widening(session, [label_id], made)
         worlds = _worlds(heed, session, (before, after), widened, now)
         unmade = heed.maker.standing(session, label)
@@ -290,7 +287,7 @@ def revoke_label(heed: Heed, label_id: int, *, by: str, now: datetime, dry_run: 
             return settle_alert(session, label.alert_id, now)
 
     def together() -> None:
-        heeded = _Heeded(heed, label)
+        heeded = Heeded(heed.database, heed.maker, label)
         heed.committer.relabel(undo)
         if undone:
             heed.maker.unmake(label, by=by, now=now)
@@ -330,9 +327,9 @@ def _act(heed: Heed, session: Session, label: Label, how: _How) -> Answer:
     action = Action.WOULD_LABEL if how.dry_run else Action.LABELLED
     beside = [series[each.series_id] for each in how.further]
     made = heed.maker.foretell(session, label, how.wanted, [each.series_id for each in how.further])
-    if NEWEST not in _creating(after):
+    if NEWEST not in creating(after):
         made = Foretold([NOT_HEEDED]) if made.words else NOTHING_MADE
-    overruled = stored_labels.get_many(session, _creating(before) - _creating(after))
+    overruled = stored_labels.get_many(session, creating(before) - creating(after))
     unmade = all_standing([heed.maker.standing(session, each) for each in overruled])
     if unmade.exists:
         made = replace(made, words=[TAKEN_BACK, *made.words])
@@ -390,7 +387,7 @@ def _refuse_deafness(receipt: Receipt, how: _How) -> None:
 
 def _carry_out(heed: Heed, label: Label, receipt: Receipt, how: _How) -> None:
     """Store the label, let it act, and make what it creates, with no point in between."""
-    heeded = _Heeded(heed, label)
+    heeded = Heeded(heed.database, heed.maker, label)
     heed.committer.relabel(lambda: _store(heed, label, receipt, how))
     made = heeded.pass_on(label.created_at, how.wanted)
     with heed.database.reading() as session:
@@ -421,7 +418,7 @@ def finish_what_was_begun(heed: Heed) -> int:
 def _finish(heed: Heed, label: Label) -> None:
     if label.revoked_at is not None:
         heed.maker.unmake(label, by=label.revoked_by or "", now=label.revoked_at)
-    _Heeded(heed, label).make_up_for(label.revoked_at or label.created_at)
+    Heeded(heed.database, heed.maker, label).make_up_for(label.revoked_at or label.created_at)
 
 
 def _as_it_came(session: Session, receipt: Receipt) -> Receipt:
@@ -430,60 +427,6 @@ def _as_it_came(session: Session, receipt: Receipt) -> Receipt:
     if alert is None or receipt.alert_status is None:
         return receipt
     return replace(receipt, alert_status=replace(receipt.alert_status, after=alert.status))
-
-
-def _creating(labels: Iterable[LabelEvidence]) -> set[int]:
-    """Ids of the labels that decide on what is created."""
-    return {each.label_id for each in deciding_on(EffectOn.CREATES, labels)}
-
-
-class _Heeded:
-    """Who decides on what is created, of the labels that may be about what this one is about."""
-
-    def __init__(self, heed: Heed, label: Label) -> None:
-        self._heed, self._label = heed, label
-        self._of: dict[str, Any] = {"series_ids": [label.series_id]}
-        if label.alert_id is not None:
-            self._of = {"alert_ids": [label.alert_id]}
-        self._before = self._now()
-
-    def _now(self) -> set[int]:
-        with self._heed.database.reading() as session:
-            return _creating(stored_labels.standing_evidence(session, **self._of))
-
-    def pass_on(self, now: datetime, wanted: Wanted = NOTHING_SAID) -> Made | None:
-        """Once the label is given or taken back: take back what labels made that no longer decide, and make what those
-        create that now do. Returns what this label made."""
-        after, itself = self._now(), {self._label.id}
-        self._hand_over(self._before - after - itself, after - self._before - itself, now)
-        return self._heed.maker.make(self._label, wanted) if self._label.id in after else None
-
-    def make_up_for(self, now: datetime) -> None:
-        """As `pass_on`, where nobody knows how much of that was done: whatever is not as it is to be."""
-        after = self._now()
-        with self._heed.database.reading() as session:
-            standing = {each.label_id for each in stored_labels.standing_evidence(session, **self._of)}
-        self._hand_over(standing - after, after, now)
-
-    def _hand_over(self, overruled: set[int], heeded: set[int], now: datetime) -> None:
-        maker = self._heed.maker
-        with self._heed.database.reading() as session:
-            no_longer = stored_labels.get_many(session, overruled)
-            again = [(each, maker.wanted_again(session, each)) for each in stored_labels.get_many(session, heeded)]
-        for each in no_longer:
-            maker.unmake(each, by=OVERRULED, now=now)
-        for each, as_before in again:
-            if as_before is not None:
-                maker.make(each, as_before)
-
-
-def _heeded_again(heed: Heed, session: Session, undone: Label, ids: set[int]) -> Foretold:
-    """What the labels with these ids will create, which decide once one of the same series is taken back."""
-    heeded = stored_labels.get_many(session, ids)
-    again = [(each, heed.maker.wanted_again(session, each)) for each in heeded]
-    foretold = [(each, heed.maker.foretell(session, each, wanted)) for each, wanted in again if wanted is not None]
-    same = [each if of.series_id == undone.series_id else replace(each, band=unchanged) for of, each in foretold]
-    return all_foretold(same)
 
 
 def _widening(session: Session, without_labels: Collection[int], made: Foretold) -> Change[dict[int, float]]:
