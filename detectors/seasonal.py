@@ -39,7 +39,7 @@ from detectors.peaks import (
 from detectors.profile import HOUR, WEEK_HOURS, fit_profile, phase
 from detectors.rarity import DECADE, RAREST, WEEK_SECONDS
 from detectors.robust import center_and_unit_of, mean, median, middle, spread
-from detectors.shift import factor_now
+from detectors.shift import columns_looked_at, factor_now
 from detectors.transform import (
     NOISE_AT,
     as_shares,
@@ -482,9 +482,10 @@ def _joint_excess(evidence: NDArray[np.float32], peaks: Floats, tails: Peaks, le
 
 def _move(baseline: Fields, state: Fields, y: Floats, usual: Floats, cadence: int) -> None:
     """Bring series that have moved by a factor to where they are: profile, and what is remembered as off it."""
-    from_zero = usual + (baseline["center"] / baseline["unit"])[:, None]
+    late = slice(-columns_looked_at(cadence), None)
+    from_zero = usual[:, late] + (baseline["center"] / baseline["unit"])[:, None]
     plain = baseline["log_floor"] <= 0
-    factor = np.where(plain, factor_now(y - usual, from_zero, cadence), 1.0)
+    factor = np.where(plain, factor_now(y[:, late] - usual[:, late], from_zero, cadence), 1.0)
     moved = np.flatnonzero(factor != 1.0)
     if moved.size:
         rescale(baseline, state, moved, factor[moved], from_zero[moved, -1])

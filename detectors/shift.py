@@ -24,26 +24,27 @@ AGREE = 0.5
 """The days' own factors may differ by this share of how far the factor is from one."""
 
 
+def columns_looked_at(cadence: int) -> int:
+    """How many columns at the end of a history tell whether it has moved."""
+    return (DAYS + 1) * (DAY // cadence)
+
+
 def factor_now(residual: Floats, usual: Floats, cadence: int) -> Floats:
     """By which factor each series stands off its season over the last two days: (S,), one where by none.
 
     residual: what the points are above what is usual, (S, N). usual: what is, from zero, (S, N): where that is not
     above zero throughout, a factor says nothing.
     """
-    a_day = DAY // cadence
-    nothing = np.ones(len(residual))
-    if a_day < FEWEST_A_DAY or residual.shape[1] < (DAYS + 1) * a_day:
-        return nothing
-    days = [slice(-(day + 1) * a_day, residual.shape[1] - day * a_day) for day in range(DAYS)]
-    last = slice(-DAYS * a_day, None)
+    series, a_day = len(residual), DAY // cadence
+    if a_day < FEWEST_A_DAY or residual.shape[1] < columns_looked_at(cadence):
+        return np.ones(series)
+    off, due = (each[:, -DAYS * a_day :].reshape(series, DAYS, a_day) for each in (residual, usual))
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = np.where(usual[:, last] > 0, residual[:, last] / usual[:, last], np.nan)
-        change = median(ratio, 1)
-        found = (np.abs(change) >= SMALLEST) & (change > -1) & (usual[:, last] > 0).all(axis=1)
-        for day in days:
-            off = residual[:, day]
-            own = median(off / usual[:, day], 1)
-            left = median(np.abs(off - change[:, None] * usual[:, day]), 1)
-            by_level = median(np.abs(off - median(off, 1)[:, None]), 1)
-            found &= (np.abs(own - change) <= AGREE * np.abs(change)) & (left <= EXPLAINS * by_level)
-    return np.where(found, 1 + change, nothing)
+        ratio = off / due
+        change = median(ratio.reshape(series, -1), 1)
+        own, size = median(ratio, 2), np.abs(change)
+        left = median(np.abs(off - change[:, None, None] * due), 2)
+        by_level = median(np.abs(off - median(off, 2)[..., None]), 2)
+        by_day = (np.abs(own - change[:, None]) <= AGREE * size[:, None]) & (left <= EXPLAINS * by_level)
+        found = (size >= SMALLEST) & (change > -1) & (due > 0).all(axis=(1, 2)) & by_day.all(axis=1)
+    return np.where(found, 1 + change, 1.0)

@@ -180,8 +180,8 @@ def advance(
     rare = scores.rarity >= np.minimum(candidate, threshold)
     if not (rare | is_open(life) | life["settling"]).any():
         return life, _no_changes(len(judged))  # nearly always, so it comes first
-    off, outside = _share_of_half_band(points, scores), _is_outside(points, scores)
-    abnormal = rare & (outside | ~(off < OWN_SHARE))
+    off = _share_of_half_band(points, scores)
+    abnormal = rare & ~(off < OWN_SHARE)
     rows = np.flatnonzero(abnormal | (judged & (is_open(life) | life["settling"])))
     if not len(rows):
         return life, _no_changes(len(judged))
@@ -199,7 +199,7 @@ def advance(
         evidence=scores.evidence[rows],
         abnormal=abnormal[rows],
         tellable=abnormal[rows] & (scores.rarity >= threshold)[rows] & sizeable,
-        outside=(outside | ~(off < 1.0))[rows],
+        outside=~(off < 1.0)[rows],
         far=abnormal[rows] & (scores.rarity >= threshold + rules.stranger)[rows],
         untolerated=np.full(len(rows), np.inf) if untolerated is None else untolerated[rows],
     )
@@ -211,17 +211,14 @@ def _share_of_half_band(points: Points, scores: Scores) -> Floats:
     """How far the point itself lies off in the direction of the evidence; NaN where there is no band.
 
     Evidence over many points remembers an incident long after the series is back to normal. Of few events the half of
-    the band below what is expected ends at none, as far off as can be.
+    the band below what is expected ends at none, as far off as can be. What is beyond the band is, even where what is
+    expected lies beyond it too, as beyond an owner's limit.
     """
+    edge = np.where(scores.direction < 0, scores.lower, scores.upper)
     with np.errstate(divide="ignore", invalid="ignore"):
-        off = (points.value - scores.expected) * scores.direction
-        half = np.where(scores.direction < 0, scores.expected - scores.lower, scores.upper - scores.expected)
-        return np.asarray(off / half)
-
-
-def _is_outside(points: Points, scores: Scores) -> Bools:
-    """Beyond the band on the side that the evidence speaks of: a band need not have what is expected in its middle."""
-    return np.where(scores.direction < 0, points.value < scores.lower, points.value > scores.upper)
+        off = (points.value - scores.expected) * np.abs(scores.direction) / (edge - scores.expected)
+        is_beyond = np.where(scores.direction < 0, points.value < edge, points.value > edge)
+        return np.where(is_beyond, np.inf, off)
 
 
 def _change(life: Fields, points: Points, scores: Scores, rows: Ints) -> Floats:

@@ -38,9 +38,7 @@ WEEK = timedelta(days=7)
 def watch_budgets(committer: Committer, now: datetime) -> int:
     """Look at the last week of every policy; returns how many have broken their budget, or keep it again."""
     with committer.database.reading() as session:
-        said = said_of_alerts(stored_labels.standing_evidence(session))
-        real = [alert_id for alert_id, each in said.items() if each.verdict is Verdict.REAL]
-        told, over = stored.told_by_policy(session, now - WEEK, without=real), stored.over_budget(session)
+        told, over = _told_and_not_real(session, now - WEEK), stored.over_budget(session)
     if not told and not over:
         return 0
     budgets = committer.call(lambda: _budgets(committer.partitions, now))
@@ -87,6 +85,16 @@ def stands(session: Session, link: BudgetLink) -> float | None:
     """The budget that the policy of a link gives a series now; None where it is gone."""
     row = stored_policies.named(session, link.policy)
     return row.settings.get(SETTING) if row else None
+
+
+def _told_and_not_real(session: Session, since: datetime) -> dict[str, list[Alert]]:
+    """Alerts since then that people were told of and did not call real, by their policy."""
+    told = stored.told_by_policy(session, since)
+    ids = [alert.id for alerts in told.values() for alert in alerts]
+    said = said_of_alerts(stored_labels.standing_evidence(session, alert_ids=ids)) if ids else {}
+    real = {alert_id for alert_id, label in said.items() if label.verdict is Verdict.REAL}
+    left = {policy: [alert for alert in alerts if alert.id not in real] for policy, alerts in told.items()}
+    return {policy: alerts for policy, alerts in left.items() if alerts}
 
 
 def _budgets(partitions: Sequence[Partition], now: datetime) -> dict[str, float]:

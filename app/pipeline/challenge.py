@@ -187,7 +187,7 @@ def _compare_factors(of: Candidates, figures: Figures) -> None:
 
 def _last_days(history: History) -> Ints:
     size = history.timestamp.size
-    return np.arange(max(size - (shift.DAYS + 1) * training.DAY // history.cadence, 0), size)
+    return np.arange(max(size - shift.columns_looked_at(history.cadence), 0), size)
 
 
 def _movable(of: Candidates) -> Baselines:
@@ -199,8 +199,8 @@ def _movable(of: Candidates) -> Baselines:
 
 def _follow(of: Candidates, figures: Figures, followed: Bools, fitted: list[tuple[Ints, training.Trained]]) -> None:
     """Put the old baselines of those that are followed, each times its factor, in the place of what was fitted."""
-    last = _last_days(of.history)[-1:]
-    since = int(last[0]) + 1 - shift.DAYS * training.DAY // of.history.cadence
+    size = of.history.timestamp.size
+    last, since = np.array([size - 1]), size - shift.DAYS * training.DAY // of.history.cadence
     for detector, rows, old in _movable(of):
         mine = np.flatnonzero(followed[rows])
         if not mine.size:

@@ -379,7 +379,7 @@ def of_budget(session: Session, policy: str) -> Alert | None:
     return session.scalar(said.limit(1))
 
 
-def told_by_policy(session: Session, since: datetime, without: Collection[int] = ()) -> dict[str, list[Alert]]:
+def told_by_policy(session: Session, since: datetime) -> dict[str, list[Alert]]:
     """Alerts since then that people were told of, at once or in a digest, by their policy."""
     told = sa.select(Alert).where(
         Alert.kind == "anomaly",
@@ -388,7 +388,6 @@ def told_by_policy(session: Session, since: datetime, without: Collection[int] =
         sa.or_(Alert.delivery == "live", Alert.daily_digest.is_not(None)),
         Alert.status != "withdrawn",
         Alert.event_id.is_(None),
-        ~is_among(session, Alert.id, without),
     )
     found: defaultdict[str, list[Alert]] = defaultdict(list)
     for alert in session.scalars(told.order_by(Alert.id)):

@@ -219,6 +219,14 @@ def test_a_night_trains_series_of_days_too(waking: Served, days: int, code: str)
     assert (night["decision"], night["code"]) == ("promoted", code)
 
 
+def test_series_of_weeks_are_retrained(waking: Served) -> None:
+    mondays = MONDAY + 7 * DAY * np.arange(120)
+    orders = 1_000 * np.random.default_rng(1).normal(1, 0.03, 120)
+    for some in (slice(60), slice(60, 120)):
+        waking.heed.committer.submit(posted("orders", mondays[some], orders[some]), None, Delivery.SILENT).result()
+        assert waking.retrain("a look")["counts"]["failed"] == 0
+
+
 def test_a_night_learns_what_nobody_labelled_only_once_it_has_lasted_a_week_and_says_why(waking: Served) -> None:
     values = learned(waking)
     send(waking, KNOWN, (values + ADDED)[KNOWN : KNOWN + POISONED])
