@@ -47,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--detector", default="seasonal", choices=sorted(DETECTORS))
     detector = parser.parse_args(arguments).detector
     console = Console()
-    cadences = {_spoken(course[0]): _rates(_clean, course, detector) for course in COURSES}
+    cadences = {_spoken(course[0]): _rates(clean, course, detector) for course in COURSES}
     console.print(_table(f"Alerts a week of `{detector}` on clean series, by budget", "cadence", cadences))
     kinds = {name: _rates(kind, KINDS_COURSE, detector) for name, kind in KINDS.items()}
     kinds |= {f"{name}, by `{OF_FEW_EVENTS}`": _rates(kind, KINDS_COURSE, OF_FEW_EVENTS) for name, kind in FEW.items()}
@@ -71,7 +71,7 @@ def _table(title: str, what: str, rates: Mapping[str, Sequence[float]]) -> Table
 
 
 def _rates(kind: Callable[[Ints, int], Floats], course: tuple[int, int, int, int], detector: str) -> list[float]:
-    return [_alert_rate(kind, course, budget, detector) for budget in BUDGETS]
+    return [alert_rate(kind, course, budget, detector) for budget in BUDGETS]
 
 
 def _spoken(cadence: int) -> str:
@@ -81,9 +81,13 @@ def _spoken(cadence: int) -> str:
     return f"{cadence // MINUTE} min"
 
 
-def _alert_rate(
+def alert_rate(
     kind: Callable[[Ints, int], Floats], course: tuple[int, int, int, int], budget: float, detector: str
 ) -> float:
+    """Alerts a week and series at a budget of so many, on series of this kind with nothing wrong.
+
+    course: cadence, weeks of silent history, weeks judged, series.
+    """
     cadence, history, judged, series = course
     timestamp = np.arange(START, START + (history + judged) * WEEK, cadence)
     recorded = [Recorded(str(seed), timestamp, kind(timestamp, seed)) for seed in range(series)]
@@ -91,7 +95,7 @@ def _alert_rate(
     return sum(int(one.alert.sum()) for one in replayed) / (series * judged)
 
 
-def _clean(timestamp: Ints, seed: int) -> Floats:
+def clean(timestamp: Ints, seed: int) -> Floats:
     """A daily wave, quieter weekends and 5 % noise."""
     return _usual(timestamp) * (1 + 0.05 * _noise(timestamp, seed))
 
@@ -108,7 +112,7 @@ def _noise(timestamp: Ints, seed: int, carried: float = 0.0) -> Floats:
 
 
 def _grown(by: float) -> Callable[[Ints, int], Floats]:
-    return lambda timestamp, seed: _clean(timestamp, seed) * (1 + by) ** ((timestamp - START) / WEEK)
+    return lambda timestamp, seed: clean(timestamp, seed) * (1 + by) ** ((timestamp - START) / WEEK)
 
 
 def _lognormal(sigma: float) -> Callable[[Ints, int], Floats]:
@@ -117,7 +121,7 @@ def _lognormal(sigma: float) -> Callable[[Ints, int], Floats]:
     )
 
 
-def _carrying(share: float) -> Callable[[Ints, int], Floats]:
+def carrying(share: float) -> Callable[[Ints, int], Floats]:
     return lambda timestamp, seed: _usual(timestamp) * (1 + 0.05 * _noise(timestamp, seed, share))
 
 
@@ -140,8 +144,8 @@ KINDS: dict[str, Callable[[Ints, int], Floats]] = {
     "5 % less a week": _grown(-0.05),
     "lognormal, 0.15": _lognormal(0.15),
     "lognormal, 0.4": _lognormal(0.4),
-    "noise that carries over by half": _carrying(0.5),
-    "noise that carries over by 80 %": _carrying(0.8),
+    "noise that carries over by half": carrying(0.5),
+    "noise that carries over by 80 %": carrying(0.8),
 }
 FEW: dict[str, Callable[[Ints, int], Floats]] = {
     "about 3 events an hour": _counts(3.0),
@@ -155,11 +159,11 @@ def _power(detector: str) -> Table:
     for title in ("drop", "hours", "told"):
         table.add_column(title, justify="right")
     for drop, hours in DROPS:
-        table.add_row(f"{drop:.0%}", str(hours), f"{_told(drop, hours, detector):.1%}")
+        table.add_row(f"{drop:.0%}", str(hours), f"{told(drop, hours, detector):.1%}")
     return table
 
 
-def _told(drop: float, hours: int, detector: str) -> float:
+def told(drop: float, hours: int, detector: str) -> float:
     """Share of injected drops that are told before they are over."""
     series, history = 120, 5 * WEEK
     timestamp = np.arange(START, START + history + WEEK, HOUR)
@@ -167,13 +171,13 @@ def _told(drop: float, hours: int, detector: str) -> float:
     recorded, begins = [], []
     for seed in range(series):
         begin = history // HOUR + int(rng.integers(12, 140))
-        value = _clean(timestamp, 1_000 + seed)
+        value = clean(timestamp, 1_000 + seed)
         value[begin : begin + hours] *= 1 - drop
         recorded.append(Recorded(str(seed), timestamp, value))
         begins.append(begin)
     replayed = replay(recorded, alerts_per_week=0.25, train_until=START + history, detector=detector)
-    told = [one.anomalous[begin : begin + hours].any() for one, begin in zip(replayed, begins, strict=True)]
-    return float(np.mean(told))
+    heard = [one.anomalous[begin : begin + hours].any() for one, begin in zip(replayed, begins, strict=True)]
+    return float(np.mean(heard))
 
 
 if __name__ == "__main__":

@@ -66,6 +66,7 @@ _LAST = {"y": "last", "deviation": "last_deviation"}
 DAY = 86_400
 FEWEST_POINTS = 14
 RUN_POINTS = 12.0
+STEP_TAKEN = 0.9  # of a deviation off the next: noise that carries over never does so wholly
 LEVEL_HOURS, LEVEL_POINTS = 1.0, 4.0  # memory of the level: the longer of the two
 TRUSTED = 3.0  # the level follows from one point at most this many noises
 LOUDEST = 10.0  # a point adds to a run at most this many noises, so that a spike is not remembered as a drift
@@ -93,7 +94,7 @@ class Seasonal:
     """Season found from the data, a level, and rarity from the series' own six-hour peaks."""
 
     name = "seasonal"
-    version = 7
+    version = 8
     evidence: tuple[str, ...] = KINDS
 
     def cold(self, count: int) -> tuple[Fields, Fields]:
@@ -332,7 +333,7 @@ def _evidence(y: Reals, season: _Season, pause: Reals, course: Mapping[str, Real
     waited = rough * np.sqrt(np.minimum(pause, LONGEST_GAP))
     rise, fall = (course[side][1:].ravel() for side in ("rise", "fall"))
     return [
-        (deviation - before["last_deviation"]) / waited,
+        (deviation - STEP_TAKEN * before["last_deviation"]) / waited,
         from_level / rough,
         _added(before["run"], from_level, LOUDEST * (rows["noise"] * rough), rough),
         deviation / rough,

@@ -158,7 +158,7 @@ def test_what_is_mild_is_tolerated_while_a_series_settles_whatever_was_answered_
     stream.send(3, factor=1.4)
     new_normal(heed)
     stream.send(1, factor=1.4)
-    stream.send(2, factor=1.17 * 1.4)
+    stream.send(2, factor=1.15 * 1.4)  # told of a series that doesn't settle
     stream.send(4, factor=1.4)
     assert anomalies(heed)[-1].outcome == "tolerated"
     assert len(told(heed)) == 1
