@@ -51,24 +51,28 @@ ROOT = "../"
 Comment = Annotated[Text | None, Form(max_length=2000)]
 Confirm = Annotated[bool, Form()]
 Only = Annotated[list[EffectOn] | None, Form()]
-DryRun = Annotated[bool, Query(description="Say what it would change, too.")]
+OnlyAsked = Annotated[list[EffectOn] | None, Query(description="Which of its effects it is to have, if not all.")]
+DryRun = Annotated[bool, Query(description="Say what it would change, and change nothing.")]
 
 
 @router.head("/f/{token}", include_in_schema=False)
 @router.get("/f/{token}")
-def show_verdict(token: str, heed: Heed, dry_run: DryRun = False) -> Response:
+def show_verdict(token: str, heed: Heed, dry_run: DryRun = False, only: OnlyAsked = None) -> Response:
     """The alert and one big button for a verdict; or the receipt, if it was pressed before. Changes nothing."""
     link = heed.links.read_verdict(token, wall_now())
-    with heed.database.reading() as session:
-        given = stored_labels.by_once_key(session, link.once_key)
-        if given is not None:
-            return receipt_page(heed, given.receipt, given.id, link.origin)
-    return _verdict_page(heed, link, token, foretold=_foretold(heed, link) if dry_run else [])
+    return _given(heed, link) or _verdict_page(
+        heed, link, token, foretold=_foretold(heed, link, only) if dry_run else [], only=only or ()
+    )
 
 
 @router.post("/f/{token}")
 def give_verdict(
-    token: str, heed: Heed, comment: Comment = None, confirm: Confirm = False, only: Only = None
+    token: str,
+    heed: Heed,
+    comment: Comment = None,
+    confirm: Confirm = False,
+    only: Only = None,
+    dry_run: DryRun = False,
 ) -> Response:
     """Give the verdict, and show the receipt with an undo button. Pressed twice it is still one label.
 
@@ -76,6 +80,9 @@ def give_verdict(
     asked about once more.
     """
     link = heed.links.read_verdict(token, wall_now())
+    typed: dict[str, Any] = {"only": only or (), "comment": comment}
+    if dry_run:
+        return _given(heed, link) or _verdict_page(heed, link, token, foretold=_foretold(heed, link, only), **typed)
     try:
         answer = label_alert(
             heed,
@@ -90,7 +97,7 @@ def give_verdict(
             now=heed.clock.now(),
         )
     except Unconfirmed as question:
-        return _verdict_page(heed, link, token, doubt=question.doubt, only=only or ())
+        return _verdict_page(heed, link, token, doubt=question.doubt, **typed)
     return receipt_page(heed, answer.receipt, answer.label_id, link.origin)
 
 
@@ -173,6 +180,13 @@ def _state(alert: Digested) -> str:
     return f"critical, {going_on}" if alert.severity == "critical" else going_on
 
 
+def _given(heed: Service, link: VerdictLink) -> Response | None:
+    """The receipt of what was pressed before."""
+    with heed.database.reading() as session:
+        given = stored_labels.by_once_key(session, link.once_key)
+        return None if given is None else receipt_page(heed, given.receipt, given.id, link.origin)
+
+
 def _verdict_page(
     heed: Service,
     link: VerdictLink,
@@ -181,8 +195,9 @@ def _verdict_page(
     doubt: str | None = None,
     foretold: Sequence[str] = (),
     only: Collection[EffectOn] = (),
+    comment: str | None = None,
 ) -> Response:
-    """doubt: why the answer is asked for once more. foretold: what it would change. only: what was ticked."""
+    """doubt: why the answer is asked for once more. foretold: what it would change. only, comment: what was entered."""
     with heed.database.reading() as session:
         context = alert_context(session, link.alert_id, link.origin, heed)
     return render(
@@ -198,13 +213,16 @@ def _verdict_page(
         parts=[each for each in EffectOn if each in EFFECTS[Verdict(link.verdict)].separable],
         parts_in_words=PARTS,
         only=only,
+        comment=comment or "",
     )
 
 
-def _foretold(heed: Service, link: VerdictLink) -> list[str]:
+def _foretold(heed: Service, link: VerdictLink, only: Collection[EffectOn] | None) -> list[str]:
     """The receipt that the verdict would have. Only when asked for, or robots that open every link have it drawn up."""
     author, now = author_of(link.origin), heed.clock.now()
-    answer = label_alert(heed, link.alert_id, link.verdict, author=author, source=SOURCE, now=now, dry_run=True)
+    answer = label_alert(
+        heed, link.alert_id, link.verdict, author=author, source=SOURCE, only=only, now=now, dry_run=True
+    )
     sentences: list[str] = answer.receipt["text"]
     return sentences
 

@@ -138,6 +138,16 @@ def test_what_an_answer_would_change_can_be_seen_before_it_is_given(shared: Serv
     assert labels(shared) == []
 
 
+def test_what_a_part_of_an_answer_would_change_can_be_seen_and_nothing_that_was_typed_is_lost(shared: Served) -> None:
+    link = shared.alert()["links"]["false_alarm"]
+    page = httpx.post(link, params={"dry_run": "true"}, data={"only": "alert", "comment": "<a sale>"})
+    assert "Nothing has changed yet; this is what the label would do." in text_of(page)
+    assert "are now told when they are as rare as" not in text_of(page)
+    assert re.findall(r'value="(\w+)" checked', page.text) == ["alert"]
+    assert ">&lt;a sale&gt;</textarea>" in page.text
+    assert labels(shared) == []
+
+
 @only_sqlite
 def test_an_alert_about_no_series_can_be_taken_on_and_nothing_else(served: Served) -> None:
     with served.heed.database.writing() as session:
