@@ -8,12 +8,14 @@ fifteen, once in a Heed that was answered and once in one that was not; so do re
 from __future__ import annotations
 
 import logging
+import shutil
 import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -60,37 +62,39 @@ def main() -> int:
     table = Table(title=f"The week after {LABELS} labels on {LABELLED} of {SERIES} sibling series")
     for column in ("", "false alerts", "on labelled series", "on unlabelled siblings", "real problems told"):
         table.add_column(column, justify="right" if column else "left")
-    for name, answered in (("nobody answers", False), ("somebody answers", True)):
-        week = second_week(answered=answered)
+    for name, week in zip(("nobody answers", "somebody answers"), second_weeks(), strict=True):
         figures = (week.false, week.false_of_labelled, week.false_of_siblings, f"{week.real} of {week.problems}")
         table.add_row(name, *map(str, figures))
     Console().print(table)
     return 0
 
 
-def second_week(*, answered: bool, seed: int = 1) -> Week:
-    """What is told in the second week."""
+def second_weeks(*, seed: int = 1) -> tuple[Week, Week]:
+    """What is told in the second week where nobody answers, and where somebody does; the first week is the same one."""
     rng = np.random.default_rng(seed)
-    with _heed() as heed:
-        fleet = Fleet(heed, seed)
-        fleet.send(5 * WEEK_HOURS, Delivery.SILENT)
-        train.train(heed.committer, now=heed.clock.now(), reason="history", wanted=train.everything)
-        first = _happenings(rng, fleet.clock)
-        fleet.live_through(first)
-        if answered:
+    with tempfile.TemporaryDirectory(prefix="heed-bench-") as folder:
+        silent, answered = Path(folder) / "silent", Path(folder) / "answered"
+        with _heed(silent) as heed:
+            fleet = Fleet(heed, seed)
+            fleet.send(5 * WEEK_HOURS, Delivery.SILENT)
+            train.train(heed.committer, now=heed.clock.now(), reason="history", wanted=train.everything)
+            fleet.live_through(_happenings(rng, fleet.clock))
+        shutil.copytree(silent, answered)
+        happenings = _happenings(rng, fleet.clock)
+        with _heed(silent) as heed:
+            nobody = _second_week(Fleet(heed, seed, fleet.clock), happenings)
+        with _heed(answered) as heed:
             _answer(heed)
-        second = _happenings(rng, fleet.clock)
-        begin = MONDAY + HOUR * fleet.clock
-        fleet.live_through(second)
-        return _week(heed, second, begin)
+            somebody = _second_week(Fleet(heed, seed, fleet.clock), happenings)
+    return nobody, somebody
 
 
 class Fleet:
     """Hourly orders of all series, posted together. clock: hours since MONDAY."""
 
-    def __init__(self, heed: Heed, seed: int) -> None:
+    def __init__(self, heed: Heed, seed: int, clock: int = 0) -> None:
         rng = np.random.default_rng(seed + 1)
-        self.heed, self.clock = heed, 0
+        self.heed, self.clock = heed, clock
         self.level = rng.uniform(100, 600, SERIES)
         self.noise = rng.normal(0, 0.03, (SERIES, 8 * WEEK_HOURS))
         self.identities = [identity("orders", {"shop": f"{number:02}"}) for number in range(SERIES)]
@@ -137,8 +141,10 @@ def _answer(heed: Heed) -> None:
             )  # 13 ask for it: blips are near the owner's size
 
 
-def _week(heed: Heed, happenings: Mapping[tuple[int, int], float], begin: int) -> Week:
-    told = [each for each in _told(heed) if each[3] >= begin]
+def _second_week(fleet: Fleet, happenings: Mapping[tuple[int, int], float]) -> Week:
+    begin = MONDAY + HOUR * fleet.clock
+    fleet.live_through(happenings)
+    told = [each for each in _told(fleet.heed) if each[3] >= begin]
     false = [int(shop) < LABELLED for _, shop, direction, _ in told if direction > 0]
     falls = {(series, hour) for (series, hour), factor in happenings.items() if factor < 1}
     hit = {
@@ -163,11 +169,11 @@ def _told(heed: Heed) -> list[tuple[int, str, int, int]]:
 
 
 @contextmanager
-def _heed() -> Iterator[Heed]:
-    with tempfile.TemporaryDirectory(prefix="heed-bench-") as folder:
-        settings = {"database_url": f"sqlite:///{folder}/heed.db", "data_dir": folder, "clock": "event"}
-        with Heed(Settings.model_validate(settings | {"alerts_per_week": 1.0})) as heed:
-            yield heed
+def _heed(folder: Path) -> Iterator[Heed]:
+    folder.mkdir(exist_ok=True)
+    settings = {"database_url": f"sqlite:///{folder}/heed.db", "data_dir": folder, "clock": "event"}
+    with Heed(Settings.model_validate(settings | {"alerts_per_week": 1.0})) as heed:
+        yield heed
 
 
 if __name__ == "__main__":
