@@ -6,6 +6,7 @@ What Hypothesis tries is the same in every run of `make test`, and new in every 
 from __future__ import annotations
 
 import itertools
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,12 +20,16 @@ from hypothesis import settings
 
 from app.store.database import Database
 from app.store.migrate import upgrade
+from tests.services.memory import in_memory
 from tests.services.postgres import running_postgresql
 from tests.serving import Served, serving
 
 settings.register_profile("repeatable", derandomize=True)
 settings.register_profile("exploring", derandomize=False, print_blob=True)
 settings.load_profile("repeatable")
+
+if (memory := in_memory()) is not None:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(memory))  # what tmp_path is in
 
 END = "-----END CERTIFICATE-----\n"
 _copies = itertools.count(1)

@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.services.memory import in_memory
+
 UNPRIVILEGED_USERS = ("postgres", "nobody")  # PostgreSQL refuses to run as root
-PLENTY_BYTES = 4 << 30
 FOR_SPEED = {"fsync": "off", "full_page_writes": "off", "shared_buffers": "64MB", "max_connections": "200"}
 
 
@@ -22,7 +23,7 @@ def running_postgresql() -> Iterator[str]:
     """The URL of a new server's superuser database, on a free port of 127.0.0.1; the server stops with the block."""
     programs = _programs()
     user = _unprivileged_user()
-    directory = Path(tempfile.mkdtemp(prefix="heed-postgres-", dir=_fast_folder()))
+    directory = Path(tempfile.mkdtemp(prefix="heed-postgres-", dir=in_memory()))
     if user:
         shutil.chown(directory, user)
     cluster, port = directory / "cluster", _free_port()
@@ -50,13 +51,6 @@ def _stopped_at_the_end(pg_ctl: Path, cluster: Path, user: str | None) -> Iterat
             yield
         finally:
             keeper.communicate(timeout=60)
-
-
-def _fast_folder() -> Path | None:
-    """In memory, where there is plenty of it; None for the usual folder of temporary files."""
-    in_memory = Path("/dev/shm")
-    plenty = in_memory.is_dir() and shutil.disk_usage(in_memory).free > PLENTY_BYTES
-    return in_memory if plenty else None
 
 
 def _programs() -> Path:
