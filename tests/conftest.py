@@ -16,6 +16,7 @@ from typing import Any
 import certifi
 import psycopg
 import pytest
+import structlog
 from hypothesis import settings
 
 from app.store.database import Database
@@ -30,6 +31,13 @@ settings.load_profile("repeatable")
 
 if (memory := in_memory()) is not None:
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(memory))  # what tmp_path is in
+
+structlog.configure(  # its own default draws every local variable of a fault, for minutes where they are large arrays
+    processors=[
+        *structlog.get_config()["processors"][:-1],
+        structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+    ]
+)
 
 END = "-----END CERTIFICATE-----\n"
 _copies = itertools.count(1)
