@@ -21,6 +21,8 @@ from tests.receiver import Receiver, receiving
 from tests.running import Shop
 from tests.serving import Served, serving
 
+pytestmark = pytest.mark.any_database
+
 HISTORY = 5 * 168 + 5
 SEEN = {"level", "last", "last_deviation", "run", "rise", "fall", "timestamp"}
 """What a detector remembers of the points before the next one, learned or not."""

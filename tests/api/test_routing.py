@@ -19,6 +19,8 @@ from tests.receiver import Receiver, receiving
 from tests.running import Shop
 from tests.serving import Served, serving
 
+pytestmark = pytest.mark.any_database
+
 HISTORY = 5 * 168 + 5
 on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 WAYS_TO_LOOK_AFTER: dict[str, tuple[str, dict[str, Any] | None]] = {
@@ -203,7 +205,6 @@ def test_a_critical_alert_does_not_wait_for_the_digest(database_url: str, tmp_pa
         assert shop.wait_for(1)[0].json["severity"] == "critical"
 
 
-@pytest.mark.any_database
 def test_a_policy_that_breaks_its_budget_turns_to_a_digest_and_says_so_once(database_url: str, tmp_path: Path) -> None:
     settings = {"critical_change": 5.0, "alerts_per_week": 0.02, "growth_to_repeat": 100.0}
     with routed(database_url, tmp_path, **settings) as (served, shop, _oncall):

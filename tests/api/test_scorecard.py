@@ -10,6 +10,8 @@ import pytest
 from tests.running import HOUR, MONDAY, Shop
 from tests.serving import Served
 
+pytestmark = pytest.mark.any_database
+
 
 def test_the_scorecard_counts_what_was_told_and_what_was_said_of_it(served: Served, alert: dict[str, Any]) -> None:
     before = served.client.get("/v1/scorecard?days=90").json()["total"]

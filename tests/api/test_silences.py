@@ -18,6 +18,8 @@ from tests.receiver import Receiver, receiving
 from tests.running import HOUR, MONDAY, Shop
 from tests.serving import Served
 
+pytestmark = pytest.mark.any_database
+
 HISTORY = 5 * 168
 
 

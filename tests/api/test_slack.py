@@ -18,6 +18,8 @@ from app.clock import wall_now
 from tests.receiver import Received, Receiver, Reply, receiving
 from tests.serving import Served, serving
 
+pytestmark = pytest.mark.any_database
+
 SECRET = "8f742231b10e8888abcd99yyyzzz85a5".translate(str.maketrans("yz", "ef"))
 
 

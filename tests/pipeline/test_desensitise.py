@@ -21,6 +21,8 @@ from app.pipeline.train import everything, train
 from app.store.tables import Alert, Desensitisation, DesensitisedSeries, Notification
 from tests.running import DAY, HOUR, MONDAY, Shop, alerts, anomalies, posted, running
 
+pytestmark = pytest.mark.any_database
+
 
 @pytest.fixture
 def heed(database_url: str, tmp_path: Path) -> Iterator[Heed]:
@@ -112,7 +114,6 @@ def somebody_answered_about_something_else(heed: Heed) -> None:
         pytest.param(daily, 300, lambda v: 1.4 * v, DAY, id="five minutes, up by a factor"),
     ],
 )
-@pytest.mark.any_database
 def test_a_permanent_step_settles_within_two_seasons_with_at_most_one_more_alert_and_a_further_fall_is_told(
     heed: Heed, shape: Callable[[Ints], Floats], cadence: int, level: Callable[[Floats], Floats], season: int
 ) -> None:
@@ -123,7 +124,6 @@ def test_a_permanent_step_settles_within_two_seasons_with_at_most_one_more_alert
 
 
 @pytest.mark.parametrize("factor", [1.4, 0.6])
-@pytest.mark.any_database
 def test_a_permanent_step_settles_as_well_where_labels_of_other_series_stand(heed: Heed, factor: float) -> None:
     """Guarantee 33."""
     stream = Stream(heed, weekly)
@@ -166,7 +166,6 @@ def test_what_is_mild_is_tolerated_while_a_series_settles_whatever_was_answered_
 
 @pytest.mark.parametrize("answered", [False, True])
 @pytest.mark.parametrize("factor", [1.4, 0.6])
-@pytest.mark.any_database
 def test_a_further_fall_while_it_settles_is_told(heed: Heed, factor: float, answered: bool) -> None:
     """Guarantee 33."""
     stream = Stream(heed, daily)
@@ -184,7 +183,6 @@ def test_a_further_fall_while_it_settles_is_told(heed: Heed, factor: float, answ
     assert [each.direction for each in anomalies(heed) if each.ended_at is None and each.alert_id] == [-1]
 
 
-@pytest.mark.any_database
 def test_tolerance_is_wider_while_a_series_settles_and_survives_a_restart(database_url: str, tmp_path: Path) -> None:
     widths = []
     with running(database_url, tmp_path) as heed:

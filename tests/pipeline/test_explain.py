@@ -21,6 +21,8 @@ from app.store.series import identity
 from tests.running import HOUR, MONDAY, alerts, running
 from tests.serving import Served
 
+pytestmark = pytest.mark.any_database
+
 SHARES = {"DE": 500.0, "FR": 300.0, "IT": 100.0, "ES": 60.0, "PL": 40.0}
 HISTORY = 5 * 168
 

@@ -30,6 +30,8 @@ from app.store.tables import Alert, Anomaly, Label, LabelledSeries, Series
 from tests.receiver import Receiver, receiving
 from tests.running import HOUR, MONDAY, alerts, anomalies, running
 
+pytestmark = pytest.mark.any_database
+
 COUNTRIES = ("DE", "FR", "IT", "ES", "PL", "NL", "BE", "AT", "CH", "SE", "DK", "NO")
 ANA: dict[str, Any] = {"author": "ana", "source": "api"}
 

@@ -20,6 +20,8 @@ from app.store.tables import Alert, Anomaly, Event, Gap, Notification
 from tests.pipeline.world import ANA, NOW, World, a_gap, a_series, an_alert, an_event, an_untold_anomaly
 from tests.running import running
 
+pytestmark = pytest.mark.any_database
+
 WEBHOOK = {"webhook_url": "http://127.0.0.1:9/", "allow_private_targets": "127.0.0.0/8"}
 HOUR = timedelta(hours=1)
 TOLD, UNTOLD, SILENT = 1, 2, 3

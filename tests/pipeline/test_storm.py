@@ -30,6 +30,8 @@ from tests.running import HOUR, alerts, anomalies, running
 from tests.services.alertmanager import running_alertmanager
 from tests.serving import Served
 
+pytestmark = pytest.mark.any_database
+
 TEN_MINUTES = timedelta(minutes=10)
 
 

@@ -73,6 +73,7 @@ def test_a_get_shows_the_alert_and_one_button(shared: Served) -> None:
     assert page.headers["cache-control"] == "no-store"
 
 
+@pytest.mark.any_database
 def test_scanners_and_unfurlers_change_nothing(shared: Served) -> None:
     """Guarantee 15."""
     alert = shared.alert()

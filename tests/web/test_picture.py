@@ -22,6 +22,8 @@ from tests.receiver import Receiver, Reply, receiving
 from tests.running import DAY, HOUR, MONDAY
 from tests.serving import Served, serving
 
+pytestmark = pytest.mark.any_database
+
 RED = (220, 38, 38)
 
 
