@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 from bisect import bisect_left
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -216,9 +216,7 @@ def stream(
         label_ms = 1_000 * analyst.seconds / max(len(labelled_at), 1) if analyst else 0.0
         names = [name for name, _ in analyst.by_series.most_common(MOST_LABELLED)] if analyst else inject_into
         injected_into = [each for each in courses if each.name in names]
-        injected: Injected = {}
-        for course in injected_into:
-            injected |= inject(heed, course, inject_days)
+        injected = inject(heed, injected_into, inject_days)
     return Run(runs, labelled_at, injected_into, injected, seconds, label_ms, refused)
 
 
@@ -381,29 +379,41 @@ def best_fixed(runs: Sequence[Told], spans: Sequence[tuple[Course, int]]) -> tup
     return float(levels[best]), worths[best]
 
 
-def inject(heed: Heed, course: Course, days: int) -> Injected:
-    """After the stream, its last week again and again with a severe incident a day in it: which of them were told.
+def inject(heed: Heed, courses: Sequence[Course], days: int) -> Injected:
+    """After the stream, the last week of each again and again with a severe incident a day in it: which were told.
 
-    days: of incidents of each kind, one kind after the other.
+    days: of incidents of each kind, one kind after the other. All series go on at the same time, each from the first
+    of its own weeks that nobody has lived through yet, since what comes late is told late.
     """
-    week = course.timestamp > course.timestamp[-1] - WEEK
-    largest, first = float(np.nanmax(np.abs(course.value[week]))), int(course.timestamp[week][0])
-    told: Injected = {}
-    for number, (kind, (direction, factor, ranges)) in enumerate(SEVERE.items()):
-        begin = first + WEEK + number * days * DAY
-        weeks = [course.timestamp[week] + (1 + more) * WEEK for more in range(len(SEVERE) * days // 7 + 1)]
-        timestamp, value = np.concatenate(weeks), np.tile(course.value[week], len(weeks))
-        mine = (timestamp >= begin) & (timestamp < begin + days * DAY)
-        timestamp, value = timestamp[mine], value[mine]
-        starts = [begin + day * DAY + (7 + 5 * day) % 20 * HOUR for day in range(days)]
-        for start in starts:
-            hit = (timestamp >= start) & (timestamp < start + INJECTED_SECONDS)
-            value[hit] = factor * value[hit] + ranges * largest
-        for rows in np.split(np.arange(timestamp.size), np.flatnonzero(np.diff(timestamp // HOUR)) + 1):
-            heed.committer.submit(_posted([_identity(course)], 0 * rows, timestamp[rows], value[rows])).result()
-        runs = runs_of(heed, [course])
-        told |= {(course.name, kind, start): any(tells_of(each, start, direction) for each in runs) for start in starts}
-    return told
+    now = int(heed.clock.now().timestamp())
+    hours: defaultdict[int, list[tuple[Course, Ints, Floats]]] = defaultdict(list)
+    incidents: list[tuple[Course, str, int]] = []
+    for course in courses:
+        week = course.timestamp > course.timestamp[-1] - WEEK
+        weeks_on = -((int(course.timestamp[week][0]) - now) // WEEK) or 1
+        again = [course.timestamp[week] + (weeks_on + more) * WEEK for more in range(len(SEVERE) * days // 7 + 1)]
+        timestamp, value = np.concatenate(again), np.tile(course.value[week], len(again))
+        begin, largest = int(timestamp[0]), float(np.nanmax(np.abs(value)))
+        for number, (kind, (_, factor, ranges)) in enumerate(SEVERE.items()):
+            for day in range(days):
+                start = begin + (number * days + day) * DAY + (7 + 5 * day) % 20 * HOUR
+                hit = (timestamp >= start) & (timestamp < start + INJECTED_SECONDS)
+                value[hit] = factor * value[hit] + ranges * largest
+                incidents.append((course, kind, start))
+        lived = timestamp < begin + len(SEVERE) * days * DAY
+        for rows in np.split(np.flatnonzero(lived), np.flatnonzero(np.diff(timestamp[lived] // HOUR)) + 1):
+            hours[int(timestamp[rows[0]]) // HOUR].append((course, timestamp[rows], value[rows]))
+    for hour in sorted(hours):
+        for course, timestamp, value in hours[hour]:
+            posted = _posted([_identity(course)], np.zeros(timestamp.size, int), timestamp, value)
+            heed.committer.submit(posted).result()
+    runs = runs_of(heed, courses)
+    return {
+        (course.name, kind, start): any(
+            tells_of(each, start, SEVERE[kind][0]) for each in runs if each.course is course
+        )
+        for course, kind, start in incidents
+    }
 
 
 def tells_of(run: Told, start: int, direction: int) -> bool:

@@ -28,7 +28,7 @@ FALSE_ALARMS = 3.0
 FEW_EVENTS = 5.0
 OF_FEW_EVENTS = "counts"
 """The detector of every series that counts single events, once it has learned."""
-COST_MS = {"basic": 0.2, "static": 0.1, "counts": 1.0, "seasonal": 0.3, "decomposed": 100.0}
+COST_MS = {"basic": 0.2, "static": 0.1, "counts": 1.0, "seasonal": 0.3, "decomposed": 40.0}
 """Cost of a fit of five weeks hourly, measured by benchmarks/fit.py; a trial costs about as much again."""
 
 

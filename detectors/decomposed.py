@@ -12,6 +12,7 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
+from scipy.signal import lfilter
 from statsmodels.tsa.holtwinters import SimpleExpSmoothing
 from statsmodels.tsa.seasonal import MSTL
 
@@ -149,7 +150,7 @@ def _fit_one(values: Floats, history: History) -> tuple[Fields, Fields] | None:
     hours, level_rate = decomposed
     residual = y - (hours[hour] * (1 - weight) + hours[following] * weight)
     stretch = _stretch(clean, residual, level_rate, history)
-    baseline, state = _calibrated(residual * stretch, hours, level_rate, center, unit, history.cadence, values)
+    baseline, state = _calibrated(residual * stretch, hours, level_rate, center, unit, history.cadence)
     state["level"] = state["level"] / stretch
     return baseline, state
 
@@ -168,7 +169,7 @@ def _stretch(clean: Floats, residual: Floats, level_rate: float, history: Histor
 
 def _error_scale(residual: Floats, level_rate: float) -> float:
     start = float(np.nan_to_num(median(residual, 1))[0])
-    innovations = _innovations(residual[0], level_rate, start, float(spread(residual - start)[0]))
+    innovations, _ = _innovations(residual[0], level_rate, start, float(spread(residual - start)[0]))
     return float(spread(innovations[None, :])[0])
 
 
@@ -213,7 +214,7 @@ def _last_cycles(cycles: Floats) -> Floats:
 
 
 def _calibrated(
-    residual: Floats, hours: Floats, level_rate: float, center: Floats, unit: Floats, cadence: int, values: Floats
+    residual: Floats, hours: Floats, level_rate: float, center: Floats, unit: Floats, cadence: int
 ) -> tuple[Fields, Fields]:
     """Scale and tails from one causal pass over the residuals (1, N)."""
     baseline: Fields = {
@@ -225,14 +226,9 @@ def _calibrated(
     }
     floor = np.maximum(1e-3 * np.abs(center) / unit, 1e-6)
     start = np.nan_to_num(median(residual[:, : max(3, DAY // cadence)], 1))
-    innovations = _innovations(residual[0], level_rate, float(start[0]), float(spread(residual - start[:, None])[0]))
-    baseline["scale"] = np.maximum(spread(innovations[None, :]), floor)
-    state = _quiet_state(1) | {"level": start}
-    signed = np.empty((residual.shape[1], KINDS))
-    learn = np.ones(1, bool)
-    for column in range(residual.shape[1]):
-        judged, state = _judge(residual[:, column], learn, baseline, state)
-        signed[column] = judged[0]
+    roughly, _ = _innovations(residual[0], level_rate, float(start[0]), float(spread(residual - start[:, None])[0]))
+    baseline["scale"] = np.maximum(spread(roughly[None, :]), floor)
+    signed, state = _judged_in_turn(residual[0], baseline, float(start[0]))
     tails = [tail_of_history(np.abs(signed[None, :, kind]), cadence) for kind in range(KINDS)]
     each = np.stack([tail.rarity(np.abs(signed[None, :, kind])) for kind, tail in enumerate(tails)], axis=2)
     rate = float(tails[0].log_rate[0])
@@ -240,12 +236,23 @@ def _calibrated(
     for name in ("level", "excess", "log_rate"):
         baseline[f"tail_{name}"] = np.stack([getattr(tail, name) for tail in tails], axis=1)
         baseline[f"joint_{name}"] = getattr(joint, name)
-    state["count"] = (~np.isnan(values)).sum(axis=1)
     return baseline, state
 
 
-def _innovations(residual: Floats, rate: float, level: float, scale: float) -> Floats:
-    """One-step errors (N,) of the smoothed level, steps cut at a few scales."""
+def _judged_in_turn(deviation: Floats, baseline: Fields, level: float) -> tuple[Floats, Fields]:
+    """What `_judge` says of the deviations (N,) of one series, (N, 2), and the state after them."""
+    scale, rate = float(baseline["scale"][0]), float(baseline["level_rate"][0])
+    innovations, level = _innovations(deviation, rate, level, scale)
+    standard, known = innovations / scale, ~np.isnan(deviation)
+    summed = np.full(len(deviation), np.nan)
+    summed[known] = lfilter([(1 - SUM_DECAY**2) ** 0.5], [1.0, -SUM_DECAY], np.clip(standard[known], -6.0, 6.0))
+    last = summed[known][-1:] if known.any() else np.zeros(1)
+    state = {"level": np.array([level]), "sum": last, "count": np.array([known.sum()])}
+    return np.stack([standard, summed], axis=1), state
+
+
+def _innovations(residual: Floats, rate: float, level: float, scale: float) -> tuple[Floats, float]:
+    """One-step errors (N,) of the smoothed level, steps cut at a few scales, and the level after them."""
     errors = np.full(len(residual), np.nan)
     cut = CLIP * max(scale, 1e-12)
     for place, value in enumerate(residual.tolist()):
@@ -253,4 +260,4 @@ def _innovations(residual: Floats, rate: float, level: float, scale: float) -> F
             error = value - level
             errors[place] = error
             level += rate * min(max(error, -cut), cut)
-    return errors
+    return errors, level
