@@ -34,10 +34,10 @@ def choose_detectors(committer: Committer, *, now: datetime, budget_ms: float, m
     """Compare the detectors on the series that are due for it, so many in all at most; returns how many."""
     compared = 0
     for number in range(len(committer.partitions)):
+        fold(committer, number)
         due = committer.call(lambda n=number: _due(committer.partitions[n], now))[: most - compared]  # type: ignore[misc]
         if not due.size:
             continue
-        fold(committer, number)
         with committer.database.reading() as session:
             excluded = exclusions(session, now)
         for portion in portions(committer, number, due):

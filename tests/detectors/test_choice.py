@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from detectors.basic import Basic
-from detectors.choice import choose, few_events
+from detectors.choice import COST_MS, choose, few_events
 from detectors.contract import Fields, Floats, Points, Scores
 from detectors.counts import Counts
 from detectors.decomposed import Decomposed
@@ -86,10 +86,11 @@ def test_dear_detectors_are_tried_on_as_many_series_as_the_budget_pays_for() -> 
             tried.append(len(history.values))
             return super().fit(history)
 
-    choose(history(_mixed()), default=Seasonal(), others=(Watched(),), budget_ms=500.0)
+    one = 2 * COST_MS["decomposed"]  # a fit, and the trial of it
+    choose(history(_mixed()), default=Seasonal(), others=(Watched(),), budget_ms=2.5 * one)
     assert tried == [2]
     tried.clear()
-    choose(history(_mixed()), default=Seasonal(), others=(Watched(),), budget_ms=180.0)
+    choose(history(_mixed()), default=Seasonal(), others=(Watched(),), budget_ms=0.9 * one)
     assert tried == []
 
 
