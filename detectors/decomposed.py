@@ -12,9 +12,6 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
-from scipy.signal import lfilter
-from statsmodels.tsa.holtwinters import SimpleExpSmoothing
-from statsmodels.tsa.seasonal import MSTL
 
 from detectors.calendar import DAY
 from detectors.contract import Bools, Fields, Floats, History, Ints, Points, Scores
@@ -185,6 +182,9 @@ def _decompose(clean: Floats, local: Ints, cadence: int) -> tuple[Floats, float]
     periods = [period for period in (slots, 7 * slots) if period > 1 and len(series) >= FEWEST_CYCLES * period + 2]
     if not periods:
         return None
+    from statsmodels.tsa.holtwinters import SimpleExpSmoothing  # a second of a start, for a detector of few series
+    from statsmodels.tsa.seasonal import MSTL
+
     jumps = {name: max(1, max(periods) // 8) for name in ("trend_jump", "low_pass_jump")}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -241,6 +241,8 @@ def _calibrated(
 
 def _judged_in_turn(deviation: Floats, baseline: Fields, level: float) -> tuple[Floats, Fields]:
     """What `_judge` says of the deviations (N,) of one series, (N, 2), and the state after them."""
+    from scipy.signal import lfilter  # as dear to import as statsmodels
+
     scale, rate = float(baseline["scale"][0]), float(baseline["level_rate"][0])
     innovations, level = _innovations(deviation, rate, level, scale)
     standard, known = innovations / scale, ~np.isnan(deviation)

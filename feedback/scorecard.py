@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import numpy as np
-from statsmodels.stats.proportion import proportion_confint
 
 from feedback.labels import Verdict
 
@@ -169,5 +168,7 @@ def estimate(count: int, cases: int) -> Estimate | None:
     """A share with its interval; None without a case."""
     if cases == 0:
         return None
+    from statsmodels.stats.proportion import proportion_confint  # a second of a start, for a page now and then
+
     low, high = proportion_confint(count, cases, alpha=1 - CONFIDENCE, method="wilson")
     return Estimate(count / cases, float(low), float(high), cases)
