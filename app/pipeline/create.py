@@ -123,22 +123,25 @@ class Creator:
         """Make it for a label that is stored; on the committer's thread, so that no point comes in between."""
         now = label.created_at
         with self._committer.database.reading() as session:
-            series = session.get_one(Series, label.series_id)
             found = _gap_of_alert(session, label)
-            event = self._event(session, label, series, wanted)
-            gap = _gap(session, label, series, wanted)
-            new_normal = _new_normal(session, label, wanted, further_ids(session, label.id))
-        if found is not None:
-            if label.verdict == Verdict.REAL:
-                gaps.was_real(self._committer, found.id, now=now)
-            return None
+            make = None if found is not None else self._making(session, label, wanted)
+        if found is not None and label.verdict == Verdict.REAL:
+            gaps.was_real(self._committer, found.id, now=now)
+        return make() if make is not None else None
+
+    def _making(self, session: Session, label: Label, wanted: Wanted) -> Callable[[], Made] | None:
+        """How to make what the label creates, where it does. Raises Unprocessable as `foretell` does."""
+        series, now = session.get_one(Series, label.series_id), label.created_at
         match labels.effects_of(label).creates:
             case Creates.EVENT:
-                return Made("event", events.declare(self._committer, [event], now)[0].id)
+                event = self._event(session, label, series, wanted)
+                return lambda: Made("event", events.declare(self._committer, [event], now)[0].id)
             case Creates.GAP:
-                return Made("gap", gaps.declare(self._committer, gap, now).id)
+                gap = _gap(session, label, series, wanted)
+                return lambda: Made("gap", gaps.declare(self._committer, gap, now).id)
             case Creates.DESENSITISATION:
-                return Made("desensitisation", desensitise.begin(self._committer, new_normal))
+                new_normal = _new_normal(session, label, wanted, further_ids(session, label.id))
+                return lambda: Made("desensitisation", desensitise.begin(self._committer, new_normal))
             case Creates.NOTHING:
                 return None
 

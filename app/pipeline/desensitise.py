@@ -90,8 +90,6 @@ def enter(session: Session, wanted: NewNormal) -> tuple[Desensitisation, list[in
     Returns it, and the ids of its series, whose runs are to be let go. `adapt` them once it is committed.
     """
     ids = series_of(session, wanted)
-    if wanted.start is not None and wanted.start > wanted.now:
-        raise Unprocessable("`start` lies in the future. Send when the new level began, or leave it out.")
     matcher = wanted.matcher or Matcher()
     row = Desensitisation(
         metric=matcher.metric,
@@ -167,7 +165,9 @@ def _shifted(shift: Shift | None) -> Callable[[Band], Band]:
 
 
 def series_of(session: Session, wanted: NewNormal) -> list[int]:
-    """Ids of the series that it is about. Raises Unprocessable where there are none, or too many."""
+    """Ids of the series that it is about. Raises Unprocessable where there are none, or too many, or it is to come."""
+    if wanted.start is not None and wanted.start > wanted.now:
+        raise Unprocessable("`start` lies in the future. Send when the new level began, or leave it out.")
     if wanted.series_id is not None:
         ids = [each for each in (wanted.series_id, *wanted.further_ids) if series.get(session, each)]
     else:

@@ -147,16 +147,31 @@ def test_an_event_that_a_verdict_makes_takes_place_when_it_was_seen_whatever_its
         ("event", {"rrule": "FREQ=NEVER"}),
         ("event", {"matcher": {"metric": "nothing"}}),
         ("bad_data", {"end": at(0)}),
+        ("new_normal", {"matcher": {"metric": "nothing"}}),
+        ("new_normal", {"start": at(FALLEN + 1_000)}),
         ("real", {"name": "what for"}),
     ],
 )
-def test_what_cannot_be_made_is_refused_before_anything_is_changed(
+def test_what_cannot_be_made_is_refused_before_anything_is_changed_and_when_only_tried(
     served: Served, alert: dict[str, Any], verdict: str, creates: dict[str, Any]
 ) -> None:
-    answer = served.client.post(f"/v1/alerts/{alert['id']}/labels", json={"verdict": verdict, "creates": creates})
+    asked = {"verdict": verdict, "creates": creates, "confirm": True}
+    answer = served.client.post(f"/v1/alerts/{alert['id']}/labels", json=asked)
     assert answer.status_code == 422, answer.text
     assert served.client.get("/v1/labels").json()["labels"] == []
     assert status(served, alert) == "firing"
+    tried = served.client.post(f"/v1/alerts/{alert['id']}/labels?dry_run=true", json=asked)
+    assert (tried.status_code, tried.json()["detail"]) == (422, answer.json()["detail"])
+
+
+def test_a_new_normal_of_a_span_that_is_to_come_is_refused_before_anything_is_changed(
+    served: Served, alert: dict[str, Any]
+) -> None:
+    series = alert["anomalies"][0]["series"]["id"]
+    ahead = {"verdict": "new_normal", "series_id": series, "start": at(FALLEN + 15), "end": at(FALLEN + 20)}
+    answer = served.client.post("/v1/labels", json=ahead | {"confirm": True})
+    assert (answer.status_code, "lies in the future" in answer.json()["detail"]) == (422, True)
+    assert served.client.get("/v1/labels").json()["labels"] == []
 
 
 def report(served: Served, start: float, end: float, **more: Any) -> Any:
