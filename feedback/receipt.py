@@ -88,7 +88,10 @@ class PowerOf:
 
 @dataclass(frozen=True)
 class PastAnomaly:
-    """An anomaly of the last weeks whose telling depends on the label. rarity: log10 weeks."""
+    """The rarest anomaly of an alert of the last weeks that the label decides on. rarity: log10 weeks.
+
+    alert_id: None of an alert that was not sent.
+    """
 
     anomaly_id: int
     alert_id: int | None
@@ -100,7 +103,7 @@ class PastAnomaly:
 
 @dataclass(frozen=True)
 class Hindsight:
-    """Some anomalies of the last 60 days, newest first, and how many there are in all."""
+    """Some alerts of the last 60 days, newest first, each by its rarest anomaly, and how many there are in all."""
 
     count: int = 0
     anomalies: Sequence[PastAnomaly] = ()

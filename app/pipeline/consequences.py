@@ -11,8 +11,8 @@ import numpy as np
 from sqlalchemy.orm import Session
 
 from app.pipeline.creations import EVERY_LABEL, NOTHING_STANDS, Conditions, Foretold, Standing
+from app.pipeline.hindsight import HINDSIGHT, Decided, hindsight
 from app.pipeline.policies import Budgets
-from app.pipeline.receipts import LISTED_ALERTS
 from app.pipeline.settle import BY_ITS_RUNS, about, settled
 from app.store import alerts as stored_alerts
 from app.store import labels as stored_labels
@@ -32,13 +32,11 @@ from feedback.labels import (
     said_of_alerts,
 )
 from feedback.receipt import (
-    HINDSIGHT_DAYS,
     Action,
     Band,
     Change,
     Disagreement,
     Hindsight,
-    PastAnomaly,
     Power,
     PowerOf,
     Receipt,
@@ -48,7 +46,6 @@ from feedback.receipt import (
 from feedback.tolerance import Tolerances, fold
 from feedback.triage import Unanswered
 
-HINDSIGHT = timedelta(days=HINDSIGHT_DAYS)
 WEEK = timedelta(days=7)
 MOST_PROBED = 5
 """Series of one alert of which is looked at how well they would still be heard, the rarest."""
@@ -304,38 +301,19 @@ def _power(prober: Prober, worlds: Worlds, series: Sequence[Series], made: Foret
 def _hindsight(
     session: Session, worlds: Worlds, label: LabelEvidence, now: datetime, explained: Change[Collection[int]]
 ) -> tuple[Hindsight, Hindsight]:
-    """Anomalies of the last weeks that would no longer be told, and that now would be.
-
-    explained: ids of alerts that what the label created explains or takes back, before and after.
-    """
-    lost, won = _decided_otherwise(session, worlds, label, now)
-    return _listed(_and_of(session, lost, explained.after, now)), _listed(_and_of(session, won, explained.before, now))
-
-
-def _and_of(
-    session: Session, known: list[tuple[Anomaly, Series]], alert_ids: Collection[int], now: datetime
-) -> list[tuple[Anomaly, Series]]:
-    """And the rarest anomaly of each of these alerts, of those that were sent in the last weeks; newest first."""
-    there = {anomaly.alert_id for anomaly, _ in known}
-    sent = [
-        alert.id
-        for alert in stored_alerts.by_id(session, [each for each in alert_ids if each not in there]).values()
-        if alert.delivery in stored_alerts.SENT and alert.started_at >= now - HINDSIGHT
-    ]
-    rarest = [runs[0] for runs in stored_alerts.anomalies_of(session, sent).values()]
-    series = stored_series.get_many(session, {each.series_id for each in rarest})
-    found = [*known, *((each, series[each.series_id]) for each in rarest)]
-    return sorted(found, key=lambda each: each[0].started_at, reverse=True)
+    """Alerts of the last weeks that would no longer be sent, and that now would be."""
+    past = _weighed(session, worlds, label, now)
+    told = worlds.tells(past)
+    decided = [Decided(*run, *either) for run, either in zip(past, told, strict=True)]
+    return hindsight(session, decided, explained, now)
 
 
-def _decided_otherwise(
-    session: Session, worlds: Worlds, label: LabelEvidence, now: datetime
-) -> tuple[list[tuple[Anomaly, Series]], list[tuple[Anomaly, Series]]]:
-    """Anomalies that what labels teach decided one way before, and the other way after."""
+def _weighed(session: Session, worlds: Worlds, label: LabelEvidence, now: datetime) -> Sequence[tuple[Anomaly, Series]]:
+    """Anomalies that what labels teach may decide one way before, and the other way after."""
     if label.direction == 0 or worlds.taught.before == worlds.taught.after:
-        return [], []
+        return []
     taught = max(each.furthest(label.metric, label.direction) for each in (worlds.taught.before, worlds.taught.after))
-    past = stored_alerts.decided_by_rarity(
+    return stored_alerts.decided_by_rarity(
         session,
         since=now - HINDSIGHT,
         direction=label.direction,
@@ -343,29 +321,6 @@ def _decided_otherwise(
         floor=worlds.budgets.lowest - guards.MOST_LOWERED,
         ceiling=max(worlds.budgets.highest + max(guards.SIBLING_CEILING, taught), guards.SEVERE),
     )
-    lost: list[tuple[Anomaly, Series]] = []
-    won: list[tuple[Anomaly, Series]] = []
-    for (anomaly, series), (was_told, is_told) in zip(past, worlds.tells(past), strict=True):
-        if was_told and not is_told and anomaly.alert_id is not None:
-            lost.append((anomaly, series))
-        elif is_told and not was_told:
-            won.append((anomaly, series))
-    return lost, won
-
-
-def _listed(found: Sequence[tuple[Anomaly, Series]]) -> Hindsight:
-    listed = [
-        PastAnomaly(
-            anomaly_id=anomaly.id,
-            alert_id=anomaly.alert_id,
-            series=name_of(series),
-            started_at=anomaly.started_at,
-            direction=anomaly.direction,
-            rarity=anomaly.rarity,
-        )
-        for anomaly, series in found[:LISTED_ALERTS]
-    ]
-    return Hindsight(len(found), listed)
 
 
 def _disagreements(worlds: Worlds, label: LabelEvidence) -> list[Disagreement]:

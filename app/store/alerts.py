@@ -95,6 +95,15 @@ def of_groups(session: Session, keys: Iterable[str], recent: Recent) -> list[Ale
     return found
 
 
+def sent_of_groups(session: Session, keys: Iterable[str], since: datetime) -> list[Alert]:
+    """The alerts of these groups since then that people were told of, by their start."""
+    wanted, found = sorted(set(keys)), list[Alert]()
+    for first in range(0, len(wanted), KEYS_PER_QUERY):
+        of_these = Alert.group_key.in_(wanted[first : first + KEYS_PER_QUERY])
+        found += session.scalars(sa.select(Alert).where(of_these, Alert.delivery.in_(SENT), Alert.started_at >= since))
+    return sorted(found, key=lambda each: (each.started_at, each.id))
+
+
 def of_metrics(session: Session, metrics: Iterable[str], recent: Recent, *, limit: int) -> list[Alert]:
     """The recent alerts of a group that tell of series of these metrics, the oldest first."""
     of_these = sa.select(Anomaly.alert_id).join(Series, Series.id == Anomaly.series_id)
