@@ -43,18 +43,23 @@ OnceKey = Annotated[
 
 
 class Description(Input):
-    """What the verdict creates, where it is not just of the labelled span and series."""
+    """What the verdict creates, where it is not just of the labelled span and series.
+
+    A field that says nothing of what the verdict creates is refused.
+    """
 
     name: Annotated[Text, Field(min_length=1, max_length=200)] | None = None
-    start: Time | None = None
-    end: Time | None = None
+    start: Time | None = Field(None, description="An event covers all that is labelled; a new level began before now.")
+    end: Time | None = Field(None, description="Of an event or a gap.")
     matcher: MatcherInput | None = Field(None, description="Other series than the labelled one.")
     rrule: Rule | None = Field(None, description="Of an event that recurs.")
-    timezone: Zone | None = Field(None, description="In which an event recurs; the series' own if left out.")
+    timezone: Zone | None = Field(None, description="Of an event, in which it recurs; the series' own if left out.")
     max_duration_days: Annotated[int, Field(ge=1, le=90)] | None = Field(
-        None, description="After which a new normal counts as settled."
+        None, description="Of a new normal, after which it counts as settled."
     )
-    retrain_when_backfilled: bool = Field(True, description="Whether the series is trained again once a gap is filled.")
+    retrain_when_backfilled: bool = Field(
+        True, description="Of a gap: whether the series is trained again once it is filled."
+    )
 
     def wanted(self) -> Wanted:
         matcher = Matcher(self.matcher.metric, self.matcher.dimensions) if self.matcher else None

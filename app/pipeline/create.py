@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -24,6 +24,7 @@ from app.pipeline.creations import (
     Standing,
     ToCome,
     Wanted,
+    check_what_is_said,
     said,
 )
 from app.pipeline.ingest import Committer
@@ -33,11 +34,12 @@ from app.store import desensitisations as stored_desensitisations
 from app.store import happenings, labels
 from app.store import series as stored_series
 from app.store.series import Matcher
-from app.store.tables import Alert, Anomaly, Desensitisation, Event, Gap, Label, Series
+from app.store.tables import Alert, Anomaly, Desensitisation, Event, Gap, Label, LabelledSeries, Series
 from detectors.contract import Ints
 from feedback.desensitise import LONGEST, widened
 from feedback.labels import Creates, Verdict
 from feedback.receipt import Band
+from feedback.recurrence import occurrences
 
 log = structlog.get_logger()
 
@@ -52,6 +54,22 @@ class Creator:
     def __init__(self, committer: Committer) -> None:
         self._committer = committer
 
+    def check(self, session: Session, label: Label, wanted: Wanted, further: Sequence[LabelledSeries]) -> None:
+        """Refuse what is said of what a label will make, and of its `further` series, that is not stored yet.
+
+        Raises Unprocessable where it has no meaning, or where an event would not explain what is labelled.
+        """
+        if _gap_of_alert(session, label) is not None:
+            if wanted != NOTHING_SAID:
+                raise Unprocessable("The gap of this alert is there already. Leave `creates` out.")
+            return
+        creates = labels.effects_of(label).creates
+        check_what_is_said(Verdict(label.verdict), creates, wanted)
+        if creates is Creates.EVENT:
+            event = self._event(session, label, session.get_one(Series, label.series_id), wanted)
+            events.check(event)
+            _check_explains(event, [label, *further])
+
     def foretell(
         self, session: Session, label: Label, wanted: Wanted, further: Collection[int] | None = None
     ) -> Foretold:
@@ -64,10 +82,7 @@ class Creator:
             further = further_ids(session, label.id)
         if _gap_of_alert(session, label) is not None:
             return Foretold([_verdict_on_gap_in_words(Verdict(label.verdict))])
-        creates = labels.effects_of(label).creates
-        if wanted != NOTHING_SAID and creates is Creates.NOTHING:
-            raise Unprocessable("This verdict creates nothing that could be described. Leave the description out.")
-        match creates:
+        match labels.effects_of(label).creates:
             case Creates.EVENT:
                 event = self._event(session, label, series, wanted)
                 events.check(event)
@@ -207,6 +222,18 @@ class Creator:
         local = label.created_at.astimezone(ZoneInfo(series.timezone))
         midnight = (local + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
         return max(midnight.astimezone(label.created_at.tzinfo), label.ended_at + step)
+
+
+def _check_explains(event: Event, labelled: Sequence[Label | LabelledSeries]) -> None:
+    """Refuse an event of another time than what is labelled. Raises Unprocessable."""
+    first, last = min(each.started_at for each in labelled), max(each.ended_at for each in labelled)
+    taking_place = occurrences(happenings.recurring(event), last + timedelta(seconds=1))
+    for each in labelled:
+        if not any(t.start <= each.started_at < t.end and each.ended_at <= t.end for t in taking_place):
+            raise Unprocessable(
+                f"`start` to `end` must cover all that is labelled, from {first.isoformat()} to {last.isoformat()}. "
+                "Send such times, or leave them out; other events are declared by POST /v1/events."
+            )
 
 
 def _gap_of_alert(session: Session, label: Label) -> Gap | None:

@@ -10,10 +10,12 @@ from typing import Any, Protocol
 import msgspec
 from sqlalchemy.orm import Session
 
+from app.errors import Unprocessable
 from app.store.series import Matcher
-from app.store.tables import Label
+from app.store.tables import Label, LabelledSeries
 from detectors.contract import Ints
 from feedback.events import Effect
+from feedback.labels import Creates, Verdict
 from feedback.receipt import Band
 from feedback.tolerance import Tolerances
 
@@ -35,6 +37,33 @@ class Wanted:
 
 
 NOTHING_SAID = Wanted()
+
+ONLY_OF = {
+    "rrule": {Creates.EVENT},
+    "timezone": {Creates.EVENT},
+    "end": {Creates.EVENT, Creates.GAP},
+    "longest": {Creates.DESENSITISATION},
+    "retrain_when_backfilled": {Creates.GAP},
+}
+"""What may be said of some of what verdicts create; the rest of all of it."""
+NAMES = {"longest": "max_duration_days"}
+INSTEAD = {
+    "rrule": "only an event recurs. Answer `event`",
+    "timezone": "only an event recurs. Answer `event`",
+    "end": "a new level has no end. Send `max_duration_days`, after which it counts as settled",
+    "longest": "only a new normal settles. Send an `end`",
+    "retrain_when_backfilled": "only a gap is filled. Retrain with POST /v1/retrains",
+}
+
+
+def check_what_is_said(verdict: Verdict, creates: Creates, wanted: Wanted) -> None:
+    """Refuse what has no meaning for what the verdict creates. Raises Unprocessable."""
+    if creates is Creates.NOTHING and wanted != NOTHING_SAID:
+        raise Unprocessable(f"`{verdict}` creates nothing here that could be described. Leave `creates` out.")
+    for field_name, kinds in ONLY_OF.items():
+        if creates not in kinds and getattr(wanted, field_name) != getattr(NOTHING_SAID, field_name):
+            name = NAMES.get(field_name, field_name)
+            raise Unprocessable(f"`{name}` says nothing of `{verdict}`: {INSTEAD[field_name]}, or leave it out.")
 
 
 def kept(wanted: Wanted) -> dict[str, Any] | None:
@@ -167,6 +196,13 @@ class Made:
 
 class Maker(Protocol):
     """Who makes what verdicts create, and takes it back with them."""
+
+    def check(self, session: Session, label: Label, wanted: Wanted, further: Sequence[LabelledSeries]) -> None:
+        """Refuse what is said of what a label will make, and of its `further` series, that is not stored yet.
+
+        Raises Unprocessable where it has no meaning, or where an event would not explain what is labelled.
+        """
+        ...
 
     def foretell(
         self, session: Session, label: Label, wanted: Wanted, further: Collection[int] | None = None

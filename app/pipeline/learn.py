@@ -320,6 +320,7 @@ def _act(heed: Heed, session: Session, label: Label, how: _How) -> Answer:
     """Draw up the receipt of a label that is not stored yet and, unless it is only tried, let it act."""
     if not how.dry_run and (first := _first_answer(heed, session, label)):
         return first
+    heed.maker.check(session, label, how.wanted, how.further)
     before = stored_labels.standing_evidence(session)
     series = stored_series.get_many(session, [label.series_id, *(each.series_id for each in how.further)])
     metrics = {series_id: each.metric for series_id, each in series.items()}

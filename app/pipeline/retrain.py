@@ -45,6 +45,7 @@ def ask(committer: Committer, wanted: Retrain) -> Retrain:
         with committer.database.writing() as session:
             known = stored.by_once_key(session, wanted.once_key) if wanted.once_key else None
             if known is None:
+                _check_series(session, wanted)
                 session.add(wanted)
                 session.flush()
                 log.info("retrain_asked", retrain=wanted.id, author=wanted.author, cron=wanted.cron is not None)
@@ -66,6 +67,17 @@ def _check(wanted: Retrain) -> None:
         raise Unprocessable("A span to exclude ends before it starts. Send `start` before `end`.")
     if wanted.cron:
         wanted.due_at = Cron(wanted.cron, wanted.timezone or "UTC", now=wanted.due_at).after(wanted.due_at)
+
+
+def _check_series(session: Session, wanted: Retrain) -> None:
+    """Refuse one for now of series that there are none of. Raises Unprocessable.
+
+    For later they may come, those of a gap may have been erased, and all of none are none.
+    """
+    selects = wanted.metric != "*" or wanted.dimensions
+    is_for_now = wanted.cron is None and wanted.gap_id is None and wanted.due_at <= wanted.created_at
+    if selects and is_for_now and not happenings.series_ids_of(session, wanted).size:
+        raise Unprocessable("No series matches. GET /v1/series lists what there is.")
 
 
 class Retrainer:

@@ -118,12 +118,8 @@ def test_a_retrain_answers_at_once_and_says_of_each_series_what_it_did(waking: S
     assert [each["id"] for each in waking.client.get("/v1/retrains").json()["retrains"]] == [done["id"], 1]
 
 
-def test_a_retrain_that_matches_nothing_is_done_and_one_of_a_series_without_points_in_its_window_says_so(
-    waking: Served,
-) -> None:
+def test_a_retrain_of_a_series_without_points_in_its_window_says_so(waking: Served) -> None:
     learned(waking)
-    nothing = waking.retrain("a test", matcher={"metric": "visits"})
-    assert (nothing["status"], nothing["series_total"]) == ("done", 0)
     empty = waking.retrain("a test", start=MONDAY - 9 * DAY, end=MONDAY - DAY)
     assert empty["counts"]["skipped"] == 1
     assert decisions(waking, empty)[0]["code"] == "no_points"
@@ -477,6 +473,7 @@ def test_a_cron_is_run_once_in_the_night_in_which_the_clocks_go_back(database_ur
     [
         ({"start": MONDAY, "end": MONDAY}, "Send `start` before `end`"),
         ({"exclude": [{"start": MONDAY, "end": MONDAY - 1}]}, "Send `start` before `end`"),
+        ({"matcher": {"metric": "nope"}}, "No series matches"),
         ({"cron": "every monday"}, "five fields"),
         ({"cron": "61 3 * * *"}, "can't be read"),
         ({"cron": "0 3 * * 9"}, "can't be read"),
@@ -489,6 +486,16 @@ def test_what_cannot_be_a_retrain_is_refused_with_the_cure(shared: Served, body:
     answer = shared.client.post("/v1/retrains", json={"reason": "a test"} | body)
     assert answer.status_code == 422
     assert cure in answer.json()["detail"]
+
+
+def test_a_retrain_of_all_series_is_done_at_once_where_there_are_none_yet(waking: Served) -> None:
+    nothing = waking.retrain("a test")
+    assert (nothing["status"], nothing["series_total"]) == ("done", 0)
+
+
+def test_a_retrain_for_later_may_be_of_series_that_are_yet_to_come(waking: Served) -> None:
+    body = {"reason": "weekly", "matcher": {"metric": "to come"}, "cron": "0 3 * * mon"}
+    assert waking.client.post("/v1/retrains", json=body).status_code == 202
 
 
 def test_a_retrain_needs_a_token_of_ops(shared: Served) -> None:
@@ -519,6 +526,7 @@ def test_a_running_retrain_is_cancelled_before_its_next_part(waking: Served) -> 
         busy.set()
         holding.join()
     assert cancelled["status"] == "cancelled"
+    send(waking, KNOWN + 24, np.ones(1), "visits")
     waking.retrain("the next one", matcher={"metric": "visits"})  # the same thread: the cancelled one is over
     assert same(knowledge(waking.heed), before)
     assert waking.client.get(here).json() == cancelled

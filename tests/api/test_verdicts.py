@@ -164,6 +164,53 @@ def test_what_cannot_be_made_is_refused_before_anything_is_changed_and_when_only
     assert (tried.status_code, tried.json()["detail"]) == (422, answer.json()["detail"])
 
 
+@pytest.mark.parametrize(
+    ("verdict", "creates", "cure"),
+    [
+        (
+            "new_normal",
+            {"rrule": "FREQ=DAILY"},
+            "`rrule` says nothing of `new_normal`: only an event recurs. Answer `e",
+        ),
+        (
+            "new_normal",
+            {"end": at(FALLEN)},
+            "`end` says nothing of `new_normal`: a new level has no end. Send `max_dur",
+        ),
+        ("new_normal", {"retrain_when_backfilled": False}, "Retrain with POST /v1/retrains, or leave it out."),
+        ("bad_data", {"rrule": "FREQ=DAILY"}, "`rrule` says nothing of `bad_data`"),
+        ("bad_data", {"timezone": "Europe/Berlin"}, "`timezone` says nothing of `bad_data`"),
+        ("event", {"max_duration_days": 3}, "`max_duration_days` says nothing of `event`: only a new normal settles."),
+        (
+            "false_alarm",
+            {"name": "what for"},
+            "`false_alarm` creates nothing here that could be described. Leave `creat",
+        ),
+    ],
+)
+def test_what_says_nothing_of_what_a_verdict_makes_is_refused_with_the_cure(
+    served: Served, alert: dict[str, Any], verdict: str, creates: dict[str, Any], cure: str
+) -> None:
+    asked = {"verdict": verdict, "creates": creates, "confirm": True}
+    answer = served.client.post(f"/v1/alerts/{alert['id']}/labels", json=asked)
+    assert answer.status_code == 422, answer.text
+    assert cure in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("times", [(FALLEN + 2_000, FALLEN + 2_024), (FALLEN + 2, FALLEN + 48), (FALLEN - 9, FALLEN)])
+def test_an_event_that_would_not_explain_the_alert_is_refused_with_the_times_that_would(
+    served: Served, alert: dict[str, Any], times: tuple[int, int]
+) -> None:
+    creates = {"start": at(times[0]), "end": at(times[1])}
+    answer = served.client.post(f"/v1/alerts/{alert['id']}/labels", json={"verdict": "event", "creates": creates})
+    assert answer.status_code == 422, answer.text
+    assert f"must cover all that is labelled, from {at(FALLEN)} to {at(FALLEN + 5)}" in answer.json()["detail"]
+    assert "POST /v1/events" in answer.json()["detail"]
+    assert status(served, alert) == "firing"
+    covering = {"start": at(FALLEN), "end": at(FALLEN + 6)}
+    give(served, alert, "event", creates=covering)
+
+
 def test_a_new_normal_of_a_span_that_is_to_come_is_refused_before_anything_is_changed(
     served: Served, alert: dict[str, Any]
 ) -> None:

@@ -146,7 +146,7 @@ def test_an_event_or_a_gap_that_would_hide_most_of_a_week_is_made_only_if_it_is_
         say(heed, "bad_data", wanted=for_ever, dry_run=False)
     later = Wanted(start=now + timedelta(days=30), end=now + timedelta(days=90))
     with pytest.raises(Unconfirmed, match=r"in the week from \d\d \w+ 2026 on it would then tell only 0 %"):
-        say(heed, "event", wanted=later, dry_run=False)
+        say(heed, "bad_data", wanted=later, dry_run=False)
     assert say(heed, "bad_data", dry_run=False)["warnings"] == []
 
 

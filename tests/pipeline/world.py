@@ -21,7 +21,7 @@ from app.security import Links
 from app.store import labels as stored_labels
 from app.store import series as stored_series
 from app.store.database import Database
-from app.store.tables import Alert, Anomaly, Event, Gap, Label, Series
+from app.store.tables import Alert, Anomaly, Event, Gap, Label, LabelledSeries, Series
 from feedback import guards
 from feedback.receipt import Band, Power
 from feedback.tolerance import Tolerances
@@ -73,6 +73,9 @@ class StandInCommitter:
 
 class MakesNothing:
     """For verdicts that create nothing."""
+
+    def check(self, session: Session, label: Label, wanted: Wanted, further: Sequence[LabelledSeries]) -> None:
+        pass
 
     def foretell(
         self, session: Session, label: Label, wanted: Wanted, further: Collection[int] | None = None
