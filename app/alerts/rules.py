@@ -11,6 +11,7 @@ import numpy as np
 
 from app.store.series import Matcher
 from detectors.bars import Bar, least_change
+from detectors.contract import Bools, Ints
 from detectors.static import is_beyond_a_limit
 
 SHORTEST_FRESHNESS = timedelta(hours=1)
@@ -64,6 +65,11 @@ class Severity(StrEnum):
 def freshness(cadence_seconds: int) -> timedelta:
     """How old a point may be and still be shouted about."""
     return max(SHORTEST_FRESHNESS, timedelta(seconds=FRESH_STEPS * cadence_seconds))
+
+
+def are_fresh(at: Ints, cadence_seconds: Ints, now: int) -> Bools:
+    """Which points (unix seconds) are that recent, each at the cadence of its series."""
+    return np.asarray(now - at <= np.maximum(int(SHORTEST_FRESHNESS.total_seconds()), FRESH_STEPS * cadence_seconds))
 
 
 def delivery_of(asked: Delivery | None, at: datetime, *, now: datetime, cadence_seconds: int) -> Delivery:

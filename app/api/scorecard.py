@@ -47,7 +47,9 @@ class CardAnswer(BaseModel):
     recall: EstimateAnswer | None = Field(description="Share of the known problems that were told.")
     coverage: float | None = Field(description="Share of the alerts that were answered.")
     median_hours_to_answer: float | None
-    alerts_per_week: float | None = Field(description="Of all these series together.")
+    alerts_per_week: float | None = Field(
+        description="Of all these series together, a week in which their points came live: history was not watched."
+    )
     budget_per_week: float = Field(description="What their owners put up with, for wrong reasons alone.")
     over_budget: bool
     alerts_not_sent: int = Field(description="What labels have saved: anomalies that they kept from being told.")

@@ -1,7 +1,7 @@
 """How the points of each series come in: how late, how regularly, how many, and since when they are all the same.
 
-What the last checkpoint did not hold of delays, late points and corrections is forgotten by a restart; all else is
-counted again from the log.
+What the last checkpoint did not hold of delays, late points, corrections and of what came live is forgotten by a
+restart; all else is counted again from the log.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ _COLUMNS: dict[str, tuple[type[np.generic], tuple[int, ...]]] = {
     "repeat_run": (np.int64, ()),  # how many of them are the newest points of the series
     "repeat_since": (np.int64, ()),  # unix seconds of the first of these, 0: the newest point brought something new
     "longest_run": (np.int64, ()),  # most repeats in a row before the present run
+    "live_since": (np.int64, ()),  # unix seconds of the first point that came live, not as history; 0: none yet
 }
 COUNTED = ("received", "late", "corrected", "duplicate")
 
@@ -87,6 +88,13 @@ class Arrivals:
         self._note_repeats(slot[there], timestamp[there], value[there])
         if now is not None:
             self._note_delay(slot[rows], timestamp[rows], last_at[rows], cadence[rows], int(now.timestamp()))
+
+    def note_live(self, slot: Ints, timestamp: Ints) -> None:
+        """Points have come of which somebody would have been told, had they been strange."""
+        since = self.columns["live_since"]
+        new = since[slot] == 0
+        since[slot[new]] = np.iinfo(np.int64).max
+        np.minimum.at(since, slot[new], timestamp[new])
 
     def note_duplicates(self, slot: Ints, timestamp: Ints) -> None:
         """Points that were there already have come again."""

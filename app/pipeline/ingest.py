@@ -21,7 +21,7 @@ import numpy as np
 import structlog
 from sqlalchemy.orm import Session
 
-from app.alerts.rules import Delivery, delivery_of
+from app.alerts.rules import Delivery, are_fresh, delivery_of
 from app.clock import Clock, wall_now
 from app.errors import TooManyRequests, Unavailable
 from app.formats.contract import PostedPoints, Rejection
@@ -425,7 +425,7 @@ class Committer:
                 partition.forget(those)
             raise
         self._places.update(created)
-        self._note_arrivals(kept, corrected, arrivals.only(duplicate), now)
+        self._note_arrivals(kept, corrected, arrivals.only(duplicate), group, now)
         for partition, judged, log_id, batch in judgements:
             score.install(partition, judged, log_id)
             partition.keep_tail(batch, log_id, wall_now())
@@ -476,12 +476,16 @@ class Committer:
                 taken.append((self.partitions[number], those))
         return created, {index: keys - created.keys() for index, keys in refused.items()}, taken
 
-    def _note_arrivals(self, kept: _Arrivals, corrected: Bools, again: _Arrivals, now: datetime) -> None:
+    def _note_arrivals(
+        self, kept: _Arrivals, corrected: Bools, again: _Arrivals, group: Sequence[_Waiting], now: datetime
+    ) -> None:
         """Count what has come, before it is put in place."""
         for number in np.unique(kept.partition).tolist():
             here = kept.partition == number
             mine, partition = kept.only(here), self.partitions[number]
             recover.note_arrivals(partition, mine.slot, mine.timestamp, mine.value, corrected=corrected[here], now=now)
+            live = _is_live(partition, mine, group, now)
+            partition.arrivals.note_live(mine.slot[live], mine.timestamp[live])
         for number in np.unique(again.partition).tolist():
             mine = again.only(again.partition == number)
             self.partitions[number].arrivals.note_duplicates(mine.slot, mine.timestamp)
@@ -538,6 +542,14 @@ class Committer:
             policy=partition.policy,
             silences=silencings(session, now),
         )
+
+
+def _is_live(partition: Partition, mine: _Arrivals, group: Sequence[_Waiting], now: datetime) -> Bools:
+    """Which points are told if they are strange: as whoever posted them asked for, else the recent ones."""
+    asked = np.array([waiting.delivery in (Delivery.LIVE, Delivery.DIGEST) for waiting in group], bool)
+    unasked = np.array([waiting.delivery is None for waiting in group], bool)
+    fresh = are_fresh(mine.timestamp, partition.columns["cadence"][mine.slot], int(now.timestamp()))
+    return np.asarray(asked[mine.post] | (unasked[mine.post] & fresh))
 
 
 def switches_of(states: Mapping[FlagName, str]) -> Switches:

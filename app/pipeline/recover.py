@@ -32,6 +32,7 @@ log = structlog.get_logger()
 SERIES_KIND, ANCHOR_KIND = "series", "anchor"
 LIFE_PREFIX = "life."
 ARRIVAL_PREFIX = "arrival."
+LIVE_SINCE = ARRIVAL_PREFIX + "live_since"
 
 
 def load(
@@ -135,6 +136,8 @@ def _restore_series(partition: Partition, saved_blocks: dict[int, Fields]) -> se
             into, own_name = _where(partition, name)
             if own_name in into:
                 into[own_name][rows] = array
+        if LIVE_SINCE not in fields:  # saved before that was noted
+            partition.arrivals.columns["live_since"][rows] = fields["first_at"]
         restored.update(rows.tolist())
     return restored
 

@@ -86,11 +86,12 @@ def _groups(partition: Partition, metric: int, regime: int, model: int) -> dict[
 
 
 def _watched(partition: Partition, since: datetime, now: datetime) -> list[Watched]:
-    """Series of one metric, policy and detector together. A series was watched while its points came."""
+    """Series of one metric, policy and detector together. A series was watched while its points came live."""
     column = {name: array[: partition.count] for name, array in partition.columns.items()}
-    first = np.maximum(column["first_at"], int(since.timestamp()))
+    live_since = partition.arrivals.columns["live_since"][: partition.count]
+    first = np.maximum(live_since, int(since.timestamp()))
     last = np.minimum(column["last_at"] + column["cadence"], int(now.timestamp()))
-    weeks = np.where(column["first_at"] > 0, np.maximum(last - first, 0), 0) / WEEK
+    weeks = np.where(live_since > 0, np.maximum(last - first, 0), 0) / WEEK
     kinds = np.stack([column["metric"], column["regime"], column["model"]], axis=1).astype(np.int64)
     found, member = np.unique(kinds, axis=0, return_inverse=True)
     member = member.reshape(-1)

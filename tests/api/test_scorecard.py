@@ -23,10 +23,17 @@ def test_the_scorecard_counts_what_was_told_and_what_was_said_of_it(served: Serv
     assert total["precision"]["value"] == total["recall"]["value"] == 1.0
     assert total["precision"]["low"] < 0.3
     assert total["series"] == 1
-    assert 0 < total["alerts_per_week"] < 1
     assert total["budget_per_week"] == 0.25
     assert total["median_hours_to_answer"] is not None
     assert [each["name"] for each in answer["groups"]] == ["orders"]
+
+
+@pytest.mark.usefixtures("alert")
+def test_history_that_nobody_is_told_of_was_not_watched(served: Served) -> None:
+    """One alert in little more than a live day, after five weeks of history."""
+    total = served.client.get("/v1/scorecard?days=90").json()["total"]
+    assert 4 < total["alerts_per_week"] < 8
+    assert total["over_budget"]
 
 
 def test_an_answer_that_teaches_nothing_counts_for_nothing(served: Served, alert: dict[str, Any]) -> None:

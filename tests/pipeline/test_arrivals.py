@@ -108,3 +108,11 @@ def test_zeros_are_unknown_where_they_were_almost_never_seen_before_the_present_
         each.arrivals.zeros_are_unknown(ONE, np.array([n])) for each, n in ((rare, 200), (usual, 200), (young, 20))
     ]
     assert [bool(each[0]) for each in unknown] == [True, False, False]
+
+
+def test_a_series_is_live_from_the_earliest_of_the_first_points_that_were_no_history() -> None:
+    arrivals = Arrivals()
+    arrivals.make_room(3)
+    arrivals.note_live(np.array([0, 0, 2]), np.array([20, 10, 30]))
+    arrivals.note_live(np.array([0, 2]), np.array([5, 40]))
+    assert arrivals.columns["live_since"][:3].tolist() == [10, 0, 30]

@@ -10,8 +10,11 @@ import sqlalchemy as sa
 
 from app.errors import Conflict
 from app.main import Heed
+from app.partitions import checkpoint
 from app.partitions.partition import Partition
 from app.pipeline.train import everything, fold, train
+from app.store import states
+from app.store.database import Database
 from app.store.tables import LogBatch
 from detectors.contract import Fields
 from tests.running import HOUR, MONDAY, Shop, alerts, notification_reasons, running, settings_of
@@ -124,3 +127,18 @@ def stored_log_rows(heed: Heed) -> int:
 
 def shop_time(shop: Shop) -> int:
     return MONDAY + HOUR * (shop.clock - 1)
+
+
+def test_a_series_saved_before_it_was_noted_since_when_it_is_live_counts_from_its_first_point(
+    database_url: str, tmp_path: Path
+) -> None:
+    with running(database_url, tmp_path) as heed:
+        Shop(heed).has_history(weeks=1)
+    database = Database(database_url)
+    with database.writing() as session:
+        fields = checkpoint.decode(states.blocks_of(session, 0, kind="series")["series", 0])
+        del fields["arrival.live_since"]
+        states.put_block(session, 0, "series", 0, checkpoint.encode(fields))
+    database.close()
+    with running(database_url, tmp_path) as heed:
+        assert heed.committer.partitions[0].arrivals.columns["live_since"][0] == MONDAY
