@@ -145,6 +145,7 @@ class Receipt:
     beside: the other series of the alert, which the label is about as well. beyond: series that what it makes is about
     besides. power: of the first of all these, as far as it is known. created: what it makes besides, in words.
     band: None afterwards where the next point will not be judged. replayed: what comes of playing a missed span again.
+    of_gap: the alert tells of lost data.
     """
 
     action: Action
@@ -181,6 +182,7 @@ class Receipt:
     half_life: timedelta = guards.HALF_LIFE
     beside: Sequence[SeriesName] = ()
     beyond: Sequence[SeriesName] = ()
+    of_gap: bool = False
 
     @property
     def own_power(self) -> PowerOf | None:

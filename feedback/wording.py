@@ -80,7 +80,7 @@ def _on_alert(receipt: Receipt) -> Iterator[str]:
         case "firing", "closed":
             yield "The alert is closed, and its channels are told."
         case "firing", "firing":
-            yield "The alert stays open until the anomaly ends."
+            yield f"The alert stays open until the {'gap' if receipt.of_gap else 'anomaly'} ends."
         case "closed", "firing":
             yield "The alert is open again."
         case "closed", "resolved":

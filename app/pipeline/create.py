@@ -60,8 +60,7 @@ class Creator:
         Raises Unprocessable where it has no meaning, or where an event would not explain what is labelled.
         """
         if _gap_of_alert(session, label) is not None:
-            if wanted != NOTHING_SAID:
-                raise Unprocessable("The gap of this alert is there already. Leave `creates` out.")
+            _check_of_found_gap(Verdict(label.verdict), wanted)
             return
         creates = labels.effects_of(label).creates
         check_what_is_said(Verdict(label.verdict), creates, wanted)
@@ -80,8 +79,8 @@ class Creator:
         series = session.get_one(Series, label.series_id)
         if further is None:
             further = further_ids(session, label.id)
-        if _gap_of_alert(session, label) is not None:
-            return Foretold([_verdict_on_gap_in_words(Verdict(label.verdict))])
+        if (found := _gap_of_alert(session, label)) is not None:
+            return Foretold([_verdict_on_gap_in_words(Verdict(label.verdict), found, wanted)])
         match labels.effects_of(label).creates:
             case Creates.EVENT:
                 event = self._event(session, label, series, wanted)
@@ -142,6 +141,8 @@ class Creator:
             make = None if found is not None else self._making(session, label, wanted)
         if found is not None and label.verdict == Verdict.REAL:
             gaps.was_real(self._committer, found.id, now=now)
+        elif found is not None:
+            gaps.retrain_once_filled(self._committer, found.id, asked=wanted.retrain_when_backfilled)
         return make() if make is not None else None
 
     def _making(self, session: Session, label: Label, wanted: Wanted) -> Callable[[], Made] | None:
@@ -167,6 +168,8 @@ class Creator:
             made = {kind: happenings.made_by(session, kind, label.id) for kind in happenings.MADE.values()}
         if found is not None and label.verdict == Verdict.REAL and found.real_at == label.created_at:
             gaps.was_real(self._committer, found.id, now=None)
+        elif found is not None and label.verdict == Verdict.BAD_DATA:
+            gaps.retrain_once_filled(self._committer, found.id, asked=False)
         for event_id in made[Event]:
             events.take_back(self._committer, event_id, by=by, now=now)
         for gap_id in made[Gap]:
@@ -266,10 +269,23 @@ def _still_sent(told: Iterable[tuple[Alert, list[Anomaly]]]) -> set[int]:
     return {alert.id for alert, _ in told if alert.status != "withdrawn"}
 
 
-def _verdict_on_gap_in_words(verdict: Verdict) -> str:
+def _check_of_found_gap(verdict: Verdict, wanted: Wanted) -> None:
+    """Refuse what is said of a gap that is there already. Raises Unprocessable."""
+    retrain_alone = replace(NOTHING_SAID, retrain_when_backfilled=wanted.retrain_when_backfilled)
+    if wanted != (retrain_alone if verdict is Verdict.BAD_DATA else NOTHING_SAID):
+        raise Unprocessable(
+            "The gap of this alert is there already: `creates` can say `retrain_when_backfilled` alone, of `bad_data`. "
+            "Leave the rest out; say when the data were back with PATCH /v1/gaps/{id}."
+        )
+
+
+def _verdict_on_gap_in_words(verdict: Verdict, gap: Gap, wanted: Wanted) -> str:
     if verdict is Verdict.REAL:
         return "The points of the span are judged again, of all its series, and still teach nothing."
-    return "The points of the span stay out, of all its series, until the right ones are in."
+    if gap.filled_at is not None:
+        return "The right points of the span are in already, and count, of all its series."
+    again = " They are trained again then." if wanted.retrain_when_backfilled else ""
+    return f"The points of the span stay out, of all its series, until the right ones are in.{again}"
 
 
 def _gap(session: Session, label: Label, series: Series, wanted: Wanted) -> Gap:

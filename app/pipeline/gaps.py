@@ -167,6 +167,14 @@ def was_real(committer: Committer, gap_id: int, *, now: datetime | None) -> None
     score_again(committer, committer.clock.now(), asked=Delivery.DIGEST)
 
 
+def retrain_once_filled(committer: Committer, gap_id: int, *, asked: bool) -> None:
+    """Whether the series of a found gap are trained again once its late points are in; too late once they are."""
+    with committer.database.writing() as session:
+        gap = existing(session, gap_id)
+        if gap.filled_at is None:
+            gap.retrain_when_backfilled = asked
+
+
 def end(committer: Committer, gap_id: int, *, at: datetime, now: datetime, by: str, told: str = "") -> Gap:
     """The data are back. Points from then on count again; those of the span when they have been sent late.
 

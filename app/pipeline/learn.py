@@ -493,7 +493,9 @@ def _receipt(
         made=made,
         unmade=unmade,
     )
-    return replace(receipt, half_life=heed.committer.rules.label_half_life)
+    alert = stored_alerts.get(session, label.alert_id) if label.alert_id is not None else None
+    of_gap = alert is not None and alert.kind == "data"
+    return replace(receipt, half_life=heed.committer.rules.label_half_life, of_gap=of_gap)
 
 
 def _worlds(

@@ -18,6 +18,7 @@ from app.clock import wall_now
 from app.errors import Unprocessable
 from app.formats.contract import PostedPoints
 from app.main import Heed
+from app.pipeline.creations import Wanted
 from app.pipeline.erase import erase_series
 from app.pipeline.gaps import declare, end, take_back
 from app.pipeline.learn import label_alert, revoke_label
@@ -26,7 +27,7 @@ from app.security import Bearer, Scope
 from app.store import tokens
 from app.store.happenings import series_ids_of
 from app.store.series import Matcher, find, identity
-from app.store.tables import Alert, Gap
+from app.store.tables import Alert, Gap, Retrain
 from tests.running import HOUR, MONDAY, Shop, notification_reasons, posted, running
 
 HISTORY = 4 * 168 + 5  # five in the morning, after the nightly training
@@ -351,6 +352,60 @@ def test_only_what_can_be_said_of_lost_data_is_taken_as_a_verdict(heed: Heed) ->
         label_alert(heed, alert.id, "false_alarm", author="ana", source="api", now=heed.clock.now())
     label_alert(heed, alert.id, "bad_data", author="ana", source="api", now=heed.clock.now())
     assert (told(heed, "data")[0].status, len(gaps(heed))) == ("firing", 1)
+
+
+@pytest.mark.parametrize("retrain", [True, False])
+@pytest.mark.any_database
+def test_bad_data_on_the_alert_of_a_found_gap_retrains_its_series_once_it_is_filled_if_asked(
+    heed: Heed, *, retrain: bool
+) -> None:
+    losing, twin = Source(heed, "checkout"), Source(heed, "twin", ("twin",))
+    for source in (losing, twin):
+        source.send(10)
+    losing.loses(12)
+    twin.send(12)
+    [alert] = told(heed, "data")
+    wanted = Wanted(retrain_when_backfilled=retrain)
+    signed: dict[str, Any] = {"author": "ana", "source": "api"}
+    answer = label_alert(heed, alert.id, "bad_data", wanted=wanted, now=heed.clock.now(), **signed)
+    assert "The alert stays open until the gap ends." in answer.receipt["text"]
+    assert ("They are trained again then" in str(answer.receipt["text"])) == retrain
+    for _ in range(4):
+        losing.send(1)
+        twin.send(1)
+    losing.sends_late(12, ago=16)
+    for source in (losing, twin):
+        source.send(1)
+    [gap] = gaps(heed)
+    assert gap.filled_at is not None
+    assert (gap.retrained_at is not None) == retrain
+    with heed.database.reading() as session:
+        asked = session.scalars(sa.select(Retrain.reason)).all()
+    assert (f"gap {gap.id} is filled" in asked) == retrain
+
+
+def test_undoing_bad_data_on_the_alert_of_a_found_gap_leaves_no_retrain_asked_for(heed: Heed) -> None:
+    source = Source(heed, "shop")
+    source.send(10)
+    together(source, [0.0])
+    [alert] = told(heed, "data")
+    now = heed.clock.now()
+    answer = label_alert(heed, alert.id, "bad_data", author="ana", source="api", now=now)
+    assert gaps(heed)[0].retrain_when_backfilled
+    revoke_label(heed, answer.label_id or 0, by="ana", now=now)
+    assert not gaps(heed)[0].retrain_when_backfilled
+
+
+@pytest.mark.parametrize(
+    ("verdict", "said"), [("bad_data", Wanted(name="a name")), ("real", Wanted(retrain_when_backfilled=False))]
+)
+def test_what_cannot_be_said_of_a_gap_that_was_found_is_refused(heed: Heed, verdict: str, said: Wanted) -> None:
+    source = Source(heed, "shop")
+    source.send(10)
+    together(source, [0.0])
+    [alert] = told(heed, "data")
+    with pytest.raises(Unprocessable, match="there already"):
+        label_alert(heed, alert.id, verdict, author="ana", source="api", wanted=said, now=heed.clock.now())
 
 
 def test_a_gap_goes_with_the_last_of_its_series_that_is_erased(heed: Heed) -> None:
