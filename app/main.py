@@ -6,9 +6,9 @@ import logging
 import math
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import ExitStack, asynccontextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Self
 
 import structlog
@@ -21,6 +21,7 @@ from app.channels.setup import NewChannel, set_up_channels
 from app.clock import Clock, EventClock, WallClock, wall_now
 from app.errors import Conflict
 from app.outbound import Outbound
+from app.pipeline import rescore
 from app.pipeline.create import Creator
 from app.pipeline.found_gaps import GapFinder
 from app.pipeline.ingest import Committer, IngestRules
@@ -34,6 +35,7 @@ from app.store import installation, tokens
 from app.store.database import Database
 from app.store.migrate import upgrade
 from app.store.ownership import Ownership
+from app.store.tables import Anomaly
 from app.web.picture import Pictures
 
 PARTITIONS = 1
@@ -95,6 +97,10 @@ class Heed:
         )
         self.schedule = Schedule(self.database, self.clock, settings.timezone, self.jobs)
         self._held = ExitStack()
+
+    def resume(self, runs: Sequence[Anomaly], now: datetime) -> None:
+        """Let runs go on that somebody had ended and no longer has, as far as their series are strange still."""
+        rescore.resume(self.committer, runs, now)
 
     @property
     def _follows_events(self) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Annotated, Protocol
 
 from fastapi import Depends, Request
@@ -14,6 +16,7 @@ from app.pipeline.notify import Notifier
 from app.pipeline.retrain import Retrainer
 from app.security import Links, Vault
 from app.store.database import Database
+from app.store.tables import Anomaly
 
 
 class Pictures(Protocol):
@@ -54,6 +57,10 @@ class Service(Protocol):
     def notifier(self) -> Notifier: ...
     @property
     def retrainer(self) -> Retrainer: ...
+    def resume(self, runs: Sequence[Anomaly], now: datetime) -> None:
+        """Let runs go on that somebody had ended and no longer has, as far as their series are strange still."""
+        ...
+
     @property
     def base_threshold(self) -> float:
         """The rarity that the alert budget alone asks for, log10 weeks."""

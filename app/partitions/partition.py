@@ -343,6 +343,14 @@ class Partition:
         column["late_at"][waiting] = np.where(late > 0, np.minimum(late, first), first)
         self.touch(waiting)
 
+    def take_up(self, slot: int, life: Fields) -> None:
+        """This series had that run when it was trained: score it again from there on."""
+        slots = np.array([slot], np.int64)
+        put(self.anchor_life, slots, life)
+        self.columns["late_at"][slots] = self.columns["anchor_at"][slots] + 1
+        self.dirty_anchors.update(np.unique(slots // BLOCK).tolist())
+        self.touch(slots)
+
     def release(self, slots: Ints) -> None:
         """Close the open runs of these slots: somebody said what they are, so their points may be learned again."""
         same = slots[self.anchor_life["opened_at"][slots] == self.life["opened_at"][slots]]

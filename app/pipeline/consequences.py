@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from app.pipeline.creations import EVERY_LABEL, NOTHING_STANDS, Conditions, Foretold, Standing
 from app.pipeline.hindsight import HINDSIGHT, Decided, hindsight
 from app.pipeline.policies import Budgets
-from app.pipeline.settle import BY_ITS_RUNS, about, settled
+from app.pipeline.settle import BY_ITS_RUNS, about, is_cut_short, settled
 from app.store import alerts as stored_alerts
 from app.store import labels as stored_labels
 from app.store import series as stored_series
@@ -22,7 +22,6 @@ from detectors.contract import Floats
 from feedback import guards, hearing, triage
 from feedback.hearing import Heard
 from feedback.labels import (
-    SOON,
     EffectOn,
     LabelEvidence,
     Looks,
@@ -250,20 +249,15 @@ def _alert_status(session: Session, worlds: Worlds, alert_id: int | None, unmade
 
 
 def _foreseen(session: Session, worlds: Worlds, alert: Alert, unmade: Standing) -> str:
-    """What will become of an alert. A run that an event or a gap had ended goes on where none does any more."""
+    """What will become of an alert. A run that people had ended goes on where nothing that they said ends it now."""
     runs = stored_alerts.anomalies_of(session, [alert.id]).get(alert.id)
     if not runs:
         return alert.status
     around = about(session, [alert], {alert.id: runs}, without_labels=unmade.label_ids)[alert.id]
     around = replace(around, labels=[each for each in worlds.labels.after if each.alert_id == alert.id])
     status = settled(alert, runs, around).status
-    was_held = alert.status not in BY_ITS_RUNS and (alert.event_id is not None or alert.gap_id is not None)
-    return "firing" if was_held and status == "resolved" and any(map(_is_cut_short, runs)) else status
-
-
-def _is_cut_short(run: Anomaly) -> bool:
-    """Whether a run did not end by itself, which takes some calm."""
-    return run.ended_at is not None and run.ended_at - run.last_abnormal_at < SOON
+    was_held = alert.status not in BY_ITS_RUNS
+    return "firing" if was_held and status == "resolved" and any(map(is_cut_short, runs)) else status
 
 
 def _siblings(worlds: Worlds, label: LabelEvidence) -> Change[float]:

@@ -36,7 +36,7 @@ from app.pipeline.heeded import Heeded, creating, made_again
 from app.pipeline.missed import Witnessed
 from app.pipeline.policies import Budgets, current_policies
 from app.pipeline.receipts import receipt_json
-from app.pipeline.settle import settle
+from app.pipeline.settle import cut_short, settle
 from app.pipeline.silence import unanswered
 from app.security import Links
 from app.store import alerts as stored_alerts
@@ -119,6 +119,10 @@ class Heed(Protocol):
     def committer(self) -> Committer: ...
     @property
     def maker(self) -> Maker: ...
+
+    def resume(self, runs: Sequence[Anomaly], now: datetime) -> None:
+        """Let runs go on that somebody had ended and no longer has, as far as their series are strange still."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -292,6 +296,7 @@ def revoke_label(heed: Heed, label_id: int, *, by: str, now: datetime, dry_run: 
         if undone:
             heed.maker.unmake(label, by=by, now=now)
             heeded.pass_on(now)
+            _resume_what_was_cut_short(heed, label, now)
             with heed.database.writing() as session:
                 stored_labels.finish(session, label_id, label.receipt)
 
@@ -391,6 +396,7 @@ def _carry_out(heed: Heed, label: Label, receipt: Receipt, how: _How) -> None:
     heeded = Heeded(heed.database, heed.maker, label)
     heed.committer.relabel(lambda: _store(heed, label, receipt, how))
     made = heeded.pass_on(label.created_at, how.wanted)
+    _resume_what_was_cut_short(heed, label, label.created_at)
     with heed.database.reading() as session:
         seen = _as_it_came(session, replace(receipt, label_id=label.id, alert_id=label.alert_id))
     final = receipt_json(seen) | {"created": made.json() if made else None}
@@ -419,7 +425,19 @@ def finish_what_was_begun(heed: Heed) -> int:
 def _finish(heed: Heed, label: Label) -> None:
     if label.revoked_at is not None:
         heed.maker.unmake(label, by=label.revoked_by or "", now=label.revoked_at)
-    Heeded(heed.database, heed.maker, label).make_up_for(label.revoked_at or label.created_at)
+    now = label.revoked_at or label.created_at
+    Heeded(heed.database, heed.maker, label).make_up_for(now)
+    _resume_what_was_cut_short(heed, label, now)
+
+
+def _resume_what_was_cut_short(heed: Heed, label: Label, now: datetime) -> None:
+    """A verdict closes its alert at once; where none does any more, the alert goes on with what goes on."""
+    if label.alert_id is None:
+        return
+    with heed.database.reading() as session:
+        runs = cut_short(session, label.alert_id)
+    if runs:
+        heed.resume(runs, now)
 
 
 def _as_it_came(session: Session, receipt: Receipt) -> Receipt:

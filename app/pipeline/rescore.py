@@ -7,6 +7,7 @@ points cost one scoring; series that have nothing late cost nothing.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -14,15 +15,17 @@ import numpy as np
 import structlog
 from sqlalchemy.orm import Session
 
+from app.alerts import life as lives
 from app.alerts.rules import Delivery
 from app.clock import wall_now
-from app.partitions.partition import IN_WORK, Partition
+from app.partitions.partition import IN_WORK, KINDS, UNKNOWN, Partition
 from app.pipeline import fall_back, recover, score, stale
 from app.pipeline.amend import Again, amend
 from app.pipeline.ingest import Committer
 from app.pipeline.score import Judged, Transition
 from app.store import points
 from app.store.points import PointBatch
+from app.store.tables import Anomaly
 from detectors.contract import Fields, Ints, take
 
 log = structlog.get_logger()
@@ -40,6 +43,73 @@ def score_again(committer: Committer, now: datetime, *, asked: Delivery | None =
     everybody of fresh ones.
     """
     return sum(_partition_again(committer, number, now, asked) for number in range(len(committer.partitions)))
+
+
+def resume(committer: Committer, runs: Sequence[Anomaly], now: datetime) -> None:
+    """Let these runs go on, which somebody had ended and no longer has, as far as their series are strange still.
+
+    From where they began or, where their series was trained since, from there, if it was strange all along.
+    """
+    if runs:
+        committer.call(lambda: _take_up(committer, runs))
+        score_again(committer, now)
+
+
+def _take_up(committer: Committer, runs: Sequence[Anomaly]) -> None:
+    by_series = {run.series_id: run for run in runs}
+    for partition in committer.partitions:
+        slots = partition.slots_of(by_series)
+        slots = slots[slots != UNKNOWN]
+        for slot in slots.tolist():
+            run = by_series[int(partition.columns["series_id"][slot])]
+            began = int(run.started_at.timestamp())
+            if partition.columns["anchor_at"][slot] < began:
+                partition.judge_again_from(np.array([slot]), began)
+            elif (life := _at_its_training(partition, slot, run)) is not None:
+                partition.take_up(slot, life)
+                with committer.database.writing() as session:
+                    session.get_one(Anomaly, run.id).ended_at = None
+
+
+def _at_its_training(partition: Partition, slot: int, run: Anomaly) -> Fields | None:
+    """A run as its life was at a training after it began; None where it was over by then."""
+    anchor_at = int(partition.columns["anchor_at"][slot])
+    life = _as_known(run, partition.judge_of(slot)[0].detector.evidence)
+    if run.ended_at is None or anchor_at <= run.ended_at.timestamp():
+        life["last_abnormal_at"] = np.minimum(life["last_abnormal_at"], anchor_at)
+        return life
+    since = take(partition.anchor_life, np.array([slot]))
+    if not lives.is_open(since)[0] or since["direction"][0] != run.direction:
+        return None
+    together = {name: life[name] + since[name] for name in ("impact", "abnormal_points")}
+    rarer = since if since["peak_rarity"][0] > run.rarity else life
+    peak = {name: array for name, array in rarer.items() if name.startswith("peak_")}
+    return life | peak | together | {"last_abnormal_at": since["last_abnormal_at"], "calm": since["calm"]}
+
+
+def _as_known(run: Anomaly, kinds: Sequence[str]) -> Fields:
+    """The life of a run that goes on, as far as it was stored."""
+    life = lives.newborn(1, KINDS)
+    began = int(run.started_at.timestamp())
+    known = {
+        "opened_at": began,
+        "told_at": began,
+        "last_abnormal_at": int(run.last_abnormal_at.timestamp()),
+        "peak_at": int(run.peak_at.timestamp()),
+        "direction": run.direction,
+        "peak_rarity": run.rarity,
+        "peak_value": run.actual,
+        "peak_expected": run.expected,
+        "peak_lower": run.lower,
+        "peak_upper": run.upper,
+        "impact": run.impact,
+        "abnormal_points": run.point_count,
+        "frozen": True,
+    }
+    for name, value in known.items():
+        life[name][0] = np.nan if value is None else value
+    life["peak_evidence"][0, : len(kinds)] = [run.evidence.get(kind, np.nan) for kind in kinds]
+    return life
 
 
 def _partition_again(committer: Committer, number: int, now: datetime, asked: Delivery | None) -> int:

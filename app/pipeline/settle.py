@@ -180,6 +180,31 @@ def end_runs(alert: Alert, runs: Iterable[Anomaly], around: About, after: Settle
     return ending
 
 
+def cut_short(session: Session, alert_id: int) -> list[Anomaly]:
+    """The runs of an alert that people ended, and that nothing which stands has ended: they may go on.
+
+    Where its series was told of since, that took over.
+    """
+    alert = stored_alerts.get(session, alert_id)
+    runs = stored_alerts.anomalies_of(session, [alert_id]).get(alert_id, [])
+    if alert is None or alert.status not in BY_ITS_RUNS:
+        return []
+    around = about(session, [alert], {alert_id: runs})[alert_id] if runs else About()
+    answered = [
+        run
+        for run in runs
+        if run.outcome == Outcome.TOLD
+        and is_cut_short(run)
+        and said_of(around.labels, alert_id, run.series_id) not in CLOSING
+    ]
+    return stored_alerts.last_told_of_their_series(session, answered)
+
+
+def is_cut_short(run: Anomaly) -> bool:
+    """Whether somebody's answer ended it, and not the series itself."""
+    return run.ended_at is not None and run.end_reason is None
+
+
 def would_be_told(session: Session, alerts: Collection[Alert], *, without_labels: Collection[int]) -> set[int]:
     """Ids of the alerts that nothing closes or takes back without these labels and what they made."""
     runs = stored_alerts.anomalies_of(session, [alert.id for alert in alerts])

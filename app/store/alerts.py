@@ -376,6 +376,17 @@ def latest_of_their_series(session: Session, anomalies: Sequence[Anomaly]) -> li
     return [anomaly for anomaly in anomalies if anomaly.started_at == latest[anomaly.series_id]]
 
 
+def last_told_of_their_series(session: Session, anomalies: Sequence[Anomaly]) -> list[Anomaly]:
+    """Those after which nobody was told of another anomaly of their series."""
+    ids = {anomaly.series_id for anomaly in anomalies}
+    told = Anomaly.alert_id.is_not(None) & (Anomaly.outcome == "told")
+    newest = sa.select(Anomaly.series_id, sa.func.max(Anomaly.started_at)).where(
+        is_among(session, Anomaly.series_id, ids), told
+    )
+    latest: dict[int, datetime] = dict(session.execute(newest.group_by(Anomaly.series_id)).all())
+    return [each for each in anomalies if each.started_at >= latest.get(each.series_id, each.started_at)]
+
+
 def over_budget(session: Session) -> set[str]:
     """The policies that tell of too much: an alert says so for as long as that lasts."""
     said = sa.select(Alert.policy).where(Alert.kind == "data", Alert.status == "firing", Alert.policy.is_not(None))

@@ -76,8 +76,8 @@ def test_bad_data_withdraws_an_alert_although_its_gap_was_taken_back_and_it_is_s
     after = served.client.get(f"/v1/alerts/{alert['id']}").json()
     assert (after["status"], after["gap_id"]) == ("withdrawn", None)
     undone = served.client.delete(f"/v1/labels/{receipt['label_id']}").json()
-    assert undone["alert_status"] == {"before": "withdrawn", "after": "resolved"}
-    assert status(served, alert) == "resolved"
+    assert undone["alert_status"] == {"before": "withdrawn", "after": "firing"}
+    assert status(served, alert) == "firing"
 
 
 @pytest.mark.parametrize("verdict", CREATING)

@@ -105,6 +105,9 @@ class World:
     def __post_init__(self) -> None:
         self.committer = StandInCommitter(self.database)
 
+    def resume(self, runs: Sequence[Anomaly], now: datetime) -> None:
+        """It has no points to go on by."""
+
     def label(self, alert_id: int, verdict: str = "false_alarm", **by: Any) -> Answer:
         signed: dict[str, Any] = {"now": NOW, "confirmed": True} | ANA | by
         return learn.label_alert(self, alert_id, verdict, **signed)
