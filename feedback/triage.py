@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TypeVar
 
@@ -178,6 +178,20 @@ def learn(
     `base_threshold`: log10 weeks that the alert budget of a series, by its id, alone asks for.
     """
     said = [each for each in labels if each.verdict in WORTH and each.looks is not None and each.looks.features]
+    false = [each for each in said if not WORTH[each.verdict]]
+    silent = list(unanswered)
+    learned = _learn(said, silent, fading, base_threshold)
+    if len(false) == len(said):
+        return learned
+    return replace(learned, at_most=_learn(false, silent, fading, base_threshold))
+
+
+def _learn(
+    said: Sequence[LabelEvidence],
+    unanswered: Iterable[Unanswered],
+    fading: guards.Fading,
+    base_threshold: Callable[[int], float],
+) -> Triage:
     if not said:
         return Triage()
     newest = max(each.created_at for each in said)
@@ -243,13 +257,18 @@ class Tally:
 
 @dataclass(frozen=True)
 class Triage:
-    """What was learned: what each level adds to the log odds, by feature, and what people said; all by direction."""
+    """What was learned: what each level adds to the log odds, by feature, and what people said; all by direction.
+
+    at_most: what would have been learned had nobody wanted to hear of anything, which asks for the most that is asked:
+    that something is wanted speaks against nothing else. None where nobody did.
+    """
 
     everything: Mapping[int, Weights] = field(default_factory=dict)
     metrics: Mapping[tuple[str, int], Weights] = field(default_factory=dict)
     series: Mapping[tuple[int, int], Weights] = field(default_factory=dict)
     of_metric: Mapping[tuple[str, int], Tally] = field(default_factory=dict)
     of_series: Mapping[tuple[int, int], Tally] = field(default_factory=dict)
+    at_most: Triage | None = None
 
     @property
     def is_blank(self) -> bool:
@@ -264,7 +283,7 @@ class Triage:
 
     def worth(self, seen: Floats, rarer: Floats, series_id: Ints, metric: Sequence[str], direction: Floats) -> Floats:
         """Chance that people want to hear of each: (n,)."""
-        added = np.zeros(len(seen)) if self.is_blank else self._added(seen, series_id, metric, direction)
+        added = self._added(seen, series_id, metric, direction)
         return _chance(log_odds_of(rarer) + _START + added)
 
     def weights(self, series_id: int, metric: str, direction: int) -> Floats:
@@ -274,10 +293,23 @@ class Triage:
             total[:OWN] += own or 0.0
         return total
 
+    def that_decides(self, seen: Floats, series_id: int, metric: str, direction: int) -> Triage:
+        """This, or where it asks for more of a candidate (len(FEATURES),) than may be asked, what asks for that."""
+        if self.at_most is None:
+            return self
+        added, least = (float(each.weights(series_id, metric, direction) @ seen) for each in (self, self.at_most))
+        return self if added >= least else self.at_most
+
     def _added(self, seen: Floats, series_id: Ints, metric: Sequence[str], direction: Floats) -> Floats:
+        """To the log odds of each, by what people said: (n,)."""
+        if self.is_blank:
+            return np.zeros(len(seen))
         who = zip(series_id.tolist(), metric, direction.tolist(), strict=True)
         weights = [self.weights(each, name, int(way)) for each, name, way in who]
-        return np.asarray(np.einsum("nf,nf->n", seen, np.array(weights).reshape(-1, len(FEATURES))))
+        added = np.asarray(np.einsum("nf,nf->n", seen, np.array(weights).reshape(-1, len(FEATURES))))
+        if self.at_most is None:
+            return added
+        return np.asarray(np.maximum(added, self.at_most._added(seen, series_id, metric, direction)))
 
 
 _START = float(np.log(WORTH_TELLING / (1 - WORTH_TELLING)))
@@ -409,7 +441,8 @@ def reasons(learned: Triage, seen: Floats, series_id: int, metric: str, directio
     if learned.is_blank:
         return []
     said = _said(learned, series_id, metric, direction)
-    added = learned.weights(series_id, metric, direction) * seen
+    deciding = learned.that_decides(seen, series_id, metric, direction)
+    added = deciding.weights(series_id, metric, direction) * seen
     moved = float(added.sum())
     strongest = sorted((name for name in TRAITS), key=lambda name: -added[FEATURES.index(name)] * np.sign(moved))
     telling = [

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import numpy as np
 import pytest
@@ -79,6 +80,9 @@ labels = st.builds(
 )
 
 
+unanswered = st.builds(an_unanswered, kinds_of_candidate, series=st.integers(1, 9), days_ago=st.floats(0, 400))
+
+
 def test_without_labels_nothing_but_rarity_counts() -> None:
     assert decades(learned(), SPIKE) == 0
     assert decades(learned(unanswered=(an_unanswered(SPIKE),)), SPIKE) == 0
@@ -111,6 +115,40 @@ def test_a_series_learns_most_its_siblings_less_and_others_least() -> None:
 
 def test_a_missed_problem_is_told_sooner_the_next_time() -> None:
     assert decades(learned(said(Verdict.MISSED, SPIKE, rarity=0.3)), SPIKE) < 0
+
+
+def test_a_real_problem_alone_hides_nothing_however_unlike_it_that_looks() -> None:
+    fall = OUTAGE | {"size": 1.0, "scale": 1.0}
+    unlike = {"always": 1.0, "size": -1.0, "scale": -1.0}
+    taught = learned(said(Verdict.REAL, fall, rarity=0.7, age_days=1), unanswered=(an_unanswered(unlike, series=1),))
+    assert decades(taught, unlike) <= 0
+    assert decades(taught, fall) < 0
+
+
+@settings(deadline=None)
+@given(st.lists(labels, max_size=10), st.lists(unanswered, max_size=4), st.randoms(use_true_random=False))
+def test_what_people_want_to_hear_of_raises_what_is_asked_of_nothing(
+    standing: list[LabelEvidence], silent: list[Unanswered], random: Any
+) -> None:
+    """Whatever else was said: what false alarms and silence alone ask of anything is the most that is asked."""
+    false = [each for each in standing if each.verdict is Verdict.FALSE_ALARM]
+    together, alone = (learned(*those, unanswered=tuple(silent)) for those in (standing, false))
+    for _ in range(5):
+        seen = {name: random.uniform(-2, 2) for name in FEATURES} | {"always": 1.0}
+        who = random.choice([1, 4, 99]), random.choice(["orders", "visits", "unseen"])
+        assert decades(together, seen, *who) <= decades(alone, seen, *who) + 1e-9
+
+
+@settings(deadline=None)
+@given(st.lists(labels, max_size=10), labels)
+def test_the_like_of_what_people_want_to_hear_of_is_told_no_later_for_it(
+    standing: list[LabelEvidence], one: LabelEvidence
+) -> None:
+    assert one.looks is not None
+    wanted = replace(one, verdict=Verdict.REAL)
+    before, after = learned(*standing), learned(*standing, wanted)
+    its = dict(one.looks.features), one.series_id, one.metric
+    assert decades(after, *its) <= decades(before, *its) + 1e-9
 
 
 def test_an_old_label_teaches_less_than_a_new_one() -> None:
