@@ -312,6 +312,7 @@ class AlertFacts:
     given_up_after: timedelta | None = None  # for how long it may last
     lost_data: LostData | None = None  # how it is known what it tells of, where that is a gap
     lead: int | None = None  # id of the series that its title names
+    is_of_bad_data: bool = False  # a gap, or who answered, says that its data was not complete or not right
 
     @property
     def foremost(self) -> AnomalyFacts | None:
@@ -411,7 +412,14 @@ def _in_our_words(anomaly: AnomalyFacts, facts: AlertFacts, reason: Reason) -> s
         case Reason.CLOSED:
             return f"{_closed(facts)}: {said}."
         case Reason.WITHDRAWN:
-            return f"Withdrawn, because the data was not complete or not right: {said}."
+            return f"Withdrawn, because {_why_withdrawn(facts)}: {said}."
+
+
+def _why_withdrawn(facts: AlertFacts) -> str:
+    """Without bad data it is that late points, or the end of an event or a new normal, had its points judged anew."""
+    if facts.is_of_bad_data:
+        return "the data was not complete or not right"
+    return "by all that is known now there is nothing left to tell of"
 
 
 def _in_own_words(anomaly: AnomalyFacts, facts: AlertFacts, reason: Reason) -> str | None:

@@ -15,7 +15,7 @@ import structlog
 from sqlalchemy.orm import Session
 
 from app.alerts.message import Reason
-from app.alerts.wording import name_in_words
+from app.alerts.wording import clipped, name_in_words
 from app.clock import wall_now
 from app.errors import Conflict, Unprocessable
 from app.partitions.partition import UNKNOWN, Partition
@@ -37,6 +37,7 @@ from feedback.training_mask import Exclusions
 log = structlog.get_logger()
 
 MOST_SERIES = 1_000
+METRICS_NAMED = 3
 """Of one desensitisation: they are trained at once, while posted points wait."""
 GROWN = 1.5
 """The new level is learned again when so many times as much is known of it."""
@@ -357,15 +358,23 @@ def _announce(committer: Committer, now: datetime) -> None:
 def _in_words(session: Session, row: Desensitisation) -> str:
     members = stored.members_of(session, [row.id])
     settled = all(each.outcome == "settled" for each in members)
-    named = series.get(session, members[0].series_id)
-    if len(members) == 1 and named is not None:
-        name, has = name_in_words(named.metric, named.dimensions), "has"
+    named = list(series.get_many(session, {each.series_id for each in members}).values())
+    if len(members) == 1:
+        name, has = name_in_words(named[0].metric, named[0].dimensions), "has"
     else:
-        name, has = f"{len(members)} series of {row.metric}", "have"
+        name, has = f"{len(members):,} series of {_metrics_in_words(each.metric for each in named)}", "have"
     if settled:
         return f"{name} {has} settled at the new level"
     days = round(timedelta(seconds=row.longest_seconds) / timedelta(days=1))
     return f"{name} {has} not settled within {days} days at the new level, and will be judged as usual again"
+
+
+def _metrics_in_words(metrics: Iterable[str]) -> str:
+    """`orders, visits and 3 more metrics`."""
+    names = [clipped(each) for each in sorted(set(metrics))]
+    if len(names) > METRICS_NAMED + 1:
+        names = [*names[:METRICS_NAMED], f"{len(names) - METRICS_NAMED:,} more metrics"]
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def _offer(committer: Committer, proposable: Sequence[tuple[Alert, Anomaly]]) -> int:

@@ -109,6 +109,7 @@ def facts_of(
             given_up_after=_given_up_after(anomalies.get(alert.id, []), series),
             lost_data=_lost_data(alert, gaps),
             lead=alert.lead_series_id,
+            is_of_bad_data=_is_of_bad_data(alert, labels.get(alert.id, [])),
         )
         for alert in alerts
     }
@@ -119,6 +120,11 @@ def _offered(alert: Alert, anomalies: Mapping[int, Sequence[Anomaly]], gaps: Map
     if alert.kind == "data":
         return OFFERED_OF_GAP if _lost_data(alert, gaps) is LostData.FOUND else []
     return OFFERED if alert.id in anomalies else []
+
+
+def _is_of_bad_data(alert: Alert, labels: Sequence[Label]) -> bool:
+    said = _answered(labels)
+    return alert.gap_id is not None or (said is not None and said.verdict == Verdict.BAD_DATA)
 
 
 def _lost_data(alert: Alert, gaps: Mapping[int, str]) -> LostData | None:

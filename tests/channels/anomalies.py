@@ -204,7 +204,7 @@ CASES = [
     )),
     Case("08-back-to-normal", Reason.RESOLVED, alert(_lasting(LARGE, 4.2))),
     Case("09-closed-as-a-false-alarm", Reason.CLOSED, replace(alert(DROP), answered=Answered("false_alarm", "Anna"))),
-    Case("10-withdrawn", Reason.WITHDRAWN, alert(_lasting(SILENCE, 27))),
+    Case("10-withdrawn", Reason.WITHDRAWN, replace(alert(_lasting(SILENCE, 27)), is_of_bad_data=True)),
     Case("11-still-warming-up", Reason.FIRING, alert(WARMING)),
     Case("12-a-total-and-three-of-its-parts", Reason.FIRING, replace(
         alert(TOTAL, *_countries(*THREE)),

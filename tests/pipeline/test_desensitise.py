@@ -18,6 +18,7 @@ from app.main import Heed
 from app.pipeline import desensitise
 from app.pipeline.learn import label_alert, revoke_label
 from app.pipeline.train import everything, train
+from app.store.series import Matcher
 from app.store.tables import Alert, Desensitisation, DesensitisedSeries, Notification
 from tests.running import DAY, HOUR, MONDAY, Shop, alerts, anomalies, posted, running
 
@@ -224,6 +225,20 @@ def test_what_has_settled_is_said_once(heed: Heed) -> None:
         reasons = session.scalars(sa.select(Notification.reason).where(Notification.alert_id == said[0].id)).all()
         assert session.scalars(sa.select(Desensitisation.ended_at)).one() is not None
     assert reasons == ["settled"]
+
+
+def test_series_that_settle_together_are_named_by_their_metrics(heed: Heed) -> None:
+    stream, shop = Stream(heed, daily), Shop(heed, metric="visits")
+    stream.has_history()
+    shop.has_history(4)
+    whole = desensitise.NewNormal(
+        reason="new prices", author="ops", now=heed.clock.now(), matcher=Matcher("*"), longest=timedelta(hours=24)
+    )
+    desensitise.begin(heed.committer, whole)
+    for _ in range(5):
+        stream.send(6)
+        shop.send(6)
+    assert alerts(heed)[-1].title.startswith("2 series of orders and visits have ")
 
 
 def has_a_channel(heed: Heed) -> None:

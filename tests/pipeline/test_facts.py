@@ -191,3 +191,25 @@ def test_a_data_alert_knows_how_its_gap_became_known(database: Database, origin:
     facts = Told(database, alert_id).facts()
     assert facts.lost_data is lost_data
     assert ("real" in facts.links) == (origin == "silence")
+
+
+def test_what_is_withdrawn_says_whether_its_data_was_bad_or_there_is_nothing_left_to_tell_of(told: Told) -> None:
+    assert sentence(told.facts(), Reason.WITHDRAWN).startswith(
+        "Withdrawn, because by all that is known now there is nothing left to tell of: "
+    )
+    told.label("bad_data", at=NOW, alert_id=told.alert_id)
+    assert sentence(told.facts(), Reason.WITHDRAWN).startswith(
+        "Withdrawn, because the data was not complete or not right: "
+    )
+
+
+def test_what_is_withdrawn_for_a_gap_says_that_its_data_was_bad(told: Told) -> None:
+    with told.database.writing() as session:
+        gap = Gap(
+            metric="*", dimensions={}, reason="the exporter was down", started_at=NOW, origin="declared", author="ana",
+            created_at=NOW, retrain_when_backfilled=False, known_points=0,
+        )  # fmt: skip
+        session.add(gap)
+        session.flush()
+        session.get_one(Alert, told.alert_id).gap_id = gap.id
+    assert "the data was not complete or not right" in sentence(told.facts(), Reason.WITHDRAWN)
