@@ -11,6 +11,7 @@ import numpy as np
 import structlog
 from sqlalchemy.orm import Session
 
+from app.alerts.rules import Outcome
 from app.alerts.wording import moment, span
 from app.errors import Unprocessable
 from app.pipeline import desensitise, events, gaps
@@ -65,34 +66,36 @@ class Creator:
         creates = labels.effects_of(label).creates
         check_what_is_said(Verdict(label.verdict), creates, wanted)
         if creates is Creates.EVENT:
-            event = self._event(session, label, session.get_one(Series, label.series_id), wanted)
+            spans = _labelled_spans(session, label, further)
+            event = _event(session, label, session.get_one(Series, label.series_id), wanted, spans)
             events.check(event)
-            _check_explains(event, [label, *further])
+            _check_explains(event, spans)
 
     def foretell(
-        self, session: Session, label: Label, wanted: Wanted, further: Collection[int] | None = None
+        self, session: Session, label: Label, wanted: Wanted, further: Sequence[LabelledSeries] | None = None
     ) -> Foretold:
         """What it will make; raises Unprocessable where it can't.
 
-        further: ids of the other series that the label is about, of one that is not stored yet.
+        further: what the label says of other series, of one that is not stored yet.
         """
         series = session.get_one(Series, label.series_id)
         if further is None:
-            further = further_ids(session, label.id)
+            further = labels.further_series(session, label.id)
+        ids, spans = [each.series_id for each in further], _labelled_spans(session, label, further)
         if (found := _gap_of_alert(session, label)) is not None:
             return Foretold([_verdict_on_gap_in_words(Verdict(label.verdict), found, wanted)])
         match labels.effects_of(label).creates:
             case Creates.EVENT:
-                event = self._event(session, label, series, wanted)
+                event = _event(session, label, series, wanted, spans)
                 events.check(event)
-                return self._foretold_of_event(session, event, series, label.created_at, further)
+                return self._foretold_of_event(session, event, series, label.created_at, ids)
             case Creates.GAP:
-                gap = _gap(session, label, series, wanted)
+                gap = _gap(session, label, series, wanted, spans)
                 if gap.ended_at is not None and gap.ended_at <= gap.started_at:
                     raise Unprocessable("The gap ends before it starts. Send `start` before `end`.")
-                return _foretold_of_gap(session, gap, series, label.created_at, further)
+                return _foretold_of_gap(session, gap, series, label.created_at, ids)
             case Creates.DESENSITISATION:
-                return self._foretold_of_new_normal(_new_normal(session, label, wanted, further), session, series)
+                return self._foretold_of_new_normal(_new_normal(session, label, wanted, ids), session, series)
             case Creates.NOTHING:
                 return NOTHING_MADE
 
@@ -148,15 +151,17 @@ class Creator:
     def _making(self, session: Session, label: Label, wanted: Wanted) -> Callable[[], Made] | None:
         """How to make what the label creates, where it does. Raises Unprocessable as `foretell` does."""
         series, now = session.get_one(Series, label.series_id), label.created_at
+        further = labels.further_series(session, label.id)
+        spans = _labelled_spans(session, label, further)
         match labels.effects_of(label).creates:
             case Creates.EVENT:
-                event = self._event(session, label, series, wanted)
+                event = _event(session, label, series, wanted, spans)
                 return lambda: Made("event", events.declare(self._committer, [event], now)[0].id)
             case Creates.GAP:
-                gap = _gap(session, label, series, wanted)
+                gap = _gap(session, label, series, wanted, spans)
                 return lambda: Made("gap", gaps.declare(self._committer, gap, now).id)
             case Creates.DESENSITISATION:
-                new_normal = _new_normal(session, label, wanted, further_ids(session, label.id))
+                new_normal = _new_normal(session, label, wanted, [each.series_id for each in further])
                 return lambda: Made("desensitisation", desensitise.begin(self._committer, new_normal))
             case Creates.NOTHING:
                 return None
@@ -202,37 +207,62 @@ class Creator:
             return foretold
         return replace(foretold, band=desensitise.band_after(self._committer, series.id, start))
 
-    def _event(self, session: Session, label: Label, series: Series, wanted: Wanted) -> Event:
-        return Event(
-            name=wanted.name or label.comment or ONE_OFF,
-            **_about(session, series, wanted),
-            started_at=wanted.start or label.started_at,
-            ended_at=wanted.end or self._end_of_event(label, series),
-            timezone=wanted.timezone or series.timezone,
-            rrule=wanted.rrule,
-            also_on=[],
-            not_on=[],
-            author=label.author,
-            created_at=label.created_at,
-            label_id=label.id,
-        )
 
-    def _end_of_event(self, label: Label, series: Series) -> datetime:
-        """With the labelled span; while that still goes on, with the local day, as campaigns mostly do."""
-        step = _step(series)
-        if label.created_at - label.ended_at > 2 * step:
-            return label.ended_at + step
-        local = label.created_at.astimezone(ZoneInfo(series.timezone))
-        midnight = (local + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
-        return max(midnight.astimezone(label.created_at.tzinfo), label.ended_at + step)
+Spans = Sequence[tuple[datetime, datetime]]
+"""Of each run that is labelled, its first and its last abnormal point."""
 
 
-def _check_explains(event: Event, labelled: Sequence[Label | LabelledSeries]) -> None:
+def _labelled_spans(session: Session, label: Label, further: Sequence[LabelledSeries]) -> Spans:
+    """A label on a whole alert is about every run that this had then, not only the rarest of each series."""
+    spans = [(label.started_at, label.ended_at), *((each.started_at, each.ended_at) for each in further)]
+    if label.of_whole_alert and label.alert_id is not None:
+        runs = stored_alerts.anomalies_of(session, [label.alert_id]).get(label.alert_id, [])
+        until = max(label.created_at, label.ended_at)
+        spans += [
+            (run.started_at, min(run.last_abnormal_at, until))
+            for run in runs
+            if run.outcome != Outcome.WITHDRAWN and run.started_at <= until
+        ]
+    return spans
+
+
+def _event(session: Session, label: Label, series: Series, wanted: Wanted, spans: Spans) -> Event:
+    return Event(
+        name=wanted.name or label.comment or ONE_OFF,
+        **_about(session, series, wanted),
+        started_at=wanted.start or min(start for start, _ in spans),
+        ended_at=wanted.end or _end_of_event(label, series, spans),
+        timezone=wanted.timezone or series.timezone,
+        rrule=wanted.rrule,
+        also_on=[],
+        not_on=[],
+        author=label.author,
+        created_at=label.created_at,
+        label_id=label.id,
+    )
+
+
+def _end_of_event(label: Label, series: Series, spans: Spans) -> datetime:
+    """With the last labelled span; while that still goes on, with the local day, as campaigns mostly do."""
+    if (end := _end_if_over(label, series, spans)) is not None:
+        return end
+    local = label.created_at.astimezone(ZoneInfo(series.timezone))
+    midnight = (local + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
+    return max(midnight.astimezone(label.created_at.tzinfo), max(end for _, end in spans) + _step(series))
+
+
+def _end_if_over(label: Label, series: Series, spans: Spans) -> datetime | None:
+    """When the last of what is labelled was over; None while any of it still goes on."""
+    last, step = max(end for _, end in spans), _step(series)
+    return last + step if label.created_at - last > 2 * step else None
+
+
+def _check_explains(event: Event, spans: Spans) -> None:
     """Refuse an event of another time than what is labelled. Raises Unprocessable."""
-    first, last = min(each.started_at for each in labelled), max(each.ended_at for each in labelled)
+    first, last = min(start for start, _ in spans), max(end for _, end in spans)
     taking_place = occurrences(happenings.recurring(event), last + timedelta(seconds=1))
-    for each in labelled:
-        if not any(t.start <= each.started_at < t.end and each.ended_at <= t.end for t in taking_place):
+    for start, end in spans:
+        if not any(each.start <= start < each.end and end <= each.end for each in taking_place):
             raise Unprocessable(
                 f"`start` to `end` must cover all that is labelled, from {first.isoformat()} to {last.isoformat()}. "
                 "Send such times, or leave them out; other events are declared by POST /v1/events."
@@ -288,14 +318,12 @@ def _verdict_on_gap_in_words(verdict: Verdict, gap: Gap, wanted: Wanted) -> str:
     return f"The points of the span stay out, of all its series, until the right ones are in.{again}"
 
 
-def _gap(session: Session, label: Label, series: Series, wanted: Wanted) -> Gap:
-    """Of the labelled span; while that still goes on, without an end."""
-    step = _step(series)
-    over = label.created_at - label.ended_at > 2 * step
+def _gap(session: Session, label: Label, series: Series, wanted: Wanted, spans: Spans) -> Gap:
+    """Of all that is labelled; while any of that still goes on, without an end."""
     return Gap(
         **_about(session, series, wanted),
-        started_at=wanted.start or label.started_at,
-        ended_at=wanted.end or (label.ended_at + step if over else None),
+        started_at=wanted.start or min(start for start, _ in spans),
+        ended_at=wanted.end or _end_if_over(label, series, spans),
         reason=wanted.name or label.comment or "bad data",
         origin="declared",
         author=label.author,
@@ -335,11 +363,6 @@ def _as_wanted(session: Session, made: Event | Gap | Desensitisation) -> Wanted:
         case Desensitisation():
             start = min(each.started_at for each in stored_desensitisations.members_of(session, [made.id]))
             return Wanted(made.reason, start, matcher=matcher, longest=timedelta(seconds=made.longest_seconds))
-
-
-def further_ids(session: Session, label_id: int) -> list[int]:
-    """Of the other series of the alert that a label is about."""
-    return [each.series_id for each in labels.further_series(session, label_id)]
 
 
 def _longest(wanted: Wanted) -> timedelta:

@@ -205,11 +205,11 @@ class Maker(Protocol):
         ...
 
     def foretell(
-        self, session: Session, label: Label, wanted: Wanted, further: Collection[int] | None = None
+        self, session: Session, label: Label, wanted: Wanted, further: Sequence[LabelledSeries] | None = None
     ) -> Foretold:
         """What it will make; raises Unprocessable where it can't.
 
-        further: ids of the other series that the label is about, of one that is not stored yet.
+        further: what the label says of other series, of one that is not stored yet.
         """
         ...
 

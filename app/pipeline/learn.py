@@ -332,7 +332,7 @@ def _act(heed: Heed, session: Session, label: Label, how: _How) -> Answer:
     after = [*before, *stored_labels.as_evidence_of_all(label, how.further, metrics, label_id=NEWEST)]
     action = Action.WOULD_LABEL if how.dry_run else Action.LABELLED
     beside = [series[each.series_id] for each in how.further]
-    made = heed.maker.foretell(session, label, how.wanted, [each.series_id for each in how.further])
+    made = heed.maker.foretell(session, label, how.wanted, how.further)
     if NEWEST not in creating(after):
         made = Foretold([NOT_HEEDED]) if made.words else NOTHING_MADE
     overruled = stored_labels.get_many(session, creating(before) - creating(after))

@@ -14,11 +14,12 @@ import sqlalchemy as sa
 
 from app.alerts.policy import PolicySettings, Resolved
 from app.clock import wall_now
+from app.errors import Unprocessable
 from app.formats.contract import PostedPoints
 from app.main import Heed
 from app.pipeline import policies
 from app.pipeline.alert import describe_alert
-from app.pipeline.creations import NOTHING_SAID
+from app.pipeline.creations import NOTHING_SAID, Wanted
 from app.pipeline.erase import erase_series
 from app.pipeline.learn import current_tolerances, label_alert, label_span, revoke_label
 from app.pipeline.policies import Draft, current_policies
@@ -26,7 +27,7 @@ from app.pipeline.train import everything, train
 from app.store import labels as stored_labels
 from app.store.desensitisations import widening
 from app.store.series import Matcher, identity
-from app.store.tables import Alert, Anomaly, Label, LabelledSeries, Series
+from app.store.tables import Alert, Anomaly, Event, Gap, Label, LabelledSeries, Series
 from tests.receiver import Receiver, receiving
 from tests.running import HOUR, MONDAY, alerts, anomalies, running
 
@@ -265,14 +266,74 @@ def test_a_dry_run_foretells_of_all_its_series_what_the_verdict_then_does(world:
             verdict=verdict, series_id=alert.lead_series_id, alert_id=alert.id, started_at=alert.started_at,
             ended_at=signed["now"], created_at=signed["now"], author="ana", only=None,
         )  # fmt: skip
-        others = {each.series_id for each in anomalies(world.heed) if each.alert_id == alert.id} - {label.series_id}
-        foretold = world.heed.maker.foretell(session, label, NOTHING_SAID, sorted(others))
+        others = [
+            LabelledSeries(series_id=each.series_id, started_at=each.started_at, ended_at=each.last_abnormal_at)
+            for each in anomalies(world.heed)
+            if each.alert_id == alert.id and each.series_id != label.series_id
+        ]
+        foretold = world.heed.maker.foretell(session, label, NOTHING_SAID, others)
     given = label_alert(world.heed, alert.id, verdict, **signed)
     with world.heed.database.reading() as session:
         stored = session.get_one(Label, given.label_id)
         assert set(foretold.alert_ids) == set(world.heed.maker.standing(session, stored).alert_ids) == {alert.id}
         assert foretold.widened == widening(session)
     assert [each["alert_id"] for each in tried["alerts_no_longer_sent"]["alerts"]] == [alert.id]
+
+
+def fallen_one_after_the_other(world: World, *, goes_on: bool) -> tuple[Alert, datetime]:
+    """Germany falls for three hours, France from the second to the seventh; the alert, and when it began."""
+    began = datetime.fromtimestamp(MONDAY + HOUR * world.clock, UTC)
+    for hour in range(7 if goes_on else 15):
+        factors = ({"DE": 0.1} if hour < 3 else {}) | ({"FR": 0.4} if 1 <= hour < 7 else {})
+        world.post(np.array([world.clock]), factors, slice(len(COUNTRIES)))
+        world.clock += 1
+    (alert,) = alerts(world.heed)
+    assert countries_of(world, alert.id) == {"DE", "FR"}
+    return alert, began
+
+
+def when(world: World, kind: type[Event] | type[Gap]) -> tuple[datetime, datetime | None]:
+    """From when to when what a label made is."""
+    with world.heed.database.reading() as session:
+        started_at, ended_at = session.execute(sa.select(kind.started_at, kind.ended_at)).one()
+    return started_at, ended_at
+
+
+@pytest.mark.parametrize("verdict", ["event", "bad_data"])
+def test_what_a_verdict_makes_reaches_from_the_first_start_to_the_last_end_of_the_series_of_its_alert(
+    world: World, verdict: str
+) -> None:
+    alert, began = fallen_one_after_the_other(world, goes_on=False)
+    given = label_alert(world.heed, alert.id, verdict, now=world.heed.clock.now(), confirmed=True, **ANA)
+    assert when(world, Event if verdict == "event" else Gap) == (began, began + timedelta(hours=7))
+    assert [each["alert_id"] for each in given.receipt["alerts_no_longer_sent"]["alerts"]] == [alert.id]
+
+
+def test_what_a_verdict_makes_reaches_back_to_the_first_run_of_a_series_that_had_several(world: World) -> None:
+    alert, began = fallen_one_after_the_other(world, goes_on=False)
+    hour = timedelta(hours=1)
+    with world.heed.database.writing() as session:
+        run = session.scalars(sa.select(Anomaly).order_by(Anomaly.started_at)).first()
+        columns = {column.key: getattr(run, column.key) for column in Anomaly.__table__.columns if column.key != "id"}
+        times = {"started_at": began - 2 * hour, "last_abnormal_at": began - hour, "rarity": 0.0}
+        session.add(Anomaly(**(columns | times)))
+    label_alert(world.heed, alert.id, "bad_data", now=world.heed.clock.now(), confirmed=True, **ANA)
+    assert when(world, Gap) == (began - 2 * hour, began + 7 * hour)
+
+
+def test_a_gap_stays_open_while_any_series_of_the_labelled_alert_is_still_off(world: World) -> None:
+    alert, began = fallen_one_after_the_other(world, goes_on=True)
+    label_alert(world.heed, alert.id, "bad_data", now=world.heed.clock.now(), confirmed=True, **ANA)
+    assert when(world, Gap) == (began, None)
+    world.send(2, FR=0.4)
+    assert [each.status for each in alerts(world.heed) if each.kind == "anomaly"] == ["withdrawn"]
+
+
+def test_an_event_that_leaves_out_a_series_of_the_labelled_alert_is_refused(world: World) -> None:
+    alert, began = fallen_one_after_the_other(world, goes_on=False)
+    said = Wanted(start=began, end=began + timedelta(hours=3))
+    with pytest.raises(Unprocessable, match="must cover all that is labelled"):
+        label_alert(world.heed, alert.id, "event", wanted=said, now=world.heed.clock.now(), confirmed=True, **ANA)
 
 
 def test_an_erased_series_is_named_by_no_alert_that_others_share(world: World) -> None:

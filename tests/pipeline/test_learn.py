@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -15,7 +15,7 @@ from app.pipeline import learn
 from app.pipeline.creations import Foretold, Wanted
 from app.store import labels as stored_labels
 from app.store.database import Database
-from app.store.tables import Alert, Channel, Label, Notification
+from app.store.tables import Alert, Channel, Label, LabelledSeries, Notification
 from feedback import guards
 from feedback.labels import EffectOn
 from tests.pipeline.world import (
@@ -315,7 +315,7 @@ class Widens(MakesNothing):
     """Tolerates much of the labelled series."""
 
     def foretell(
-        self, session: Session, label: Label, wanted: Wanted, further: Collection[int] | None = None
+        self, session: Session, label: Label, wanted: Wanted, further: Sequence[LabelledSeries] | None = None
     ) -> Foretold:
         return Foretold(widened={label.series_id: 4.0})
 

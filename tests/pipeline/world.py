@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar, cast
@@ -78,7 +78,7 @@ class MakesNothing:
         pass
 
     def foretell(
-        self, session: Session, label: Label, wanted: Wanted, further: Collection[int] | None = None
+        self, session: Session, label: Label, wanted: Wanted, further: Sequence[LabelledSeries] | None = None
     ) -> Foretold:
         return NOTHING_MADE
 
