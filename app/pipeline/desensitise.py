@@ -19,9 +19,11 @@ from app.alerts.wording import clipped, name_in_words
 from app.clock import wall_now
 from app.errors import Conflict, Unprocessable
 from app.partitions.partition import UNKNOWN, Partition
+from app.pipeline import before
 from app.pipeline.ingest import Committer
 from app.pipeline.notify import announce, enqueue, held_until, put_off
-from app.pipeline.settle import settle
+from app.pipeline.rescore import resume, score_again
+from app.pipeline.settle import cut_short, settle
 from app.pipeline.train import grids, history_of, portions, train, window
 from app.store import alerts as stored_alerts
 from app.store import desensitisations as stored
@@ -78,8 +80,10 @@ def begin(committer: Committer, wanted: NewNormal) -> int:
     def together() -> None:
         committer.relabel(store)
         with committer.database.reading() as session:
-            members = stored.members_of(session, entered)
-        adapt(committer, [each.series_id for each in members], wanted.now)
+            ids = [each.series_id for each in stored.members_of(session, entered)]
+        known = before.what_was(committer, ids)
+        adapt(committer, ids, wanted.now)
+        before.keep(committer, entered[0], known)
 
     committer.call(together)
     return entered[0]
@@ -244,6 +248,12 @@ def take_back(committer: Committer, desensitisation_id: int, *, by: str, now: da
     def together() -> None:
         committer.relabel(store)
         _undo(committer, now)
+        with committer.database.reading() as session:
+            ended = [
+                run for each in stored.alerts_closed_by(session, desensitisation_id) for run in cut_short(session, each)
+            ]
+        resume(committer, ended, now)
+        score_again(committer, now)
 
     committer.call(together)
 
@@ -256,6 +266,8 @@ def follow(committer: Committer, now: datetime) -> str:
         proposable = stored.without_offer(session, now - OFFER_WITHIN)
     offered = _offer(committer, proposable)
     ended = _follow_members(committer, members, now) if members else 0
+    with committer.database.writing() as session:
+        before.forget_old(session, now)
     if members:
         _announce(committer, now)
     said = {"taken back": undone, "settling": len(members), "over": ended, "offered": offered}
@@ -267,8 +279,10 @@ def _undo(committer: Committer, now: datetime) -> int:
         rows = stored.to_undo(session)
         if not rows:
             return 0
-        ids = [each.series_id for each in stored.members_of(session, [row.id for row in rows])]
-    adapt(committer, ids, now)
+        of_row = {row.id: {each.series_id for each in stored.members_of(session, [row.id])} for row in rows}
+    left = [of_row[each] - before.bring_back(committer, each) for each in sorted(of_row, reverse=True)]
+    if any(left):
+        adapt(committer, sorted(set().union(*left)), now)
     with committer.database.writing() as session:
         for row in rows:
             session.get_one(Desensitisation, row.id).undone_at = now
@@ -296,7 +310,11 @@ def _follow_members(committer: Committer, members: Sequence[DesensitisedSeries],
     grown = [m.series_id for m, _ in steps if _has_grown(committer, m)]
     grown += [m.series_id for m, _ in over]
     if grown:
+        known = before.still_there(committer, {m.desensitisation_id for m in members})
         adapt(committer, grown, now)
+        for desensitisation_id, kept in known.items():
+            for each in kept:
+                before.keep(committer, desensitisation_id, [each])
     for member, step in over:
         log.info("desensitisation_over", series=member.series_id, settled=step.settled, lacks=step.reason)
     return len(over)

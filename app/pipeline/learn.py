@@ -24,6 +24,7 @@ from app.pipeline.creations import (
     NOTHING_MADE,
     NOTHING_SAID,
     NOTHING_STANDS,
+    Conditions,
     Foretold,
     Made,
     Maker,
@@ -304,7 +305,10 @@ def revoke_label(heed: Heed, label_id: int, *, by: str, now: datetime, dry_run: 
     if not undone:
         return replace(answer, repeated=True)
     with heed.database.reading() as session:
-        answer = replace(answer, receipt=receipt_json(_as_it_came(session, receipt)))
+        receipt = _as_it_came(session, receipt)
+    if receipt.verdict is Verdict.NEW_NORMAL and unmade.exists:
+        receipt = _as_it_hears(heed, receipt, worlds.tolerances.after)
+    answer = replace(answer, receipt=receipt_json(receipt))
     log.info("label_revoked", label=label_id, verdict=label.verdict, series=label.series_id)
     return answer
 
@@ -446,6 +450,14 @@ def _as_it_came(session: Session, receipt: Receipt) -> Receipt:
     if alert is None or receipt.alert_status is None:
         return receipt
     return replace(receipt, alert_status=replace(receipt.alert_status, after=alert.status))
+
+
+def _as_it_hears(heed: Heed, receipt: Receipt, learned: Tolerances) -> Receipt:
+    """With the band and the power that there are once all was done: the series know again what they knew before."""
+    found = [(each, heed.committer.power(each.series.series_id, [Conditions(learned)])) for each in receipt.power]
+    power = [replace(each, after=now[0]) if now else each for each, now in found]
+    band = receipt.band and replace(receipt.band, after=heed.committer.band(receipt.series.series_id, learned))
+    return replace(receipt, power=power, band=band)
 
 
 def _widening(session: Session, without_labels: Collection[int], made: Foretold) -> Change[dict[int, float]]:

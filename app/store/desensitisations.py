@@ -41,6 +41,19 @@ def members_of(session: Session, ids: Iterable[int]) -> list[DesensitisedSeries]
     return list(session.scalars(query.order_by(DesensitisedSeries.desensitisation_id, DesensitisedSeries.series_id)))
 
 
+def alerts_closed_by(session: Session, desensitisation_id: int) -> list[int]:
+    """Ids of the alerts that it closed, or the label that made it."""
+    of_series = sa.select(DesensitisedSeries.alert_id).where(
+        DesensitisedSeries.desensitisation_id == desensitisation_id
+    )
+    of_label = (
+        sa.select(Label.alert_id)
+        .join(Desensitisation, Desensitisation.label_id == Label.id)
+        .where(Desensitisation.id == desensitisation_id)
+    )
+    return sorted({each for query in (of_series, of_label) for each in session.scalars(query) if each is not None})
+
+
 def declared_on(session: Session, alert_ids: Collection[int]) -> dict[int | None, list[set[int]]]:
     """By alert, the ids of the series of each standing one that somebody declared while the alert was going on."""
     query = sa.select(DesensitisedSeries.alert_id, Desensitisation.id).join(

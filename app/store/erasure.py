@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.store import retrains
+from app.store import retrains, states
 from app.store.labels import OF_SERIES, further_series
 from app.store.points import erase_series
 from app.store.tables import (
@@ -62,6 +62,8 @@ def erase(session: Session, series: Series) -> dict[str, int]:
     for concerned in (Event, Desensitisation):
         _delete(session, concerned, _of(concerned, series, labels))
     retrains.forget_series(session, series)
+    for kind in states.before_kinds(session):  # it may be among them
+        states.forget_kind(session, kind)
     _delete(session, DetectorChoice, DetectorChoice.series_id == series.id)
     session.delete(series)
     session.flush()

@@ -10,6 +10,8 @@ from sqlalchemy.orm import Session
 
 from app.store.tables import BaselineVersion, StateBlock
 
+BEFORE = "before:"
+
 
 def blocks_of(session: Session, partition: int, kind: str | None = None) -> dict[tuple[str, int], bytes]:
     """Every checkpointed block of a partition, or those of one kind, by kind and number."""
@@ -34,6 +36,24 @@ def put_block(
     insert = dialect.insert(StateBlock).values(row)
     changed = {name: insert.excluded[name] for name in ("arrays", "baseline_version_id")}
     session.execute(insert.on_conflict_do_update(index_elements=["partition", "block", "kind"], set_=changed))
+
+
+def before_kind(desensitisation_id: int) -> str:
+    """Kind of the blocks that hold what series knew before a new normal."""
+    return f"{BEFORE}{desensitisation_id}"
+
+
+def id_of_before(kind: str) -> int:
+    return int(kind.removeprefix(BEFORE))
+
+
+def before_kinds(session: Session) -> list[str]:
+    query = sa.select(StateBlock.kind).where(StateBlock.kind.startswith(BEFORE)).distinct()
+    return list(session.scalars(query))
+
+
+def forget_kind(session: Session, kind: str) -> None:
+    session.execute(sa.delete(StateBlock).where(StateBlock.kind == kind))
 
 
 def new_version(session: Session, *, partition: int, reason: str, series_count: int, now: datetime) -> int:

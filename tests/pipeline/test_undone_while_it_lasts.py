@@ -10,9 +10,12 @@ import pytest
 import sqlalchemy as sa
 
 from app.main import Heed
-from app.pipeline import train
+from app.pipeline import desensitise, train
+from app.pipeline.erase import erase_series
 from app.pipeline.learn import label_alert, revoke_label
+from app.store import states
 from app.store.tables import Alert, Notification
+from feedback.tolerance import Tolerances
 from tests.receiver import receiving
 from tests.running import Shop, alerts, anomalies, running
 
@@ -130,3 +133,80 @@ def test_a_fall_of_the_day_before_is_open_again_in_the_morning_when_its_verdict_
     shop.send(8, factor=0.6)
     undo(heed, label_id)
     assert [(each.id, each.status) for each in about_series(heed)] == [(first.id, "resolved"), (second.id, "firing")]
+
+
+def as_it_is(heed: Heed) -> list[object]:
+    """What the next point is measured against, and what is known of the fall."""
+    tolerances = heed.committer.partitions[0].tolerances
+    runs = [(each.started_at, each.last_abnormal_at, each.ended_at, each.point_count) for each in anomalies(heed)]
+    return [heed.committer.band(1, tolerances), runs, [each.status for each in about_series(heed)]]
+
+
+@pytest.mark.parametrize("hours", [0, 4])
+def test_a_new_normal_that_is_undone_leaves_what_a_heed_knows_that_never_heard_of_it(
+    tmp_path: Path, hours: int
+) -> None:
+    """Guarantee 18."""
+    found = []
+    for name, verdict in (("with it", "new_normal"), ("without", None)):
+        folder = tmp_path / name
+        folder.mkdir()
+        with running(f"sqlite:///{folder / 'heed.db'}", folder, alerts_per_week=0.25) as heed:
+            shop = Shop(heed)
+            shop.is_known()
+            shop.send(6)
+            shop.send(2, factor=0.6)
+            label_id = say(heed, verdict) if verdict else 0
+            for _ in range(hours):
+                shop.send(1, factor=0.6)
+            if label_id:
+                said = undo(heed, label_id)["band"]["after"]
+                band = heed.committer.band(1, Tolerances())
+                assert band is not None
+                assert said["expected"] == pytest.approx(band.expected)
+            shop.send(1, factor=0.6)
+            found.append(as_it_is(heed))
+    assert found[0] == found[1]
+
+
+def test_a_new_normal_of_a_quiet_time_is_undone_without_a_trace_too(heed: Heed, shop: Shop) -> None:
+    """Guarantee 18: it was declared by itself, long after the alert."""
+    shop.send(8)
+    before = as_it_is(heed)
+    wanted = desensitise.NewNormal(reason="a new shop", author="ana", now=heed.clock.now(), series_id=1)
+    its_id = desensitise.begin(heed.committer, wanted)
+    assert as_it_is(heed) != before
+    desensitise.take_back(heed.committer, its_id, by="ana", now=heed.clock.now())
+    assert as_it_is(heed) == before
+
+
+def test_what_was_known_before_a_new_normal_is_not_brought_back_over_what_was_learned_since(
+    heed: Heed, shop: Shop
+) -> None:
+    label_id = say(heed, "new_normal")
+    shop.send(2, factor=0.6)
+    train.train(heed.committer, now=heed.clock.now(), reason="test", wanted=train.everything)
+    at = heed.committer.partitions[0].columns["trained_at"][0]
+    shop.send(1, factor=0.6)
+    undo(heed, label_id)
+    assert heed.committer.partitions[0].columns["trained_at"][0] > at
+
+
+def test_what_was_known_before_a_new_normal_is_forgotten_after_two_days(heed: Heed, shop: Shop) -> None:
+    say(heed, "new_normal")
+    assert is_kept(heed)
+    shop.send(72, factor=0.6)
+    assert not is_kept(heed)
+
+
+def test_what_was_known_before_a_new_normal_is_erased_with_its_series(heed: Heed, shop: Shop) -> None:
+    """Guarantee 29."""
+    say(heed, "new_normal")
+    assert is_kept(heed)
+    erase_series(heed.committer, 1, by="ana")
+    assert not is_kept(heed)
+
+
+def is_kept(heed: Heed) -> bool:
+    with heed.database.reading() as session:
+        return bool(states.before_kinds(session))
