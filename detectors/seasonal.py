@@ -61,7 +61,7 @@ TOGETHER = len(KINDS) - 1
 """How many of the kinds are averaged, the first ones; the drift may speak by itself."""
 _BY_KIND = ("slope", "offset")
 _OF_THE_DAY = ("day_mean", "day_square")
-_FOLLOWED = ("level", "held", "run", "slow", "rise", "fall", *_OF_THE_DAY)
+_FOLLOWED = ("level", "held", "former", "run", "slow", "rise", "fall", *_OF_THE_DAY)
 _LAST = {"y": "last", "deviation": "last_deviation"}
 DAY = 86_400
 FEWEST_POINTS = 14
@@ -108,6 +108,7 @@ class Seasonal:
             "spread": np.ones((count, 24 + 7), np.float32),
             "noise": np.ones(count),
             "floor": np.full(count, 1e-3),
+            "least": np.full(count, -np.inf),
             "sigma": np.ones(count),
             "slow_rate": np.full(count, 1 / SLOW_POINTS),
             "drift_most": np.full(count, DRIFT_LONGEST),
@@ -225,9 +226,9 @@ def _score(points: Points, steps: int, season: _Season, rows: Fields, state: Fie
     )
     return (
         Scores(
-            expected=expected,
+            expected=np.maximum(expected, rows["least"]),
             lower=lower,
-            upper=upper,
+            upper=np.maximum(upper, rows["least"]),
             rarity=np.where(known, rarity, np.nan),
             direction=np.where(known, np.sign(loudest), 0).astype(np.int8),
             evidence=np.where(known[:, None], excess / DECADE - log_rate[:, None], np.nan).astype(np.float32),
@@ -295,13 +296,36 @@ def _follow(at: Mapping[str, Any], course: Mapping[str, Reals], step: int) -> No
     after["run"][:] = _added(before["run"], from_level, at["loud"], at["rough"])
     np.add(before["slow"], at["slow_rate"] * off * at["sigma"], out=after["slow"])
     np.add(before["level"], at["level_rate"] * _within(from_level, at["trusted"]), out=after["level"])
-    after["held"][:] = after["level"]
     np.add(before["day_mean"], day_rate * from_day, out=after["day_mean"])
     np.multiply(1 - day_rate, before["day_square"] + day_rate * from_day * from_day, out=after["day_square"])
+    _choose_level(at, before, after)
     if at["some_held"]:
-        np.copyto(after["held"], before["held"], where=at["held"])
         for name in ("run", "rise", "fall"):
             np.copyto(after[name], before[name], where=at["missing"])
+
+
+def _choose_level(at: Mapping[str, Any], before: Mapping[str, Reals], after: Mapping[str, Reals]) -> None:
+    """Hold what is expected while a series is frozen, and be back at the level from before as soon as its points are.
+
+    The level itself goes on following, so that evidence fades where a change lasts. What was held is kept as `former`
+    (NaN: none) until the points are back there, or the level is.
+    """
+    np.copyto(after["former"], before["former"])
+    np.copyto(after["held"], after["level"])
+    if at["some_held"]:
+        np.copyto(after["held"], before["held"], where=at["held"])
+        np.copyto(after["former"], before["held"], where=at["held"] & ~at["missing"])
+    if np.isnan(after["former"]).all():
+        return
+    is_there = np.abs(at["deviation"] - after["former"]) < at["trusted"]
+    is_there &= np.abs(at["deviation"] - after["former"]) < np.abs(at["deviation"] - after["level"])
+    back = is_there & ~at["missing"]
+    from_afar = back & (np.abs(after["former"] - after["level"]) >= at["trusted"])
+    for name in ("run", "rise", "fall"):
+        np.copyto(after[name], 0.0, where=from_afar)
+    for name in ("level", "held"):
+        np.copyto(after[name], after["former"], where=back)
+    np.copyto(after["former"], np.nan, where=np.abs(after["former"] - after["level"]) < at["trusted"])
 
 
 def _added(run: Reals, from_level: Reals, loud: Reals, rough: Reals) -> Reals:
@@ -371,6 +395,7 @@ def _quiet_state(count: int) -> Fields:
     return {
         "level": np.zeros(count),
         "held": np.zeros(count),
+        "former": np.full(count, np.nan),
         "last": np.zeros(count),
         "last_deviation": np.zeros(count),
         "run": np.zeros(count),
@@ -392,6 +417,7 @@ def _recent(history: History) -> History:
 def _fit(values: Floats, history: History, occasions: Fields) -> tuple[Fields, Fields]:
     cadence, series = history.cadence, len(values)
     y, units = _in_robust_units(values, history)
+    is_signed = (values < 0).any(axis=1)
     unit, floor, log_floor = (units[name] for name in ("unit", "floor", "log_floor"))
     growth = weekly_growth(y, history)
     y = y - growth[:, None] * (history.timestamp - history.timestamp[-1]) / WEEK_SECONDS
@@ -418,6 +444,7 @@ def _fit(values: Floats, history: History, occasions: Fields) -> tuple[Fields, F
         **units,
         **shared,
         "trained": np.ones(series, bool),
+        "least": np.where(is_signed, -np.inf, 0.0),
         "profile": hours,
         "spread": rough,
         "noise": noise,
@@ -499,7 +526,7 @@ def rescale(baseline: Fields, state: Fields, rows: Ints, factor: Floats, last: F
     """
     change, zero = (factor - 1.0)[:, None], -(baseline["center"] / baseline["unit"])[rows, None]
     baseline["profile"][rows] += (change * (baseline["profile"][rows] - zero)).astype(np.float32)
-    for name in ("level", "held", "last_deviation"):
+    for name in ("level", "held", "former", "last_deviation"):
         state[name][rows] -= change[:, 0] * last
     for name in ("slow", "run", "rise", "fall"):
         state[name][rows] = 0.0

@@ -31,9 +31,10 @@ class LifeRules:
 
     calm_points, calm_seconds: calm after which a run ends.
     cool_down_points, cool_down_seconds: after its end, how long a run may reopen.
-    thaw_points, thaw_seconds: age, since it first opened, at which a told run no longer keeps its series from learning:
-        what lasts longer is as likely a new normal as an outage, and clipped learning forgets neither quickly.
-    most_points, most_seconds: age, since it first opened, at which a run ends although it is still abnormal.
+    thaw_points, thaw_seconds: age, since it first opened, at which a run has lasted: one that is only tolerated no
+        longer keeps its series from learning, and what comes after it may be the way back.
+    most_points, most_seconds: age, since it first opened, at which a run ends although it is still abnormal: what lasts
+        longer is as likely a new normal as an outage, and the series learns it.
     settle_seconds: how long after that the series may go on without a new alert.
     stranger: log10 weeks by which a settling series must exceed the old peak, or the threshold if it turned to the
         other direction, to be told again.
@@ -281,7 +282,8 @@ def _advance(life: Fields, seen: _Seen, rules: LifeRules) -> tuple[Fields, Chang
     turned &= ~echo
     forgiven = (seen.at - life["previous_at"] < cool_down) & _is_way_back(life, seen)
     opened = (may_open & seen.abnormal & ~cooling & ~forgiven) | turned
-    grew = was_open & seen.abnormal & ~turned
+    off = seen.abnormal | (was_open & life["frozen"] & _is_beyond(life, seen))
+    grew = was_open & off & ~turned
 
     after = _begun(life, seen, opened, reopened)
     part = opened | reopened | grew
@@ -289,8 +291,8 @@ def _advance(life: Fields, seen: _Seen, rules: LifeRules) -> tuple[Fields, Chang
     told = part & seen.tellable & (after["told_at"] == 0) & ~echo
     after["told_at"] = np.where(told, seen.at, after["told_at"])
     young = opened | (age < seen.at_least(rules.thaw_points, rules.thaw_seconds))
-    after["frozen"] = ((after["told_at"] > 0) | (after["peak_rarity"] >= seen.untolerated)) & young
-    calm_now = ~seen.abnormal
+    after["frozen"] = (after["told_at"] > 0) | ((after["peak_rarity"] >= seen.untolerated) & young)
+    calm_now = ~off
     after["calm"] = np.where(calm_now, after["calm"] + 1, 0).astype(np.int32)
 
     quiet_for = seen.at - after["last_abnormal_at"]
@@ -306,6 +308,14 @@ def _advance(life: Fields, seen: _Seen, rules: LifeRules) -> tuple[Fields, Chang
     return after, Changes(opened, told, grew, ended, aged, reopened)
 
 
+def _is_beyond(life: Fields, seen: _Seen) -> Bools:
+    """Where a point itself is still beyond the band, on the side of the run.
+
+    The band of a series that does not learn stays what it was before the run; evidence may get used to what lasts.
+    """
+    return np.where(life["direction"] < 0, seen.value < seen.lower, seen.value > seen.upper)
+
+
 def _is_way_back(life: Fields, seen: _Seen) -> Bools:
     """The other direction, and no further than what is tolerated, or was called normal, went the first way.
 
@@ -317,10 +327,11 @@ def _is_way_back(life: Fields, seen: _Seen) -> Bools:
 
 
 def _is_stranger(life: Fields, seen: _Seen, rules: LifeRules) -> Bools:
-    """A settling series does something that the settling does not explain: the other direction, or far rarer."""
+    """A settling series does something that the settling does not explain: far rarer, or further off the other way than
+    back to where it was."""
     turned = (seen.direction != life["direction"]) & (seen.direction != 0)
     rarer = seen.tellable & (seen.rarity >= life["peak_rarity"] + rules.stranger)
-    return np.asarray(rarer | (turned & seen.far))
+    return np.asarray((rarer | (turned & seen.far)) & ~_is_way_back(life, seen))
 
 
 def _settles(after: Fields, seen: _Seen, begins: Bools, stops: Bools, rules: LifeRules) -> Bools:

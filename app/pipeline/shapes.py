@@ -37,7 +37,7 @@ def shaped(session: Session, facts: AlertFacts) -> AlertFacts:
 def _span(anomaly: AnomalyFacts) -> tuple[int, int]:
     """From when until before when points are looked at, unix seconds."""
     start, step = int(anomaly.started_at.timestamp()), anomaly.series.cadence_seconds
-    last = start + max(FEWEST_POINTS * step, LifeRules().thaw_seconds)  # then the expected follows it
+    last = start + max(FEWEST_POINTS * step, LifeRules().most_seconds)  # then the expected follows it
     if anomaly.last_abnormal_at is not None:
         last = min(last, int(anomaly.last_abnormal_at.timestamp()))
     return start - LEAD * step, last + 1

@@ -23,7 +23,7 @@ def _point(at: int, rarity: list[float], direction: list[int], cadence: int) -> 
         row=whole,
         timestamp=times,
         local=times,
-        value=np.where(np.array(direction) < 0, -2.0, 10.0),
+        value=np.where(np.array(rarity) < 0, 4.0, np.where(np.array(direction) < 0, -3.0, 10.0)),
         cadence=np.full(count, cadence),
         frozen=np.zeros(count, bool),
         threshold_up=zero,
@@ -93,6 +93,21 @@ def test_a_run_ends_after_enough_calm_points() -> None:
     assert _when(changes, "ended") == [RULES.calm_points]
     assert lives[-1]["closed_at"][0] == START + RULES.calm_points * HOUR
     assert not frozen(lives[-1]).any()
+
+
+@pytest.mark.parametrize(("first", "value"), [(RARE, 9.0), ((2.0, -1), -1.0)])
+def test_a_told_run_goes_on_while_its_points_are_beyond_the_band_however_used_to_that_the_evidence_is(
+    first: Step, value: float
+) -> None:
+    lives, _ = _live([first])
+    life = lives[-1]
+    levels = {name: np.ones(1) for name in ("candidate", "threshold_up", "threshold_down")}
+    for hour, there in enumerate([value] * 9 + [4.5, 4.5], 1):
+        points, scores = _point(START + hour * HOUR, [-1.0], [0], HOUR)
+        life, changes = advance(life, replace(points, value=np.array([there])), scores, rules=RULES, **levels)
+        assert is_open(life).tolist() == frozen(life).tolist() == [hour < 11]
+        assert changes.grew.tolist() == [there == value]
+    assert life["last_abnormal_at"][0] == START + 9 * HOUR
 
 
 def test_a_minutely_run_needs_calm_for_half_an_hour() -> None:
@@ -182,7 +197,7 @@ def test_the_peak_keeps_what_was_seen_at_the_rarest_point() -> None:
     last = lives[-1]
     assert (last["peak_rarity"][0], last["peak_at"][0], last["direction"][0]) == (3.0, START + HOUR, -1)
     assert last["peak_evidence"][0, 0] == pytest.approx(3.0)
-    assert last["impact"][0] == pytest.approx(6.0)
+    assert last["impact"][0] == pytest.approx(5.0)
 
 
 def test_a_lasting_shift_ends_by_age_and_is_not_told_again_while_it_settles() -> None:
@@ -203,6 +218,16 @@ def test_while_settling_the_other_direction_is_told_if_it_is_far_beyond_the_thre
     assert _when(back, "told") == [0]
     _, crash = _live([RARE] * 40 + [(2.1, -1)])
     assert _when(crash, "told") == [0, 40]
+
+
+def test_while_settling_the_way_back_is_no_news_however_rare() -> None:
+    lives, _ = _live([RARE] * 40)
+    points, scores = _point(START + 40 * HOUR, [9.0], [-1], HOUR)
+    levels = {name: np.ones(1) for name in ("candidate", "threshold_up", "threshold_down")}
+    for value, is_told in ((-2.0, False), (-3.0, True)):
+        back = replace(points, value=np.array([value]))
+        _, changes = advance(lives[-1], back, scores, rules=RULES, **levels)
+        assert changes.told.tolist() == [is_told]
 
 
 def test_a_series_that_flaps_for_longer_than_a_day_settles_instead_of_reopening_for_ever() -> None:

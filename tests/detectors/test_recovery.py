@@ -85,3 +85,16 @@ def test_an_incident_that_is_over_ends_soon_and_is_told_once(name: str, seed: in
     assert told == [start]
     assert happened.reopened == []
     assert happened.ended[0] <= start + 4 + 5
+
+
+@pytest.mark.parametrize(
+    ("hours", "factor"), [(14, 0.0), (14, 0.4), (14, 2.5), (20, 0.0), (20, 0.4), (20, 2.5), (34, 0.0), (34, 2.5)]
+)
+def test_an_outage_is_on_until_it_is_over_or_a_day_old_and_its_way_back_is_no_news(hours: int, factor: float) -> None:
+    start, length = 5 * WEEK_HOURS + 34, min(hours, 24)
+    for seed in range(3):
+        values = with_drop(hourly(6, seed), start, hours, factor)
+        happened = live(registry.get("seasonal"), values, 5 * WEEK_HOURS)
+        assert [hour for hour in happened.told if start <= hour < start + 96] == [start]
+        assert start + length <= min(hour for hour in happened.ended if hour > start) <= start + length + 3
+        assert [hour for hour in happened.reopened if start <= hour < start + 96] == []

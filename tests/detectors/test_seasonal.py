@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from app.backtest import Recorded, replay
 from detectors.contract import Floats
 from detectors.seasonal import Seasonal
-from tests.detectors.checks import HOUR, Judged, history, judge, times
+from tests.detectors.checks import DAY, HOUR, Judged, history, judge, times
 
 PAST, LATER = 6 * 168, 168
 SERIES = 20
@@ -83,3 +84,16 @@ def _rarity_of_the_next_spike(every: int) -> Floats:
     baseline, state = Seasonal().fit(history(values[:, :past]))
     judged = judge(Seasonal(), baseline, state, timestamp[past:], values[:, past:])
     return np.asarray(judged.rarity[0])
+
+
+@pytest.mark.parametrize(("lowest", "is_negative"), [(0.0, False), (-1.0, True)])
+def test_less_than_nothing_is_expected_only_of_what_was_ever_negative(lowest: float, is_negative: bool) -> None:
+    at = times(5 * 168 + 60)
+    values = np.maximum(100 - 100 * np.cos(2 * np.pi * at / DAY), lowest + 1) - 1
+    values[..., 5 * 168 :] = lowest
+    past = slice(5 * 168)
+    baseline, state = Seasonal().fit(history(values[None, past]))
+    judged = judge(Seasonal(), baseline, state, at[5 * 168 :], values[None, 5 * 168 :])
+    assert (judged.expected.min() < lowest) == is_negative
+    assert (judged.lower <= judged.expected).all()
+    assert (judged.expected <= judged.upper).all()

@@ -43,8 +43,11 @@ def test_a_series_that_moved_by_a_factor_is_followed_and_not_told_of_day_by_day(
         shop = Plain(heed)
         shop.is_known()
         first = shop.clock
-        for outcome in ("0 trained, 1 kept their old baseline", "1 trained, 0 kept their old baseline"):
-            shop.send(24, factor=0.6)
+        for hours, outcome in (
+            (28, "0 trained, 1 kept their old baseline"),
+            (20, "1 trained, 0 kept their old baseline"),
+        ):
+            shop.send(hours, factor=0.6)
             assert night(heed).endswith(outcome)
         shop.send(72, factor=0.6)
         told = [(int(each.started_at.timestamp()) - MONDAY) // HOUR - first for each in alerts(heed)]
