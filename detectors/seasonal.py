@@ -88,6 +88,8 @@ LEAST_DRIFT = 0.05
 _CACHED = 16_384
 """Points of a replay that are judged together: as many as stay in the cache."""
 LARGEST, SMALLEST = 1e9, 1e-6  # in robust units; they keep squares, sums and quotients finite
+NOWHERE = 10 * LARGEST  # a level that no point is near
+HUGE = float(np.finfo(np.float64).max)
 
 
 class Seasonal:
@@ -108,7 +110,7 @@ class Seasonal:
             "spread": np.ones((count, 24 + 7), np.float32),
             "noise": np.ones(count),
             "floor": np.full(count, 1e-3),
-            "least": np.full(count, -np.inf),
+            "least": np.full(count, -HUGE),
             "sigma": np.ones(count),
             "slow_rate": np.full(count, 1 / SLOW_POINTS),
             "drift_most": np.full(count, DRIFT_LONGEST),
@@ -308,14 +310,14 @@ def _choose_level(at: Mapping[str, Any], before: Mapping[str, Reals], after: Map
     """Hold what is expected while a series is frozen, and be back at the level from before as soon as its points are.
 
     The level itself goes on following, so that evidence fades where a change lasts. What was held is kept as `former`
-    (NaN: none) until the points are back there, or the level is.
+    (NOWHERE: none) until the points are back there, or the level is.
     """
     np.copyto(after["former"], before["former"])
     np.copyto(after["held"], after["level"])
     if at["some_held"]:
         np.copyto(after["held"], before["held"], where=at["held"])
         np.copyto(after["former"], before["held"], where=at["held"] & ~at["missing"])
-    if np.isnan(after["former"]).all():
+    if (after["former"] > NOWHERE / 2).all():
         return
     is_there = np.abs(at["deviation"] - after["former"]) < at["trusted"]
     is_there &= np.abs(at["deviation"] - after["former"]) < np.abs(at["deviation"] - after["level"])
@@ -325,7 +327,7 @@ def _choose_level(at: Mapping[str, Any], before: Mapping[str, Reals], after: Map
         np.copyto(after[name], 0.0, where=from_afar)
     for name in ("level", "held"):
         np.copyto(after[name], after["former"], where=back)
-    np.copyto(after["former"], np.nan, where=np.abs(after["former"] - after["level"]) < at["trusted"])
+    np.copyto(after["former"], NOWHERE, where=np.abs(after["former"] - after["level"]) < at["trusted"])
 
 
 def _added(run: Reals, from_level: Reals, loud: Reals, rough: Reals) -> Reals:
@@ -395,7 +397,7 @@ def _quiet_state(count: int) -> Fields:
     return {
         "level": np.zeros(count),
         "held": np.zeros(count),
-        "former": np.full(count, np.nan),
+        "former": np.full(count, NOWHERE),
         "last": np.zeros(count),
         "last_deviation": np.zeros(count),
         "run": np.zeros(count),
@@ -444,7 +446,7 @@ def _fit(values: Floats, history: History, occasions: Fields) -> tuple[Fields, F
         **units,
         **shared,
         "trained": np.ones(series, bool),
-        "least": np.where(is_signed, -np.inf, 0.0),
+        "least": np.where(is_signed, -HUGE, 0.0),
         "profile": hours,
         "spread": rough,
         "noise": noise,
