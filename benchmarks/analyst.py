@@ -295,14 +295,8 @@ class Analyst:
         real = bool(course.touched(*_span_of(anomaly)))
         if self.rng.random() < MISTAKES:
             real = not real
-        begin = time.perf_counter()
         verdict = Verdict.REAL if real else Verdict.FALSE_ALARM
-        try:
-            label_alert(self.heed, anomaly.alert_id or 0, verdict, **self._signed(now))
-        except Unconfirmed:  # it would hide what the owner wants to hear of: nobody insists
-            self.refused += 1
-        else:
-            self._count(course, now, begin)
+        self._give(course, now, lambda: label_alert(self.heed, anomaly.alert_id or 0, verdict, **self._signed(now)))
 
     def _report(self, course: Course, span: tuple[int, int], now: int) -> None:
         """Half of what no alert touched, where that verdict is built."""
@@ -315,9 +309,17 @@ class Analyst:
             ids = [each.id for each in session.scalars(sa.select(Series)) if each.dimensions["series"] == course.name]
         if any(each.alert_id is not None for each in mine) or self.rng.random() >= REPORTS or not ids:
             return
+        said = self._signed(now)
+        self._give(course, now, lambda: label_span(self.heed, ids[0], Verdict.MISSED, start=first, end=last, **said))
+
+    def _give(self, course: Course, now: int, label: Callable[[], object]) -> None:
         begin = time.perf_counter()
-        label_span(self.heed, ids[0], Verdict.MISSED, start=first, end=last, **self._signed(now))
-        self._count(course, now, begin)
+        try:
+            label()
+        except Unconfirmed:  # it would hide what the owner wants to hear of: nobody insists
+            self.refused += 1
+        else:
+            self._count(course, now, begin)
 
     def _signed(self, now: int) -> dict[str, Any]:
         return {"author": "analyst", "source": "api", "now": datetime.fromtimestamp(now, UTC)}
