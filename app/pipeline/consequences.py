@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from app.pipeline.creations import EVERY_LABEL, NOTHING_STANDS, Conditions, Foretold, Standing
 from app.pipeline.hindsight import HINDSIGHT, Decided, hindsight
 from app.pipeline.policies import Budgets
-from app.pipeline.settle import BY_ITS_RUNS, about, is_cut_short, settled
+from app.pipeline.settle import BY_ITS_RUNS, about, is_cut_short, settled, was_calm_since
 from app.store import alerts as stored_alerts
 from app.store import labels as stored_labels
 from app.store import series as stored_series
@@ -257,7 +257,11 @@ def _foreseen(session: Session, worlds: Worlds, alert: Alert, unmade: Standing) 
     around = replace(around, labels=[each for each in worlds.labels.after if each.alert_id == alert.id])
     status = settled(alert, runs, around).status
     was_held = alert.status not in BY_ITS_RUNS
-    return "firing" if was_held and status == "resolved" and any(map(is_cut_short, runs)) else status
+    if not was_held or status != "resolved":
+        return status
+    forgotten = any(each.alert_id == alert.id and each.verdict is Verdict.NEW_NORMAL for each in worlds.labels.before)
+    going_on = (is_cut_short(run) and (forgotten or not was_calm_since(session, run)) for run in runs)
+    return "firing" if any(going_on) else status
 
 
 def _siblings(worlds: Worlds, label: LabelEvidence) -> Change[float]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import numpy as np
 import structlog
 from sqlalchemy.orm import Session
 
@@ -19,11 +20,12 @@ from app.alerts.rules import Delivery, Outcome
 from app.clock import wall_now
 from app.pipeline.notify import enqueue
 from app.store import alerts as stored_alerts
-from app.store import desensitisations, happenings
+from app.store import desensitisations, happenings, points
 from app.store import labels as stored_labels
 from app.store import series as stored_series
+from app.store.happenings import FAR_FUTURE
 from app.store.tables import Alert, Anomaly, Event, Gap
-from feedback.labels import AlertEffect, EffectOn, LabelEvidence
+from feedback.labels import SOON, AlertEffect, EffectOn, LabelEvidence
 from feedback.recurrence import Occurrence
 
 log = structlog.get_logger()
@@ -203,6 +205,16 @@ def cut_short(session: Session, alert_id: int) -> list[Anomaly]:
 def is_cut_short(run: Anomaly) -> bool:
     """Whether somebody's answer ended it, and not the series itself."""
     return run.ended_at is not None and run.end_reason is None
+
+
+def was_calm_since(session: Session, run: Anomaly) -> bool:
+    """Whether the points since, as they were scored when they came, would have ended a run that was cut short."""
+    last = int(run.last_abnormal_at.timestamp())
+    since = points.read_points(session, [run.series_id], last + 1, FAR_FUTURE)
+    calm = since.rarity < run.threshold
+    strange_at = np.maximum.accumulate(np.where(calm, last, since.timestamp))
+    long = since.timestamp - strange_at >= SOON.total_seconds()
+    return bool((calm[1:] & calm[:-1] & long[1:]).any())
 
 
 def would_be_told(session: Session, alerts: Collection[Alert], *, without_labels: Collection[int]) -> set[int]:

@@ -86,7 +86,8 @@ def test_an_alert_says_that_it_is_open_again(heed: Heed, shop: Shop) -> None:
 def test_what_went_on_since_the_verdict_belongs_to_the_alert_once_it_is_undone(heed: Heed, shop: Shop) -> None:
     label_id = say(heed, "false_alarm")
     shop.send(3, factor=0.6)
-    undo(heed, label_id)
+    for receipt in (undo(heed, label_id, dry_run=True), undo(heed, label_id)):
+        assert receipt["alert_status"]["after"] == "firing"
     assert [each.status for each in alerts(heed)] == ["firing"]
     assert [each.point_count for each in anomalies(heed)] == [5]
     shop.send(6)
@@ -97,7 +98,8 @@ def test_what_was_over_by_itself_meanwhile_ended_then(heed: Heed, shop: Shop) ->
     label_id = say(heed, "false_alarm")
     shop.send(1, factor=0.6)
     shop.send(8)
-    undo(heed, label_id)
+    for receipt in (undo(heed, label_id, dry_run=True), undo(heed, label_id)):
+        assert receipt["alert_status"]["after"] == "resolved"
     (alert,), (run,) = alerts(heed), anomalies(heed)
     assert (alert.status, alert.ended_at) == ("resolved", run.ended_at)
     assert run.end_reason == "recovered"
