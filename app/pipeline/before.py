@@ -116,9 +116,12 @@ def _put_back(committer: Committer, before: Before) -> None:
     recover.saved(partition)
 
 
-def forget_old(session: Session, now: datetime) -> None:
+def forget_old(committer: Committer, now: datetime) -> None:
     """Drop what was before the new normals of long ago, and those that are gone."""
-    for kind in states.before_kinds(session):
-        row = desensitisations.get(session, states.id_of_before(kind))
-        if row is None or row.created_at < now - KEPT:
-            states.forget_kind(session, kind)
+    with committer.database.reading() as session:
+        made = {kind: desensitisations.get(session, states.id_of_before(kind)) for kind in states.before_kinds(session)}
+    old = [kind for kind, row in made.items() if row is None or row.created_at < now - KEPT]
+    if old:
+        with committer.database.writing() as session:
+            for kind in old:
+                states.forget_kind(session, kind)

@@ -266,8 +266,7 @@ def follow(committer: Committer, now: datetime) -> str:
         proposable = stored.without_offer(session, now - OFFER_WITHIN)
     offered = _offer(committer, proposable)
     ended = _follow_members(committer, members, now) if members else 0
-    with committer.database.writing() as session:
-        before.forget_old(session, now)
+    before.forget_old(committer, now)
     if members:
         _announce(committer, now)
     said = {"taken back": undone, "settling": len(members), "over": ended, "offered": offered}
