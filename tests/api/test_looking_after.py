@@ -36,6 +36,7 @@ class Told:
     def heard(self) -> list[str]:
         """What was told by the time that growth, too, is spoken of."""
         self.served.heed.notifier.run_once(wall_now() + QUIET + timedelta(minutes=1))
+        self.served.settle()  # the service sends by itself, too
         return statuses(self.receiver)
 
 
