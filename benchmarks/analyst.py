@@ -398,7 +398,7 @@ def inject(heed: Heed, courses: Sequence[Course], days: int) -> Injected:
         begin, largest = int(timestamp[0]), float(np.nanmax(np.abs(value)))
         for number, (kind, (_, factor, ranges)) in enumerate(SEVERE.items()):
             for day in range(days):
-                start = begin + (number * days + day) * DAY + (7 + 5 * day) % 20 * HOUR
+                start = begin + (number * days + day) * DAY + (7 + day % 5) * HOUR  # far enough for a run of its own
                 hit = (timestamp >= start) & (timestamp < start + INJECTED_SECONDS)
                 value[hit] = factor * value[hit] + ranges * largest
                 incidents.append((course, kind, start))
@@ -419,9 +419,12 @@ def inject(heed: Heed, courses: Sequence[Course], days: int) -> Injected:
 
 
 def tells_of(run: Told, start: int, direction: int) -> bool:
-    """Whether a run tells of the incident injected at `start`: not of a spike of the series itself beside it."""
-    in_time = start <= run.told_at < start + 2 * INJECTED_SECONDS
-    return in_time and run.direction == direction and run.opened_at < start + INJECTED_SECONDS
+    """Whether a run tells of the incident injected at `start`: not of a spike of the series itself beside it.
+
+    An alert is as old as the newest point before those that it came of.
+    """
+    in_time = start <= max(run.told_at, run.opened_at) < start + 2 * INJECTED_SECONDS
+    return bool(run.told_at) and in_time and run.direction == direction and run.opened_at < start + INJECTED_SECONDS
 
 
 def _print(console: Console, name: str, courses: Sequence[Course], silent: Run, answered: Run) -> None:
