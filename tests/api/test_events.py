@@ -16,6 +16,8 @@ from feedback.recurrence import TOO_FAR_AWAY
 from tests.running import HOUR, MONDAY, Shop, notification_reasons, posted
 from tests.serving import Served, serving
 
+pytestmark = pytest.mark.any_database
+
 WEBHOOK = {"webhook_url": "http://127.0.0.1:9/", "allow_private_targets": "127.0.0.0/8", "alerts_per_week": 0.01}
 """And so small a budget that the many ordinary weeks of these tests bring no alert by chance."""
 START = datetime.fromtimestamp(MONDAY, UTC)
@@ -118,7 +120,6 @@ def test_an_event_declared_while_it_lasts_explains_as_much_as_was_seen_of_it(ser
     assert [each["status"] for each in told(served)] == ["closed"]
 
 
-@pytest.mark.any_database
 def test_siblings_that_were_never_in_it_are_expected_to_do_as_the_others(served: Served) -> None:
     shops = [a_trained_shop(served, country, seed) for seed, country in enumerate(("DE", "FR", "GB"))]
     for shop in shops:
@@ -152,7 +153,6 @@ def test_a_declared_event_closes_the_alert_it_explains_and_taken_back_it_opens_a
     assert (again["status"], again["event_id"]) == ("firing", None)
 
 
-@pytest.mark.any_database
 def test_a_retroactive_event_leaves_no_trace_in_what_was_learned(served: Served) -> None:
     """Guarantee 32. Beside a twin that never had it."""
     shop, twin = a_trained_shop(served, "DE", 3), a_trained_shop(served, "FR", 3)
@@ -208,7 +208,6 @@ def test_a_start_that_its_rule_does_not_have_is_refused_with_the_next_one(served
     assert served.client.get(f"/v1/events/{event['id']}").json() == event
 
 
-@pytest.mark.any_database
 def test_an_event_is_judged_by_after_a_restart(database_url: str, tmp_path: Path) -> None:
     with serving(database_url, tmp_path, **WEBHOOK) as served:
         shop = a_trained_shop(served)

@@ -33,6 +33,8 @@ from tests.pipeline.world import (
     an_untold_anomaly,
 )
 
+pytestmark = pytest.mark.any_database
+
 RARITIES = (0.7, 1.5, 2.0, 6.0, 40.0)
 UNTOLD, SILENT = -2, -1
 """Places of what nobody was told of, before the alerts."""

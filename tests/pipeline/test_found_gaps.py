@@ -30,6 +30,8 @@ from app.store.series import Matcher, find, identity
 from app.store.tables import Alert, Gap, Retrain
 from tests.running import HOUR, MONDAY, Shop, notification_reasons, posted, running
 
+pytestmark = pytest.mark.any_database
+
 HISTORY = 4 * 168 + 5  # five in the morning, after the nightly training
 COUNTRIES = ("DE", "FR", "GB")
 QUIET: dict[str, Any] = {
@@ -111,7 +113,6 @@ def baseline(heed: Heed, shop: Shop) -> np.ndarray:
 
 
 @pytest.mark.parametrize("declared", [False, True], ids=["found", "declared"])
-@pytest.mark.any_database
 def test_a_day_of_lost_data_that_is_sent_late_is_one_alert_and_leaves_no_trace(heed: Heed, *, declared: bool) -> None:
     """Guarantee 31, on a source of six series that loses 24 hours, and a twin of each that loses nothing.
 
@@ -183,7 +184,6 @@ def test_the_series_of_a_silent_metric_are_named_where_the_source_sends_others(h
     ]
 
 
-@pytest.mark.any_database
 def test_what_falls_silent_later_belongs_to_the_same_gap(heed: Heed) -> None:
     source, other = Source(heed, "shop", ("orders", "payments")), Source(heed, "other", ("other",))
     source.send(10)
@@ -241,7 +241,6 @@ def test_all_series_at_zero_are_one_alert_at_once_and_it_leaves_open_what_it_is(
     assert told(heed, "anomaly") == []
 
 
-@pytest.mark.any_database
 def test_a_lone_series_at_zero_is_an_anomaly_and_no_gap(heed: Heed) -> None:
     source = Source(heed, "shop", countries=("DE",))
     learned(heed)
@@ -250,7 +249,6 @@ def test_a_lone_series_at_zero_is_an_anomaly_and_no_gap(heed: Heed) -> None:
     assert (len(told(heed, "anomaly")), gaps(heed)) == (1, [])
 
 
-@pytest.mark.any_database
 def test_a_gap_that_was_none_is_judged_and_not_found_again(heed: Heed) -> None:
     source = Source(heed, "shop")
     learned(heed)
@@ -263,7 +261,6 @@ def test_a_gap_that_was_none_is_judged_and_not_found_again(heed: Heed) -> None:
     assert (len(gaps(heed)), told(heed, "data")[0].status) == (1, "resolved")
 
 
-@pytest.mark.any_database
 def test_zeros_that_late_points_replace_leave_no_trace(heed: Heed) -> None:
     """Guarantee 31."""
     losing, twin = Source(heed, "shop"), Source(heed, "twin", ("twin",))
@@ -322,7 +319,6 @@ def point_of(shop: Shop, factor: float) -> tuple[np.ndarray, np.ndarray]:
     return MONDAY + HOUR * hour, factor * shop.values(hour)
 
 
-@pytest.mark.any_database
 def test_zeros_that_were_real_are_judged_without_another_message_and_not_learned(heed: Heed) -> None:
     source = Source(heed, "shop")
     learned(heed)
@@ -342,7 +338,6 @@ def test_zeros_that_were_real_are_judged_without_another_message_and_not_learned
     assert [each.status for each in told(heed, "anomaly")] == ["withdrawn"]
 
 
-@pytest.mark.any_database
 def test_only_what_can_be_said_of_lost_data_is_taken_as_a_verdict(heed: Heed) -> None:
     source = Source(heed, "shop")
     source.send(10)
@@ -355,7 +350,6 @@ def test_only_what_can_be_said_of_lost_data_is_taken_as_a_verdict(heed: Heed) ->
 
 
 @pytest.mark.parametrize("retrain", [True, False])
-@pytest.mark.any_database
 def test_bad_data_on_the_alert_of_a_found_gap_retrains_its_series_once_it_is_filled_if_asked(
     heed: Heed, *, retrain: bool
 ) -> None:
@@ -478,7 +472,6 @@ def stuck(source: Source, hours: int, *, already: int = 0, series: int = len(COU
             shop.send(1, bearer=source.bearer)
 
 
-@pytest.mark.any_database
 def test_values_that_are_stuck_are_one_alert_and_it_ends_when_they_move(heed: Heed) -> None:
     source = Source(heed, "shop")
     learned(heed)
@@ -505,7 +498,6 @@ def test_one_series_of_many_that_is_stuck_is_told_alone(heed: Heed) -> None:
         assert series_ids_of(session, gap).size == 1
 
 
-@pytest.mark.any_database
 def test_a_value_that_often_stays_the_same_is_not_stuck(heed: Heed) -> None:
     """Every day it rests for eight hours: so does it today."""
     source = Source(heed, "shop")
@@ -515,7 +507,6 @@ def test_a_value_that_often_stays_the_same_is_not_stuck(heed: Heed) -> None:
     assert [gap for gap in gaps(heed) if gap.started_at.day > 4] == []
 
 
-@pytest.mark.any_database
 def test_corrected_values_fill_the_gap_of_stuck_ones(heed: Heed) -> None:
     source = Source(heed, "shop")
     learned(heed)
