@@ -319,9 +319,9 @@ def _choose_level(at: Mapping[str, Any], before: Mapping[str, Reals], after: Map
         np.copyto(after["former"], before["held"], where=at["held"] & ~at["missing"])
     if (after["former"] > NOWHERE / 2).all():
         return
-    is_there = np.abs(at["deviation"] - after["former"]) < at["trusted"]
-    is_there &= np.abs(at["deviation"] - after["former"]) < np.abs(at["deviation"] - after["level"])
-    back = is_there & ~at["missing"]
+    from_former = np.abs(at["deviation"] - after["former"])
+    back = from_former < np.abs(at["deviation"] - after["level"])
+    back &= ~at["missing"] & (at["held"] | (from_former < at["trusted"]))
     from_afar = back & (np.abs(after["former"] - after["level"]) >= at["trusted"])
     for name in ("run", "rise", "fall"):
         np.copyto(after[name], 0.0, where=from_afar)
