@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from detectors.contract import Bools, Fields, Floats, History, Points, Scores
+from detectors.contract import HUGE, Bools, Fields, Floats, History, Points, Scores
 from detectors.profile import WEEK_HOURS, fit_profile, phase
 from detectors.rarity import evidence_at, rarity_of, tail_of_history
 from detectors.robust import center_and_unit, spread
 
 FEWEST_POINTS = 14
-HUGE = float(np.finfo(np.float64).max)
 LARGEST = 1e9
 
 

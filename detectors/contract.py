@@ -28,6 +28,8 @@ Fields = dict[str, NDArray[Any]]
 """A struct of arrays: every array's first axis is the series."""
 TOGETHER = 8_192
 """Points that are worth judging in one call of `score_in_turn`."""
+HUGE = float(np.finfo(np.float64).max)
+"""As far as numbers go: what is said of a series is never infinite."""
 
 
 @dataclass(frozen=True)

@@ -13,14 +13,13 @@ import numpy as np
 from scipy.special import betainc
 
 from detectors.calendar import DAY
-from detectors.contract import Bools, Fields, Floats, History, Ints, Points, Scores
+from detectors.contract import HUGE, Bools, Fields, Floats, History, Ints, Points, Scores
 from detectors.occasions import Occasion, fit_occasions, occasion_at, occasions_in, ordinary, unknown_occasions
 from detectors.profile import WEEK_HOURS, fit_profile, phase
 from detectors.rarity import DECADE, RAREST, WEEK_SECONDS, evidence_at, rarity_of, tail_of_history
 from detectors.robust import mean, median
 
 FEWEST_POINTS = 14
-HUGE = float(np.finfo(np.float64).max)
 LARGEST = 1e9
 LEAST_RATE = 1e-3
 EVEN, UNEVEN = 1e4, 0.2  # dispersion of the negative binomial: from Poisson to very uneven

@@ -14,12 +14,11 @@ import warnings
 import numpy as np
 
 from detectors.calendar import DAY
-from detectors.contract import Bools, Fields, Floats, History, Ints, Points, Scores
+from detectors.contract import HUGE, Bools, Fields, Floats, History, Ints, Points, Scores
 from detectors.profile import WEEK_HOURS, by_week, fit_profile, hours_of_week, phase, slots_of_day
 from detectors.rarity import DECADE, RAREST, evidence_at, rarity_of, tail_of_history
 from detectors.robust import center_and_unit, mean, median, spread
 
-HUGE = float(np.finfo(np.float64).max)
 LARGEST = 1e9
 CYCLES = 4
 """The season is the mean of so many last cycles: MSTL lets it drift, and the drift is mostly noise."""

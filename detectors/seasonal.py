@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.contract import Bools, Fields, Floats, History, Ints, Points, Scores
+from detectors.contract import HUGE, Bools, Fields, Floats, History, Ints, Points, Scores
 from detectors.occasions import Occasion, fit_occasions, occasion_at, occasions_in, ordinary, unknown_occasions
 from detectors.peaks import (
     OFTEN,
@@ -89,7 +89,6 @@ _CACHED = 16_384
 """Points of a replay that are judged together: as many as stay in the cache."""
 LARGEST, SMALLEST = 1e9, 1e-6  # in robust units; they keep squares, sums and quotients finite
 NOWHERE = 10 * LARGEST  # a level that no point is near
-HUGE = float(np.finfo(np.float64).max)
 
 
 class Seasonal:
@@ -419,7 +418,6 @@ def _recent(history: History) -> History:
 def _fit(values: Floats, history: History, occasions: Fields) -> tuple[Fields, Fields]:
     cadence, series = history.cadence, len(values)
     y, units = _in_robust_units(values, history)
-    is_signed = (values < 0).any(axis=1)
     unit, floor, log_floor = (units[name] for name in ("unit", "floor", "log_floor"))
     growth = weekly_growth(y, history)
     y = y - growth[:, None] * (history.timestamp - history.timestamp[-1]) / WEEK_SECONDS
@@ -446,7 +444,7 @@ def _fit(values: Floats, history: History, occasions: Fields) -> tuple[Fields, F
         **units,
         **shared,
         "trained": np.ones(series, bool),
-        "least": np.where(is_signed, -HUGE, 0.0),
+        "least": np.where((values < 0).any(axis=1), -HUGE, 0.0),
         "profile": hours,
         "spread": rough,
         "noise": noise,

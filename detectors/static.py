@@ -9,12 +9,11 @@ from __future__ import annotations
 import numpy as np
 
 from detectors.calendar import DAY
-from detectors.contract import Fields, Floats, History, Points, Scores
+from detectors.contract import HUGE, Fields, Floats, History, Points, Scores
 from detectors.rarity import RAREST, evidence_at, rarity_of, tail_of_history
 from detectors.robust import center_and_unit
 
 FEWEST_POINTS = 14
-HUGE = float(np.finfo(np.float64).max)
 LARGEST = 1e9
 SIDES = np.array([1.0, -1.0])
 NAMES = ("level", "excess", "log_rate")

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from app.alerts.wording import clipped
+from app.alerts.wording import clipped, listed
 
 MOST_NAMED = 3
 NEARLY_ALL = 0.8
@@ -86,7 +86,7 @@ class Explanation:
             return f"The {change} is spread {over}; {clipped(largest.value, 40)} makes most, {percent(largest.share)}."
         names = [clipped(each.value, 40) for each in self.named]
         verb = "makes" if len(names) == 1 else "make"
-        return f"{_listed(names)} {verb} {percent(self.share)} of the {change} {over}."
+        return f"{listed(names)} {verb} {percent(self.share)} of the {change} {over}."
 
 
 def adds_up(metric: str) -> bool:
@@ -130,10 +130,6 @@ def dimensions_that_vary(
 def most_telling_first(found: Iterable[Explanation]) -> tuple[Explanation, ...]:
     """In order: the one that names the fewest values for the largest share leads."""
     return tuple(sorted(found, key=lambda each: (each.share < NEARLY_ALL, len(each.named), -each.share)))
-
-
-def _listed(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def percent(share: float) -> str:

@@ -218,8 +218,7 @@ def _share_of_half_band(points: Points, scores: Scores) -> Floats:
     edge = np.where(scores.direction < 0, scores.lower, scores.upper)
     with np.errstate(divide="ignore", invalid="ignore"):
         off = (points.value - scores.expected) * np.abs(scores.direction) / (edge - scores.expected)
-        is_beyond = np.where(scores.direction < 0, points.value < edge, points.value > edge)
-        return np.where(is_beyond, np.inf, off)
+        return np.where(_is_beyond(points.value, scores.direction, edge), np.inf, off)
 
 
 def _change(life: Fields, points: Points, scores: Scores, rows: Ints) -> Floats:
@@ -282,7 +281,8 @@ def _advance(life: Fields, seen: _Seen, rules: LifeRules) -> tuple[Fields, Chang
     turned &= ~echo
     forgiven = (seen.at - life["previous_at"] < cool_down) & _is_way_back(life, seen)
     opened = (may_open & seen.abnormal & ~cooling & ~forgiven) | turned
-    off = seen.abnormal | (was_open & life["frozen"] & _is_beyond(life, seen))
+    edge = np.where(life["direction"] < 0, seen.lower, seen.upper)
+    off = seen.abnormal | (was_open & life["frozen"] & _is_beyond(seen.value, life["direction"], edge))
     grew = was_open & off & ~turned
 
     after = _begun(life, seen, opened, reopened)
@@ -308,12 +308,12 @@ def _advance(life: Fields, seen: _Seen, rules: LifeRules) -> tuple[Fields, Chang
     return after, Changes(opened, told, grew, ended, aged, reopened)
 
 
-def _is_beyond(life: Fields, seen: _Seen) -> Bools:
-    """Where a point itself is still beyond the band, on the side of the run.
+def _is_beyond(value: Floats, direction: np.ndarray, edge: Floats) -> Bools:
+    """Where a point itself is beyond the edge of the band in that direction.
 
-    The band of a series that does not learn stays what it was before the run; evidence may get used to what lasts.
+    The band of a series that does not learn stays what it was before its run; evidence may get used to what lasts.
     """
-    return np.where(life["direction"] < 0, seen.value < seen.lower, seen.value > seen.upper)
+    return np.where(direction < 0, value < edge, value > edge)
 
 
 def _is_way_back(life: Fields, seen: _Seen) -> Bools:

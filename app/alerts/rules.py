@@ -67,9 +67,9 @@ def freshness(cadence_seconds: int) -> timedelta:
     return max(SHORTEST_FRESHNESS, timedelta(seconds=FRESH_STEPS * cadence_seconds))
 
 
-def are_fresh(at: Ints, cadence_seconds: Ints, now: int) -> Bools:
+def are_fresh(at: Ints, cadence_seconds: Ints, now: float) -> Bools:
     """Which points (unix seconds) are that recent, each at the cadence of its series."""
-    return np.asarray(now - at <= np.maximum(int(SHORTEST_FRESHNESS.total_seconds()), FRESH_STEPS * cadence_seconds))
+    return np.asarray(now - at <= np.maximum(SHORTEST_FRESHNESS.total_seconds(), FRESH_STEPS * cadence_seconds))
 
 
 def delivery_of(asked: Delivery | None, at: datetime, *, now: datetime, cadence_seconds: int) -> Delivery:

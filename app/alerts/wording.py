@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -211,3 +211,8 @@ def _zone_in_words(timezone: str, at: datetime) -> str:
         name = at.astimezone(zone).tzname() or "UTC"
         return f"UTC{name}" if name[:1] in "+-" else name
     return f"{place.replace('_', ' ')} time"
+
+
+def listed(names: Sequence[str]) -> str:
+    """`DE, FR and IT`."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -15,14 +15,14 @@ import structlog
 from sqlalchemy.orm import Session
 
 from app.alerts.message import Reason
-from app.alerts.wording import clipped, name_in_words
+from app.alerts.wording import clipped, listed, name_in_words
 from app.clock import wall_now
 from app.errors import Conflict, Unprocessable
 from app.partitions.partition import UNKNOWN, Partition
 from app.pipeline import before
 from app.pipeline.ingest import Committer
 from app.pipeline.notify import announce, enqueue, held_until, put_off
-from app.pipeline.rescore import resume, score_again
+from app.pipeline.rescore import resume
 from app.pipeline.settle import cut_short, settle
 from app.pipeline.train import grids, history_of, portions, train, window
 from app.store import alerts as stored_alerts
@@ -39,8 +39,8 @@ from feedback.training_mask import Exclusions
 log = structlog.get_logger()
 
 MOST_SERIES = 1_000
-METRICS_NAMED = 3
 """Of one desensitisation: they are trained at once, while posted points wait."""
+METRICS_NAMED = 3
 GROWN = 1.5
 """The new level is learned again when so many times as much is known of it."""
 LEAST_STEP = 0.02
@@ -253,7 +253,6 @@ def take_back(committer: Committer, desensitisation_id: int, *, by: str, now: da
                 run for each in stored.alerts_closed_by(session, desensitisation_id) for run in cut_short(session, each)
             ]
         resume(committer, ended, now)
-        score_again(committer, now)
 
     committer.call(together)
 
@@ -312,8 +311,7 @@ def _follow_members(committer: Committer, members: Sequence[DesensitisedSeries],
         known = before.still_there(committer, {m.desensitisation_id for m in members})
         adapt(committer, grown, now)
         for desensitisation_id, kept in known.items():
-            for each in kept:
-                before.keep(committer, desensitisation_id, [each])
+            before.keep(committer, desensitisation_id, kept)
     for member, step in over:
         log.info("desensitisation_over", series=member.series_id, settled=step.settled, lacks=step.reason)
     return len(over)
@@ -391,7 +389,7 @@ def _metrics_in_words(metrics: Iterable[str]) -> str:
     names = [clipped(each) for each in sorted(set(metrics))]
     if len(names) > METRICS_NAMED + 1:
         names = [*names[:METRICS_NAMED], f"{len(names) - METRICS_NAMED:,} more metrics"]
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    return listed(names)
 
 
 def _offer(committer: Committer, proposable: Sequence[tuple[Alert, Anomaly]]) -> int:

@@ -16,7 +16,7 @@ from typing import Protocol
 import numpy as np
 import structlog
 
-from app.alerts.rules import FRESH_STEPS, SHORTEST_FRESHNESS
+from app.alerts.rules import are_fresh
 from app.partitions.partition import Partition
 from app.pipeline import gaps
 from app.pipeline.gaps import Loss
@@ -38,7 +38,6 @@ MOST_STEPS = 400
 LOOK_AGAIN_SECONDS = 600
 LIVE_STEPS = 3
 """A series belongs to what its source sends now if it is no further behind the newest one of its metric."""
-FRESH_SECONDS = SHORTEST_FRESHNESS.total_seconds()
 FORGOTTEN = timedelta(days=14)
 """What has been silent for so long is no longer looked at."""
 
@@ -173,7 +172,7 @@ class GapFinder:
                 known=column["point_count"],
                 cadence=column["cadence"],
             )
-            fresh = now - column["last_at"] <= np.maximum(FRESH_STEPS * column["cadence"], FRESH_SECONDS)
+            fresh = are_fresh(column["last_at"], column["cadence"], now)
             told = slots[(rarity >= loss.TOLD_FROM) & fresh & ~_in_open_gap(partition, slots)]
             names = ("token", "series_id", "cadence")
             token, series_id, cadence = (partition.columns[name][told].astype(np.int64) for name in names)
@@ -286,8 +285,8 @@ class GapFinder:
         slot, timestamp, value = slot[order], timestamp[order], value[order]
         last = np.append(slot[1:] != slot[:-1], True) if slot.size else np.zeros(0, bool)
         slot, timestamp, zero = slot[last], timestamp[last], value[last] == 0
-        oldest = now.timestamp() - np.maximum(FRESH_STEPS * partition.columns["cadence"][slot], FRESH_SECONDS)
-        return _Ahead(slot, timestamp, zero, timestamp >= oldest)
+        fresh = are_fresh(timestamp, partition.columns["cadence"][slot], now.timestamp())
+        return _Ahead(slot, timestamp, zero, fresh)
 
     def _zeros(self, ahead: Sequence[_Ahead], token: int, metric: str) -> tuple[Ints, int] | None:
         """The ids of a metric's series and since when they are zero, if all that send now are; else None."""

@@ -48,15 +48,17 @@ def score_again(committer: Committer, now: datetime, *, asked: Delivery | None =
 def resume(committer: Committer, runs: Sequence[Anomaly], now: datetime) -> None:
     """Let these runs go on, which somebody had ended and no longer has, as far as their series are strange still.
 
-    From where they began or, where their series was trained since, from there, if it was strange all along.
+    From where they began or, where their series was trained since, from there, if it was strange all along. What else
+    waits to be scored again is, too.
     """
     if runs:
         committer.call(lambda: _take_up(committer, runs))
-        score_again(committer, now)
+    score_again(committer, now)
 
 
 def _take_up(committer: Committer, runs: Sequence[Anomaly]) -> None:
     by_series = {run.series_id: run for run in runs}
+    within: list[int] = []
     for partition in committer.partitions:
         slots = partition.slots_of(by_series)
         slots = slots[slots != UNKNOWN]
@@ -67,8 +69,11 @@ def _take_up(committer: Committer, runs: Sequence[Anomaly]) -> None:
                 partition.judge_again_from(np.array([slot]), began)
             elif (life := _at_its_training(partition, slot, run)) is not None:
                 partition.take_up(slot, life)
-                with committer.database.writing() as session:
-                    session.get_one(Anomaly, run.id).ended_at = None
+                within.append(run.id)
+    if within:
+        with committer.database.writing() as session:
+            for run_id in within:
+                session.get_one(Anomaly, run_id).ended_at = None
 
 
 def _at_its_training(partition: Partition, slot: int, run: Anomaly) -> Fields | None:

@@ -51,17 +51,16 @@ ROOT = "../"
 Comment = Annotated[Text | None, Form(max_length=2000)]
 Confirm = Annotated[bool, Form()]
 Only = Annotated[list[EffectOn] | None, Form()]
-OnlyAsked = Annotated[list[EffectOn] | None, Query(description="Which of its effects it is to have, if not all.")]
 DryRun = Annotated[bool, Query(description="Say what it would change, and change nothing.")]
 
 
 @router.head("/f/{token}", include_in_schema=False)
 @router.get("/f/{token}")
-def show_verdict(token: str, heed: Heed, dry_run: DryRun = False, only: OnlyAsked = None) -> Response:
+def show_verdict(token: str, heed: Heed, dry_run: DryRun = False) -> Response:
     """The alert and one big button for a verdict; or the receipt, if it was pressed before. Changes nothing."""
     link = heed.links.read_verdict(token, wall_now())
     return _given(heed, link) or _verdict_page(
-        heed, link, token, foretold=_foretold(heed, link, only) if dry_run else [], only=only or ()
+        heed, link, token, foretold=_foretold(heed, link, None) if dry_run else []
     )
 
 

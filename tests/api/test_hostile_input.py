@@ -37,7 +37,8 @@ NASTY_QUERY = [
     "*:*", ":", "&" * 500,
 ]  # fmt: skip
 GOOD: dict[str, Any] = {
-    "verdict": "real", "series_id": 1, "matcher": "*", "reason": "r", "comment": "c", "name": "n", "scope": "ingest",
+    "verdict": "real", "series_id": 1, "matcher": {"metric": "orders"}, "reason": "r", "comment": "c",
+    "name": "n", "scope": "ingest",
     "start": 1767571200, "end": 1767571300, "until": "2030-01-01T00:00:00Z", "to": "ann", "state": "on",
     "kind": "webhook", "detector": "basic", "settings": {},
 }  # fmt: skip
